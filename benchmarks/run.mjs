@@ -1,0 +1,29 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Runs the built benchmarks named as arguments, or all of them one after the other:
+ *   npm run bench                          all
+ *   npm run bench -- import-time           one
+ *   npm run bench -- import-time -- --json with arguments for it
+ */
+const folder = import.meta.dirname;
+const known = readdirSync(folder).filter((name) => existsSync(join(folder, name, 'main.ts')));
+const split = process.argv.indexOf('--', 2);
+const named = process.argv.slice(2, split < 0 ? undefined : split);
+const options = split < 0 ? [] : process.argv.slice(split + 1);
+
+const unknown = named.filter((name) => !known.includes(name));
+if (unknown.length > 0) {
+  console.error(`unknown benchmark: ${unknown.join(', ')}; there are: ${known.join(', ')}`);
+  process.exit(2);
+}
+let failed = 0;
+for (const name of named.length > 0 ? named : known) {
+  console.log(`== ${name}`);
+  const program = join(folder, 'dist', name, 'main.js');
+  const { status } = spawnSync(process.execPath, [program, ...options], { stdio: 'inherit' });
+  if (status !== 0) failed += 1;
+}
+process.exitCode = failed > 0 ? 1 : 0;

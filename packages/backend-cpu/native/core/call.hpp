@@ -1,0 +1,43 @@
+#pragma once
+// What a kernel sees of one call. Plain data only: this header is compiled at every ISA level, and inline code shared
+// between levels could be merged by the linker into the version of a level that the machine does not have.
+#include <stdint.h>
+
+namespace frugal {
+
+enum class DType : int32_t { f32, bf16, f16, i8, u8, i32, boolean };
+
+constexpr int MAX_RANK = 12;
+constexpr int MAX_TENSORS = 12;
+
+/** Strides count elements; `data` points at the first element, the tensor's offset included. */
+struct Tensor {
+  char* data;
+  DType dtype;
+  int32_t rank;
+  int64_t dims[MAX_RANK];
+  int64_t strides[MAX_RANK];
+};
+
+struct Call {
+  int32_t input_count;
+  int32_t output_count;
+  int32_t threads;
+  const double* attributes;
+  Tensor tensors[MAX_TENSORS]; // inputs, then outputs
+};
+
+using Kernel = void (*)(const Call&);
+
+struct KernelEntry {
+  const char* name;
+  Kernel kernel;
+};
+
+/** The kernels of one family at one ISA level. */
+struct KernelTable {
+  const KernelEntry* entries;
+  int32_t count;
+};
+
+} // namespace frugal

@@ -1,0 +1,22 @@
+#pragma once
+#include "call.hpp"
+#include "pool.hpp"
+
+namespace frugal::FRUGAL_ISA {
+
+/** Below this much work in all, handing chunks to other threads costs more than it brings. */
+constexpr double PARALLEL_NANOSECONDS = 40e3;
+
+/** body(chunk) for every chunk; `cost` estimates the nanoseconds of one chunk. */
+template <class Body>
+static inline void parallel(const Call& call, int64_t chunks, double cost, const Body& body) {
+  if (chunks <= 1 || call.threads <= 1 || cost * static_cast<double>(chunks) < PARALLEL_NANOSECONDS) {
+    for (int64_t i = 0; i < chunks; i++) body(i);
+    return;
+  }
+  run_parallel(
+      call.threads, chunks,
+      [](void* context, int64_t chunk) { (*static_cast<const Body*>(context))(chunk); }, const_cast<Body*>(&body));
+}
+
+} // namespace frugal::FRUGAL_ISA

@@ -1,0 +1,227 @@
+#pragma once
+// One vector of floats, as wide as the ISA level of this compile unit has it. Arithmetic comes from the compiler's
+// vector types; this file adds what they lack. Everything lives in the namespace of its level and is inlined.
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#define FRUGAL_INLINE static inline __attribute__((always_inline))
+
+namespace frugal::FRUGAL_ISA {
+
+#if defined(__AVX512F__)
+#define FRUGAL_AVX512 1
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+#define FRUGAL_AVX2 1
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float F __attribute__((vector_size(LANES * 4)));
+typedef int32_t I __attribute__((vector_size(LANES * 4)));
+typedef uint32_t U __attribute__((vector_size(LANES * 4)));
+typedef uint16_t H __attribute__((vector_size(LANES * 2)));
+typedef int8_t B __attribute__((vector_size(LANES)));
+
+FRUGAL_INLINE F set(float x) { return x - F{}; }
+FRUGAL_INLINE I set_int(int32_t x) { return x - I{}; }
+
+template <class V>
+FRUGAL_INLINE V load_as(const void* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof(V));
+  return v;
+}
+template <class V>
+FRUGAL_INLINE void store_as(void* p, V v) {
+  __builtin_memcpy(p, &v, sizeof(V));
+}
+
+FRUGAL_INLINE F load(const float* p) { return load_as<F>(p); }
+FRUGAL_INLINE void store(float* p, F v) { store_as(p, v); }
+
+/** The first n ≤ LANES dwords; the other lanes are 0. */
+FRUGAL_INLINE F load_first(const float* p, int64_t n) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+  F v = {};
+  if (n >= LANES) return load(p);
+  for (int64_t i = 0; i < n; i++) v[i] = p[i];
+  return v;
+#endif
+}
+
+FRUGAL_INLINE void store_first(float* p, F v, int64_t n) {
+#if defined(FRUGAL_AVX512)
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+  if (n >= LANES) return store(p, v);
+  for (int64_t i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+/** a · b + c; one rounding where the level has FMA. */
+FRUGAL_INLINE F fma(F a, F b, F c) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__ARM_NEON)
+  return (F)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  return a * b + c;
+#endif
+}
+
+FRUGAL_INLINE F select(I mask, F a, F b) { return mask ? a : b; }
+
+/** The larger; b where a comparison with NaN fails, as the x86 instruction does. */
+FRUGAL_INLINE F max(F a, F b) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+  return (F)_mm_max_ps((__m128)a, (__m128)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+FRUGAL_INLINE F min(F a, F b) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+  return (F)_mm_min_ps((__m128)a, (__m128)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+
+FRUGAL_INLINE F abs(F a) { return (F)((I)a & set_int(0x7fffffff)); }
+
+FRUGAL_INLINE F sqrt(F a) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_sqrt_ps((__m512)a);
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_sqrt_ps((__m256)a);
+#elif defined(__SSE2__)
+  return (F)_mm_sqrt_ps((__m128)a);
+#else
+  for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrtf(a[i]);
+  return a;
+#endif
+}
+
+/** Nearest integer, ties to even. */
+FRUGAL_INLINE F round(F a) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__SSE4_1__)
+  return (F)_mm_round_ps((__m128)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  for (int i = 0; i < LANES; i++) a[i] = __builtin_rintf(a[i]);
+  return a;
+#endif
+}
+
+FRUGAL_INLINE F floor(F a) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif defined(__SSE4_1__)
+  return (F)_mm_round_ps((__m128)a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+  for (int i = 0; i < LANES; i++) a[i] = __builtin_floorf(a[i]);
+  return a;
+#endif
+}
+
+/** Truncates; out of range and NaN give -2^31 on x86. */
+FRUGAL_INLINE I to_int(F a) {
+#if defined(FRUGAL_AVX512)
+  return (I)_mm512_cvttps_epi32((__m512)a);
+#elif defined(FRUGAL_AVX2)
+  return (I)_mm256_cvttps_epi32((__m256)a);
+#elif defined(__SSE2__)
+  return (I)_mm_cvttps_epi32((__m128)a);
+#else
+  return __builtin_convertvector(a, I);
+#endif
+}
+FRUGAL_INLINE F to_float(I a) { return __builtin_convertvector(a, F); }
+
+/** Sum of all lanes, always in the same order: halves are added until one lane is left. */
+FRUGAL_INLINE float reduce_add(F a) {
+#if defined(FRUGAL_AVX512)
+  return _mm512_reduce_add_ps((__m512)a);
+#else
+  float lane[LANES];
+  store(lane, a);
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+  return lane[0];
+#endif
+}
+
+FRUGAL_INLINE float reduce_max(F a) {
+#if defined(FRUGAL_AVX512)
+  return _mm512_reduce_max_ps((__m512)a);
+#else
+  float best = a[0];
+  for (int i = 1; i < LANES; i++) best = a[i] > best ? a[i] : best;
+  return best;
+#endif
+}
+
+/** Lanes below n have all bits set. */
+FRUGAL_INLINE I first_lanes(int64_t n) {
+  I index;
+  for (int i = 0; i < LANES; i++) index[i] = i;
+  return index < set_int(static_cast<int32_t>(n));
+}
+
+// Transposing: LANES rounds of "interleave the two halves" form the perfect shuffle network.
+#if defined(FRUGAL_AVX512)
+FRUGAL_INLINE F interleave_low(F a, F b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+FRUGAL_INLINE F interleave_high(F a, F b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+#elif defined(FRUGAL_AVX2)
+FRUGAL_INLINE F interleave_low(F a, F b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
+FRUGAL_INLINE F interleave_high(F a, F b) { return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
+#else
+FRUGAL_INLINE F interleave_low(F a, F b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+FRUGAL_INLINE F interleave_high(F a, F b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
+#endif
+
+/** In place: v[i][j] becomes v[j][i]. */
+FRUGAL_INLINE void transpose(F (&v)[LANES]) {
+#pragma GCC unroll 4
+  for (int round = 1; round < LANES; round *= 2) {
+    F next[LANES];
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES / 2; i++) {
+      next[2 * i] = interleave_low(v[i], v[i + LANES / 2]);
+      next[2 * i + 1] = interleave_high(v[i], v[i + LANES / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) v[i] = next[i];
+  }
+}
+
+} // namespace frugal::FRUGAL_ISA

@@ -1,0 +1,31 @@
+/** The part of `@frugal/checkpoint` that needs no file system. */
+export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
+export * from './dtypes.js';
+export {
+  CheckpointChangedError,
+  CheckpointError,
+  type CheckpointErrorDetails,
+  CheckpointExistsError,
+  CheckpointFormatError,
+  CheckpointNotFoundError,
+  CheckpointWriteError,
+  ConversionError,
+} from './errors.js';
+export type { GgufFields } from './gguf/layout.js';
+export { type GgufSource, readGguf } from './gguf/reader.js';
+export { serializeGguf } from './gguf/serialize.js';
+export type { GgufItemType, GgufValue, GgufValueType } from './gguf/types.js';
+export { formatJson, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json/json.js';
+export { type DataLineage, MANIFEST_FILE, type Manifest, type SourceLineage } from './manifest.js';
+export * from './numeric/convert.js';
+export { readTensors } from './read-tensors.js';
+export { readSafetensors } from './safetensors/reader.js';
+export { serializeSafetensors } from './safetensors/serialize.js';
+export {
+  inputsOf,
+  type TensorBytes,
+  type TensorInput,
+  type TensorInputs,
+  tensorInput,
+} from './tensor-input.js';
+export type { MetadataList, MetadataValue, TensorEntry, TensorSource } from './tensor-source.js';

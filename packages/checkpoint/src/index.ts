@@ -1,0 +1,24 @@
+export * from './browser.js';
+export { type Checkpoint, openCheckpoint } from './checkpoint.js';
+export { openFileSource } from './file-source.js';
+export { openGguf, saveGguf } from './gguf/files.js';
+export { fingerprint, hashFile } from './hash.js';
+export { openTensors } from './open-tensors.js';
+export {
+  openSafetensors,
+  openShardedSafetensors,
+  type SafetensorsOptions,
+  saveSafetensors,
+  writeSafetensorsFiles,
+} from './safetensors/files.js';
+export { type SaveOptions, type SaveStep, saveDirectory } from './save/directory.js';
+export { saveFile } from './save/file.js';
+export type { StagingDirectory } from './save/staging.js';
+export {
+  type CheckpointContents,
+  OPTIMIZER_FILE,
+  readTokenizerFiles,
+  TRAINER_STATE_FILE,
+  type WriteCheckpointOptions,
+  writeCheckpoint,
+} from './write-checkpoint.js';

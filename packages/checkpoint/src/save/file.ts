@@ -1,0 +1,24 @@
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { flushToDisk } from '../disk.js';
+import { explain } from './errors.js';
+import { removeLeftovers, savePlace } from './place.js';
+
+/**
+ * Saves one file as a whole: `write` fills a hidden file beside `path`, which then replaces `path` in one step.
+ * Throws CheckpointWriteError when the disk refuses; errors of `write` itself pass through.
+ */
+export async function saveFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const place = await savePlace(path);
+  const temporary = place.staging();
+  try {
+    await mkdir(place.parent, { recursive: true });
+    await removeLeftovers(place, temporary);
+    await write(temporary);
+    await flushToDisk(temporary, 'file');
+    await rename(temporary, place.target);
+    await flushToDisk(place.parent, 'folder');
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw await explain(error, place);
+  }
+}

@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import { DataError } from './errors.js';
+
+export interface SamplerOptions {
+  /** Tokens per sequence. */
+  readonly length: number;
+  /** Sequences per batch. */
+  readonly batch: number;
+  readonly seed: number;
+}
+
+/** Sequences and the token to predict after each of their tokens, flat. */
+export interface SampledBatch {
+  readonly sequences: readonly Int32Array[];
+  readonly targets: Int32Array;
+}
+
+/** Position in the stream of a {@link SequenceSampler}. */
+export interface SamplerState {
+  readonly step: number;
+}
+
+/**
+ * Endless batches of equally long sequences cut from a stream of tokens. An epoch visits every piece once in an
+ * order that depends on the seed and the epoch alone; each epoch shifts the cuts, so that pieces differ. Any step
+ * can be computed without those before it, so resuming is exact.
+ */
+export class SequenceSampler {
+  private step = 0;
+  private order: { readonly epoch: number; readonly pieces: Uint32Array } | null = null;
+
+  constructor(
+    private readonly tokens: Int32Array,
+    private readonly options: SamplerOptions,
+  ) {
+    const { length, batch } = options;
+    if (tokens.length <= 2 * length) {
+      throw new DataError({
+        file: 'SequenceSampler',
+        what: 'too little text',
+        got: `${tokens.length} tokens`,
+        expected: `more than ${2 * length} for sequences of ${length}`,
+        hint: 'Use shorter sequences or more text.',
+      });
+    }
+    if (!(Number.isInteger(batch) && batch > 0)) throw new DataError({ file: 'SequenceSampler', what: 'batch', got: String(batch), expected: 'a positive integer' });
+  }
+
+  /** Pieces in one epoch: one fewer than fit, because cuts are shifted. */
+  get pieces(): number {
+    return Math.floor((this.tokens.length - 1) / this.options.length) - 1;
+  }
+
+  /** The next batch; the target of each token is the one after it in the stream. */
+  next(): SampledBatch {
+    const { length, batch } = this.options;
+    const targets = new Int32Array(batch * length);
+    const sequences = Array.from({ length: batch }, (_, i) => {
+      const start = this.startOf(this.step * batch + i);
+      targets.set(this.tokens.subarray(start + 1, start + 1 + length), i * length);
+      return this.tokens.subarray(start, start + length);
+    });
+    this.step++;
+    return { sequences, targets };
+  }
+
+  private startOf(draw: number): number {
+    const { length, seed } = this.options;
+    const epoch = Math.floor(draw / this.pieces);
+    const { pieces } = this.orderOf(epoch);
+    return pieces[draw % this.pieces] * length + (hash(seed, epoch, 'shift') % length);
+  }
+
+  state(): SamplerState {
+    return { step: this.step };
+  }
+
+  restore(state: unknown): void {
+    const { step } = state as SamplerState;
+    if (!(Number.isInteger(step) && step >= 0)) throw new DataError({ file: 'SequenceSampler', what: 'not a state of this sampler', got: JSON.stringify(state) });
+    this.step = step;
+  }
+
+  private orderOf(epoch: number): { readonly pieces: Uint32Array } {
+    if (this.order?.epoch === epoch) return this.order;
+    const pieces = Uint32Array.from({ length: this.pieces }, (_, i) => i);
+    // Fisher–Yates with a SplitMix32 stream: quick, and the same everywhere.
+    let state = hash(this.options.seed, epoch, 'order');
+    for (let i = pieces.length - 1; i > 0; i--) {
+      state = (state + 0x9e3779b9) >>> 0;
+      let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+      mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+      const j = ((mixed ^ (mixed >>> 15)) >>> 0) % (i + 1);
+      [pieces[i], pieces[j]] = [pieces[j], pieces[i]];
+    }
+    this.order = { epoch, pieces };
+    return this.order;
+  }
+}
+
+function hash(seed: number, epoch: number, purpose: string): number {
+  return createHash('sha256').update(`${seed}:${epoch}:${purpose}`).digest().readUInt32LE(0);
+}

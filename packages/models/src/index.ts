@@ -1,0 +1,8 @@
+export { ConfigReader, ModelConfigError } from './config-reader.js';
+export { DecoderBlock, DecoderModel, type DecoderOptions } from './decoder.js';
+export type { Family, Initializer, NameMap, ParameterKind } from './families/family.js';
+export { llama } from './families/llama.js';
+export { createModel } from './initialize.js';
+export { type LoadModelOptions, loadModel, modelOf, skeleton } from './load.js';
+export { familyOf } from './registry.js';
+export { modelTensors, saveModel, type SaveModelOptions } from './save.js';

@@ -1,0 +1,43 @@
+import { ones, Random, scope, type Tensor, withBackend, zeros, type Backend, currentBackend } from '@frugal/tensor-core';
+import type { CausalLM, ModelConfig } from '@frugal/tensor-core/nn';
+import type { Initializer } from './families/family.js';
+import { familyOf } from './registry.js';
+
+/**
+ * A new model with random weights: matrices with standard deviation inputs^-0.5, those that write into the residual
+ * stream also divided by √(2 · layers) (Radford et al. 2019), embeddings 0.02, norms 1, biases 0. Each parameter has
+ * a random stream of its own, so its values depend on seed, path and shape alone.
+ */
+export function createModel(
+  config: ModelConfig,
+  { seed, backend = currentBackend() }: { readonly seed: number; readonly backend?: Backend },
+): CausalLM {
+  const layers = Number(config.num_hidden_layers ?? 1);
+  const random = new Random(seed);
+  return withBackend(backend, () => familyOf(config).build(config, randomInitializer(random, layers)));
+}
+
+function randomInitializer(random: Random, layers: number): Initializer {
+  return (path, shape, kind) => {
+    const normal = (std: number): Tensor => scope(() => random.fork(hashPath(path)).normal(shape).mul(std));
+    switch (kind) {
+      case 'embedding':
+        return normal(0.02);
+      case 'input-projection':
+        return normal(shape[1] ** -0.5);
+      case 'output-projection':
+        return normal(shape[1] ** -0.5 / Math.sqrt(2 * layers));
+      case 'norm':
+        return ones(shape);
+      case 'bias':
+        return zeros(shape);
+    }
+  };
+}
+
+/** FNV-1a, 32 bits. */
+function hashPath(path: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}

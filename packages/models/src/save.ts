@@ -1,0 +1,80 @@
+import { type Manifest, type TensorInput, writeCheckpoint, type WriteCheckpointOptions } from '@frugal/checkpoint';
+import { ArgumentError, type DType, type Tensor } from '@frugal/tensor-core';
+import type { CausalLM, ModelConfig, Module } from '@frugal/tensor-core/nn';
+import { type NameMap, toTheirs } from './families/family.js';
+import { layoutOf, linearLayers, packedWeight, quantizationConfig } from './quantized-layout.js';
+import { familyOf } from './registry.js';
+
+export interface SaveModelOptions extends WriteCheckpointOptions {
+  /** tokenizer.json and what belongs to it, by file name. */
+  readonly tokenizerFiles?: Readonly<Record<string, string | Uint8Array>>;
+  readonly manifest?: Manifest;
+  readonly generationConfig?: object;
+}
+
+const storedDType: Record<DType, TensorInput['dtype']> = {
+  f32: 'F32',
+  bf16: 'BF16',
+  f16: 'F16',
+  i8: 'I8',
+  u8: 'U8',
+  i32: 'I32',
+  bool: 'BOOL',
+};
+
+/** Writes a model as a Hugging Face directory that transformers (and vLLM, when packed) opens; atomically. */
+export async function saveModel(model: CausalLM, path: string, options: SaveModelOptions = {}): Promise<void> {
+  const { tokenizerFiles, manifest, generationConfig, ...writeOptions } = options;
+  const config = { ...savedConfig(model), torch_dtype: torchDType(model) };
+  await writeCheckpoint(
+    path,
+    { config, tensors: modelTensors(model), tokenizerFiles, manifest, generationConfig },
+    writeOptions,
+  );
+}
+
+/** All tensors of a model under their Hugging Face names, in the order of its modules; tied ones once. */
+export function modelTensors(model: CausalLM): TensorInput[] {
+  const { names } = familyOf(model.config);
+  const tensors: TensorInput[] = [];
+  for (const [path, parameter] of model.namedParameters()) tensors.push(stored(theirName(names, path), parameter.value));
+  const seen = new Set<unknown>();
+  for (const [path, module] of model.namedModules()) {
+    const weight = packedWeight(module);
+    if (!weight || seen.has(weight)) continue;
+    seen.add(weight);
+    const base = theirName(names, path);
+    layoutOf(weight.format).parts(...weight.shape).forEach(({ suffix, shape }, i) => {
+      tensors.push({ ...stored(`${base}.${suffix}`, weight.parts[i]), shape });
+    });
+  }
+  return tensors;
+}
+
+function stored(name: string, tensor: Tensor): TensorInput {
+  return { name, dtype: storedDType[tensor.dtype], shape: tensor.shape, bytes: () => tensor.bytes() };
+}
+
+function theirName(names: NameMap, path: string): string {
+  const name = toTheirs(names, path);
+  if (name !== undefined) return name;
+  throw new ArgumentError({
+    where: 'saveModel',
+    what: 'a parameter has no place in the Hugging Face layout of this model',
+    got: path,
+    hint: 'Merge adapters and fold masks before saving.',
+  });
+}
+
+function savedConfig(model: CausalLM & Module): ModelConfig {
+  const { packed, dense } = linearLayers(model);
+  const { names } = familyOf(model.config);
+  const { quantization_config: _, ...config } = model.config;
+  const quantization = quantizationConfig([...packed.values()], dense.map((path) => theirName(names, path)));
+  return quantization ? { ...config, quantization_config: quantization } : config;
+}
+
+function torchDType(model: CausalLM): string {
+  const dtype = model.parameters()[0]?.value.dtype ?? 'f32';
+  return { f32: 'float32', bf16: 'bfloat16', f16: 'float16' }[dtype as 'f32' | 'bf16' | 'f16'] ?? 'float32';
+}

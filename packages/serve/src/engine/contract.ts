@@ -1,0 +1,102 @@
+/**
+ * The engine as its callers see it: plain data in, a stream of plain data out, no HTTP. What crosses this line can
+ * cross a process boundary too, so an engine in a child process is another implementation of the same interface.
+ */
+export interface Engine {
+  /** What can be asked for, in the order in which it was loaded. */
+  models(): readonly ModelCard[];
+  /**
+   * Starts a request. The first event is `start`, once the prompt is accepted; the last one is `finish`. Leaving
+   * the loop early, or aborting the signal, ends the request and frees its memory.
+   * The iteration throws an EngineError when the request is refused or fails.
+   */
+  submit(request: GenerationRequest): AsyncIterable<GenerationEvent>;
+  /** A snapshot, never older than the last step. */
+  stats(): EngineStats;
+  /** Ends running requests with reason `abort`, refuses new ones, and frees the caches. Models stay with their owner. */
+  close(): Promise<void>;
+}
+
+export interface ModelCard {
+  readonly name: string;
+  /** Tokens of prompt and answer together. */
+  readonly contextLength: number;
+  /** Whether the model has a chat template: without one it only continues text. */
+  readonly chat: boolean;
+  /** When it was loaded: Unix time in seconds. */
+  readonly created: number;
+}
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+  readonly name?: string | undefined;
+}
+
+/** What to continue. The engine encodes it, so that long prompts never hold up whoever accepts requests. */
+export type Prompt =
+  | { readonly text: string }
+  | { readonly ids: readonly number[] }
+  | { readonly messages: readonly ChatMessage[] };
+
+export interface GenerationRequest {
+  readonly model: string;
+  readonly prompt: Prompt;
+  /** Default: what is left of the context. */
+  readonly maxTokens?: number | undefined;
+  /** 0: always the most likely token. Default 1. */
+  readonly temperature?: number | undefined;
+  /** Only the most likely tokens whose probabilities reach this sum. Default 1. */
+  readonly topP?: number | undefined;
+  /** Only the k most likely tokens; 0: all. Default 0. */
+  readonly topK?: number | undefined;
+  /** The same request with the same seed gives the same text, whatever else runs. Default: drawn at random. */
+  readonly seed?: number | undefined;
+  /** The text ends before the first of these. */
+  readonly stop?: readonly string[] | undefined;
+  /** Report the log probability of each token, and of this many of the most likely ones. Default: none. */
+  readonly logprobs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** `stop`: end-of-text token or stop string; `length`: maxTokens reached; `abort`: cancelled. */
+export type FinishReason = 'stop' | 'length' | 'abort';
+
+export interface Usage {
+  readonly promptTokens: number;
+  /** Sampled tokens, an end-of-text token included. */
+  readonly completionTokens: number;
+}
+
+export interface TokenProbability {
+  readonly id: number;
+  /** The bytes this token stands for: perhaps only a part of a character. */
+  readonly bytes: Uint8Array;
+  /** Natural logarithm, of the model's own distribution (temperature 1, nothing cut off). */
+  readonly logprob: number;
+}
+
+export interface TokenLogprobs extends TokenProbability {
+  /** The most likely tokens, best first. */
+  readonly top: readonly TokenProbability[];
+}
+
+export type GenerationEvent =
+  | { readonly type: 'start'; readonly promptTokens: number }
+  /** The text that became certain, and the tokens sampled since the last event when logprobs were asked for. */
+  | { readonly type: 'text'; readonly text: string; readonly logprobs?: readonly TokenLogprobs[] | undefined }
+  | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage };
+
+export interface EngineStats {
+  /** Requests that wait for memory or a place in the batch. */
+  readonly waiting: number;
+  readonly running: number;
+  /** Since the start. */
+  readonly finished: number;
+  readonly steps: number;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  /** Tokens that all caches can hold, and those reserved by running requests. */
+  readonly cacheTokens: number;
+  readonly cacheTokensReserved: number;
+}

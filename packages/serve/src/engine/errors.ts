@@ -1,0 +1,25 @@
+import { type ErrorDetails, FrugalError } from '@frugal/tensor-core';
+
+export type EngineErrorCode =
+  | 'unknown-model'
+  /** The model has no chat template, but was given messages. */
+  | 'no-chat-template'
+  /** Ids outside the vocabulary, an empty prompt, messages that the template refuses, options out of range. */
+  | 'invalid-request'
+  /** Prompt and maxTokens do not fit into the context. */
+  | 'context-length-exceeded'
+  /** The queue is full; try again later. */
+  | 'overloaded'
+  | 'closed'
+  /** A step failed; the request is lost, the engine goes on. */
+  | 'failed';
+
+/** A request that the engine refused or lost. */
+export class EngineError extends FrugalError {
+  constructor(
+    readonly code: EngineErrorCode,
+    details: Omit<ErrorDetails, 'where'>,
+  ) {
+    super({ where: 'engine', ...details });
+  }
+}

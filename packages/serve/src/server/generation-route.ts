@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { Engine, TokenLogprobs } from '../engine/contract.js';
+import { EngineError } from '../engine/errors.js';
+import { ApiError, toApiError } from './api-error.js';
+import { type Choice, Choices, type FinishedChoice } from './choices.js';
+import type { Lifetime } from './lifetime.js';
+import { validate } from './validation.js';
+
+/** A parameter list → text endpoint: what differs between chat and plain completion. */
+export interface Endpoint<Body extends StreamFields> {
+  readonly path: string;
+  readonly schema: z.ZodType<Body>;
+  readonly idPrefix: string;
+  readonly object: string;
+  readonly chunkObject: string;
+  /** One per answer. */
+  choices(body: Body): readonly Choice[];
+  /** Entries of `choices` in the answer and its chunks, without the index. */
+  whole(choice: FinishedChoice): object;
+  opening?(): object;
+  piece(text: string, logprobs: readonly TokenLogprobs[] | undefined): object;
+  closing(reason: string): object;
+}
+
+export interface StreamFields {
+  readonly model: string;
+  readonly stream?: boolean | null | undefined;
+  readonly stream_options?: { readonly include_usage?: boolean | null | undefined } | null | undefined;
+}
+
+/** Serves an endpoint, as one answer or as server-sent events. A client that goes away ends its request. */
+export function addGenerationRoute<Body extends StreamFields>(
+  app: FastifyInstance,
+  engine: Engine,
+  lifetime: Lifetime,
+  endpoint: Endpoint<Body>,
+): void {
+  app.post(endpoint.path, async (request, reply) => {
+    const body = validate(endpoint.schema, request.body);
+    const signal = lifetime.begin(reply.raw);
+    const choices = await Choices.start(
+      engine,
+      endpoint.choices(body).map((choice) => ({ ...choice, request: { ...choice.request, signal } })),
+    );
+    request.generation = { model: body.model, usage: choices.usage };
+    const answer = new Answer(endpoint, body, choices);
+    return body.stream ? sendEvents(request, reply, answer) : reply.send(await answer.whole());
+  });
+}
+
+class Answer<Body extends StreamFields> {
+  private readonly id: string;
+  private readonly created = Math.floor(Date.now() / 1000);
+
+  constructor(
+    private readonly endpoint: Endpoint<Body>,
+    private readonly body: Body,
+    private readonly choices: Choices,
+  ) {
+    this.id = `${endpoint.idPrefix}-${randomUUID()}`;
+  }
+
+  async whole(): Promise<object> {
+    const finished = await this.choices.finished();
+    if (finished.some(({ reason }) => reason === 'abort')) throw aborted();
+    return {
+      ...this.head(this.endpoint.object),
+      choices: finished.map((choice, index) => ({ index, ...this.endpoint.whole(choice) })),
+      usage: this.choices.usage,
+    };
+  }
+
+  async *chunks(): AsyncGenerator<object> {
+    const { endpoint } = this;
+    const withUsage = this.body.stream_options?.include_usage === true;
+    const chunk = (choices: readonly object[], usage: object | null) => ({
+      ...this.head(endpoint.chunkObject),
+      choices,
+      ...(withUsage ? { usage } : {}),
+    });
+    const opened = new Set<number>();
+    for await (const { index, event } of this.choices.events()) {
+      if (endpoint.opening && !opened.has(index)) yield chunk([{ index, ...endpoint.opening() }], null);
+      opened.add(index);
+      if (event.type === 'text') yield chunk([{ index, ...endpoint.piece(event.text, event.logprobs) }], null);
+      if (event.type !== 'finish') continue;
+      if (event.reason === 'abort') throw aborted();
+      yield chunk([{ index, ...endpoint.closing(event.reason) }], null);
+    }
+    if (withUsage) yield chunk([], this.choices.usage);
+  }
+
+  private head(object: string) {
+    return { id: this.id, object, created: this.created, model: this.body.model };
+  }
+}
+
+/** Only the server ends a request whose client still listens: when it shuts down and the time to finish is over. */
+function aborted(): ApiError {
+  return toApiError(new EngineError('closed', { what: 'the server is shutting down', hint: 'Send the request again.' }));
+}
+
+function sendEvents<Body extends StreamFields>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  answer: Answer<Body>,
+): FastifyReply {
+  // The headers are out: an error can only be told in the stream, and then there is no [DONE].
+  async function* lines() {
+    try {
+      for await (const chunk of answer.chunks()) yield `data: ${JSON.stringify(chunk)}\n\n`;
+      yield 'data: [DONE]\n\n';
+    } catch (error) {
+      const apiError = toApiError(error);
+      request.log.warn({ code: apiError.code, cause: errorName(error) }, 'stream failed');
+      yield `data: ${JSON.stringify(apiError.body)}\n\n`;
+    }
+  }
+  return reply
+    .header('content-type', 'text/event-stream; charset=utf-8')
+    .header('cache-control', 'no-cache')
+    .header('x-accel-buffering', 'no')
+    .send(Readable.from(lines()));
+}
+
+function errorName(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}

@@ -1,0 +1,30 @@
+import type { GenerationRequest } from '../engine/contract.js';
+import type { Choice } from './choices.js';
+import type { ChatCompletionBody, CompletionBody } from './schemas.js';
+
+type Body = ChatCompletionBody | CompletionBody;
+
+/** The parameters that both endpoints have. */
+export function samplingOf(body: Body): Omit<GenerationRequest, 'prompt'> {
+  const stop = body.stop ?? undefined;
+  return {
+    model: body.model,
+    temperature: body.temperature ?? undefined,
+    topP: body.top_p ?? undefined,
+    topK: body.top_k ?? undefined,
+    seed: body.seed ?? undefined,
+    stop: typeof stop === 'string' ? [stop] : stop,
+  };
+}
+
+/** `n` answers to one prompt. With a seed, answer i has seed + i: all are reproducible, and no two need be equal. */
+export function repeated(body: Body, request: GenerationRequest): readonly Choice[] {
+  return Array.from({ length: body.n ?? 1 }, (_, i) => ({
+    request: request.seed === undefined ? request : { ...request, seed: wrapped(request.seed + i) },
+    countsPrompt: i === 0,
+  }));
+}
+
+function wrapped(seed: number): number {
+  return Number.isSafeInteger(seed) ? seed : 0;
+}

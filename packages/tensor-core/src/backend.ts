@@ -1,0 +1,91 @@
+import type { DType } from './dtype.js';
+import type { OpName, OpSpecs } from './ops/specs.js';
+import type { Shape } from './shape.js';
+
+/** What `infer` knows of a tensor. */
+export interface TensorInfo {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** What a kernel sees of a tensor. Strides and offset count elements, not bytes. */
+export interface TensorView<S extends Storage = Storage> extends TensorInfo {
+  readonly strides: readonly number[];
+  readonly offset: number;
+  readonly storage: S;
+}
+
+/**
+ * A piece of memory of one backend. Core counts references and calls `backend.free` when the last one is
+ * gone; a backend extends this class with what it needs (a host buffer, a device handle).
+ */
+export abstract class Storage {
+  /** Handles (tensors, views, saved values on the tape) that use this memory. Managed by core. */
+  references = 1;
+  /** Counts mutations, so that the tape notices when a saved value was changed. Managed by core. */
+  version = 0;
+
+  constructor(
+    readonly backend: Backend,
+    readonly byteLength: number,
+  ) {}
+}
+
+/**
+ * Runs one op: reads `inputs`, fills `outputs` (allocated by core, contiguous, contents undefined), which have
+ * the shapes and dtypes that `infer` returned. For ops that declare `mutates`, those inputs are changed in place.
+ * Kernels check nothing (`infer` has) and may return before the work is done: only `read` and `synchronize` wait.
+ */
+export type Kernel<N extends OpName> = (
+  inputs: readonly TensorView[],
+  outputs: readonly TensorView[],
+  attributes: OpSpecs[N],
+) => void;
+
+export type Kernels = { readonly [N in OpName]?: Kernel<N> };
+
+export interface Capabilities {
+  /** Ops whose kernels take inputs with any strides; core hands contiguous inputs to all others. */
+  readonly strided: ReadonlySet<OpName> | 'all';
+  /** Dtypes that tensors of this backend can have. */
+  readonly dtypes: ReadonlySet<DType>;
+  /** Packed formats for which `packedMatmul` has a kernel; core unpacks the others tile by tile. */
+  readonly formats: ReadonlySet<string>;
+  /** Where storages live: core frees `device` memory only by scopes and `dispose()`, never by finalizers. */
+  readonly memory: 'host' | 'device';
+}
+
+/**
+ * What contributors implement to bring a device. A backend knows nothing of gradients, modules or models. It
+ * must have a kernel for every primitive in {@link primitiveOps}; fused ops are optional and decompose in core.
+ * Prove it with `@frugal/tensor-core/conformance`. See `docs/add-a-backend.md`.
+ */
+export interface Backend {
+  /** Short and stable: `reference`, `cpu`, `cuda`, `ascend`. */
+  readonly name: string;
+  /** One line for people: device, instruction set, threads. */
+  readonly description: string;
+  readonly capabilities: Capabilities;
+  readonly kernels: Kernels;
+
+  /** Uninitialised memory. Throws {@link BackendError} with sizes when there is none left. */
+  allocate(byteLength: number): Storage;
+  /** Called once, when nothing refers to the storage any more. */
+  free(storage: Storage): void;
+  /** Copies host bytes (row-major, little-endian) into new memory. */
+  upload(bytes: Uint8Array): Storage;
+  /** Waits for all work that `view` depends on and copies its elements, row-major, to the host. */
+  read(view: TensorView): Promise<Uint8Array>;
+  /**
+   * Same as `read`, at once, for backends whose memory the host can see. Core uses it to check index values
+   * before a kernel runs; devices leave it out and check in their kernels.
+   */
+  readSync?(view: TensorView): Uint8Array;
+  /** Waits for all work enqueued so far; throws the errors of that work. */
+  synchronize(): Promise<void>;
+  /**
+   * Refuses single cases of an op that `kernels` lists (a dtype, a size); core then decomposes or reports the op
+   * as unsupported. Left out: every listed kernel takes all that `infer` accepts.
+   */
+  supports?<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean;
+}

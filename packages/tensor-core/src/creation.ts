@@ -1,0 +1,134 @@
+import type { Backend, TensorInfo } from './backend.js';
+import { dispatchOn } from './dispatch.js';
+import { bytesPerElement, type DType, floatToBf16, floatToF16 } from './dtype.js';
+import { DTypeError, ShapeError } from './errors.js';
+import { adoptStorage } from './memory.js';
+import { currentBackend } from './registry.js';
+import { checkShape, contiguousStrides, formatShape, type Shape, sizeOf } from './shape.js';
+import { Tensor } from './tensor.js';
+
+export interface CreationOptions {
+  readonly dtype?: DType;
+  /** Defaults to the current backend. */
+  readonly backend?: Backend | undefined;
+}
+
+/** Nested arrays of numbers; all rows of one level must be equally long. */
+export type NestedNumbers = number | readonly NestedNumbers[];
+
+/**
+ * A tensor from numbers. Nested arrays give the shape; for a typed array pass it (default: one axis).
+ * dtype defaults to f32, or to the array's own type for Int32Array (i32), Int8Array (i8) and Uint8Array (u8).
+ * @throws ShapeError when rows differ in length or the shape does not hold the data
+ */
+export function tensor(
+  data: NestedNumbers | Float32Array | Int32Array | Int8Array | Uint8Array,
+  options: CreationOptions & { readonly shape?: Shape } = {},
+): Tensor {
+  const typed = ArrayBuffer.isView(data);
+  const shape = options.shape ?? (typed ? [data.length] : shapeOf(data));
+  const values: ArrayLike<number> = typed ? data : flatten(data);
+  checkShape('tensor', shape);
+  if (values.length !== sizeOf(shape)) {
+    throw new ShapeError({
+      where: 'tensor',
+      what: 'the data does not fill the shape',
+      got: `${values.length} values`,
+      expected: `${sizeOf(shape)} for shape ${formatShape(shape)}`,
+      hint: 'Rows of nested arrays must be equally long.',
+    });
+  }
+  const dtype = options.dtype ?? naturalDType(data);
+  return fromBytes(encode(values, dtype), { shape, dtype, backend: options.backend });
+}
+
+/** A tensor from row-major little-endian bytes, for example of a checkpoint. The bytes are copied. */
+export function fromBytes(
+  bytes: Uint8Array,
+  { shape, dtype, backend = currentBackend() }: TensorInfo & { readonly backend?: Backend | undefined },
+): Tensor {
+  checkShape('fromBytes', shape);
+  requireDType('fromBytes', backend, dtype);
+  const expected = sizeOf(shape) * bytesPerElement(dtype);
+  if (bytes.byteLength !== expected) {
+    throw new ShapeError({
+      where: 'fromBytes',
+      what: 'the bytes do not fill the shape',
+      got: `${bytes.byteLength} bytes`,
+      expected: `${expected} for ${dtype} ${formatShape(shape)}`,
+    });
+  }
+  return new Tensor(adoptStorage(backend.upload(bytes)), [...shape], contiguousStrides(shape), 0, dtype);
+}
+
+/** A tensor of one repeated value, with the shape and dtype of `like`. */
+export function fill(like: TensorInfo, value: number, backend?: Backend): Tensor {
+  return dispatchOn(backend, 'fill', { shape: [...like.shape], dtype: like.dtype, value });
+}
+
+export function zeros(shape: Shape, { dtype = 'f32', backend }: CreationOptions = {}): Tensor {
+  return fill({ shape, dtype }, 0, backend);
+}
+
+export function ones(shape: Shape, { dtype = 'f32', backend }: CreationOptions = {}): Tensor {
+  return fill({ shape, dtype }, 1, backend);
+}
+
+/** `count` numbers: start, start + step, … */
+export function arange(
+  count: number,
+  { start = 0, step = 1, dtype = 'i32', backend }: { start?: number; step?: number; dtype?: 'f32' | 'i32'; backend?: Backend } = {},
+): Tensor {
+  return dispatchOn(backend, 'arange', { start, step, count, dtype });
+}
+
+function flatten(data: NestedNumbers): number[] {
+  return typeof data === 'number' ? [data] : data.flatMap(flatten);
+}
+
+function shapeOf(data: NestedNumbers): number[] {
+  const shape: number[] = [];
+  for (let level = data; typeof level !== 'number'; level = level[0]) {
+    shape.push(level.length);
+    if (level.length === 0) break;
+  }
+  return shape;
+}
+
+function naturalDType(data: unknown): DType {
+  if (data instanceof Int32Array) return 'i32';
+  if (data instanceof Int8Array) return 'i8';
+  return data instanceof Uint8Array ? 'u8' : 'f32';
+}
+
+function requireDType(where: string, backend: Backend, dtype: DType): void {
+  if (backend.capabilities.dtypes.has(dtype)) return;
+  throw new DTypeError({
+    where,
+    what: `the ${backend.name} backend has no ${dtype}`,
+    expected: [...backend.capabilities.dtypes].join(', '),
+  });
+}
+
+/** Numbers as bytes of a dtype; floats are rounded to nearest even. */
+export function encode(values: ArrayLike<number>, dtype: DType): Uint8Array {
+  const array = new arrayOf[dtype](values.length);
+  const convert = dtype === 'bf16' ? floatToBf16 : dtype === 'f16' ? floatToF16 : dtype === 'bool' ? toBool : undefined;
+  if (convert) for (let i = 0; i < values.length; i++) array[i] = convert(values[i]);
+  else array.set(values);
+  return new Uint8Array(array.buffer);
+}
+
+function toBool(value: number): number {
+  return value ? 1 : 0;
+}
+
+const arrayOf = {
+  f32: Float32Array,
+  bf16: Uint16Array,
+  f16: Uint16Array,
+  i8: Int8Array,
+  u8: Uint8Array,
+  i32: Int32Array,
+  bool: Uint8Array,
+} as const;

@@ -1,0 +1,41 @@
+import type { TensorView } from './backend.js';
+
+/** Sees every kernel launch; must call `launch` once. */
+export type OpObserver = (
+  op: string,
+  inputs: readonly TensorView[],
+  outputs: readonly TensorView[],
+  attributes: object,
+  launch: () => void,
+) => void;
+
+/** The observer in force: one hook for tracing, profiling and value checks. Null costs nothing. */
+export const observer: { current: OpObserver | null } = { current: null };
+
+export interface OpProfile {
+  readonly op: string;
+  readonly calls: number;
+  readonly seconds: number;
+}
+
+/** Runs `fn` and returns its result with the time spent in each op's kernels, most expensive first. */
+export function profile<T>(fn: () => T): { readonly result: T; readonly ops: readonly OpProfile[] } {
+  const totals = new Map<string, { calls: number; seconds: number }>();
+  const before = observer.current;
+  observer.current = (op, inputs, outputs, attributes, launch) => {
+    const start = performance.now();
+    if (before) before(op, inputs, outputs, attributes, launch);
+    else launch();
+    const total = totals.get(op) ?? { calls: 0, seconds: 0 };
+    total.calls++;
+    total.seconds += (performance.now() - start) / 1000;
+    totals.set(op, total);
+  };
+  try {
+    const result = fn();
+    const ops = [...totals].map(([op, total]) => ({ op, ...total })).sort((a, b) => b.seconds - a.seconds);
+    return { result, ops };
+  } finally {
+    observer.current = before;
+  }
+}

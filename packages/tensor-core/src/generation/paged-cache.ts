@@ -1,0 +1,138 @@
+import { ArgumentError, type Backend, FrugalError, keep, noGrad, scope, sizeOf, tensor, type FloatDType, type Tensor, zeros } from '../index.js';
+import type { CacheSpec, CacheView, KVCache } from '../nn/index.js';
+
+/** The cache has no free page left: close sequences, or make it larger. */
+export class CacheFullError extends FrugalError {}
+
+export interface PagedKVCacheOptions {
+  /** How many tokens fit in all. Rounded up to whole pages. */
+  readonly tokens: number;
+  /** Tokens per page. */
+  readonly pageSize?: number;
+  readonly dtype?: FloatDType;
+  readonly backend?: Backend;
+}
+
+interface Sequence {
+  readonly pages: number[];
+  length: number;
+}
+
+/** Keys and values of many sequences in fixed-size pages (Kwon et al. 2023, arXiv:2309.06180). */
+export class PagedKVCache implements KVCache {
+  readonly pageSize: number;
+  readonly dtype: FloatDType;
+  private readonly parts = new Map<string, Tensor>();
+  private readonly free: number[];
+  private readonly sequences = new Map<number, Sequence>();
+  private nextSequence = 0;
+
+  constructor(
+    readonly spec: CacheSpec,
+    { tokens, pageSize = 16, dtype = 'f32', backend }: PagedKVCacheOptions,
+  ) {
+    this.pageSize = pageSize;
+    this.dtype = dtype;
+    const pages = Math.ceil(tokens / pageSize);
+    // The last page goes out first, so the first sequence gets page 0, 1, …
+    this.free = Array.from({ length: pages }, (_, i) => pages - 1 - i);
+    spec.forEach((layer, i) => {
+      for (const { name, shape } of layer.parts) {
+        this.parts.set(`${i}.${name}`, keep(zeros([pages * pageSize, ...shape], { dtype, backend })));
+      }
+    });
+  }
+
+  /** Bytes that one token takes over all layers. */
+  static bytesPerToken(spec: CacheSpec, dtype: FloatDType): number {
+    const values = spec.reduce((sum, { parts }) => sum + parts.reduce((inner, { shape }) => inner + sizeOf(shape), 0), 0);
+    return values * (dtype === 'f32' ? 4 : 2);
+  }
+
+  get freePages(): number {
+    return this.free.length;
+  }
+
+  open(): number {
+    this.sequences.set(this.nextSequence, { pages: [], length: 0 });
+    return this.nextSequence++;
+  }
+
+  length(sequence: number): number {
+    return this.find(sequence).length;
+  }
+
+  truncate(sequence: number, length: number): void {
+    const entry = this.find(sequence);
+    if (length > entry.length) {
+      throw new ArgumentError({ where: 'PagedKVCache.truncate', what: 'longer than the sequence', got: String(length), expected: `at most ${entry.length}` });
+    }
+    entry.length = length;
+    this.free.push(...entry.pages.splice(Math.ceil(length / this.pageSize)).reverse());
+  }
+
+  close(sequence: number): void {
+    this.truncate(sequence, 0);
+    this.sequences.delete(sequence);
+  }
+
+  /** Pages that must be free before `extend` can add `count` tokens to a sequence of `length` tokens. */
+  pagesNeeded(length: number, count: number): number {
+    return Math.ceil((length + count) / this.pageSize) - Math.ceil(length / this.pageSize);
+  }
+
+  /** @throws CacheFullError, and then nothing has changed */
+  extend(ids: readonly number[], counts: readonly number[]): CacheView {
+    const entries = ids.map((id) => this.find(id));
+    const needed = entries.reduce((sum, { length }, i) => sum + this.pagesNeeded(length, counts[i]), 0);
+    if (needed > this.free.length) {
+      throw new CacheFullError({
+        where: 'PagedKVCache',
+        what: 'no free pages',
+        got: `${needed} pages needed`,
+        expected: `at most ${this.free.length} free ones of ${this.pageSize} tokens`,
+        hint: 'Close sequences, or make the cache larger.',
+      });
+    }
+    const rows: number[] = [];
+    entries.forEach((entry, i) => {
+      for (let missing = this.pagesNeeded(entry.length, counts[i]); missing > 0; missing--) entry.pages.push(this.free.pop()!);
+      for (let position = entry.length; position < entry.length + counts[i]; position++) rows.push(this.row(entry, position));
+      entry.length += counts[i];
+    });
+    return this.view(entries, rows);
+  }
+
+  dispose(): void {
+    for (const part of this.parts.values()) part.dispose();
+    this.parts.clear();
+    this.sequences.clear();
+  }
+
+  private view(entries: readonly Sequence[], rows: readonly number[]): CacheView {
+    const width = Math.max(...entries.map(({ pages }) => pages.length));
+    const table = entries.flatMap(({ pages }) => [...pages, ...new Array<number>(width - pages.length).fill(0)]);
+    const { backend } = this.parts.values().next().value as Tensor;
+    const writeRows = tensor(Int32Array.from(rows), { backend });
+    const part = (layer: number, name: string) => this.parts.get(`${layer}.${name}`) as Tensor;
+    return {
+      pageSize: this.pageSize,
+      pageTable: tensor(Int32Array.from(table), { shape: [entries.length, width], backend }),
+      lengths: tensor(Int32Array.from(entries, ({ length }) => length), { backend }),
+      part,
+      write: (layer, name, values) => {
+        scope(() => noGrad(() => part(layer, name).writeRows(writeRows, values.cast(this.dtype))));
+      },
+    };
+  }
+
+  private row({ pages }: Sequence, position: number): number {
+    return pages[Math.floor(position / this.pageSize)] * this.pageSize + (position % this.pageSize);
+  }
+
+  private find(id: number): Sequence {
+    const entry = this.sequences.get(id);
+    if (entry) return entry;
+    throw new ArgumentError({ where: 'PagedKVCache', what: 'no such open sequence', got: String(id) });
+  }
+}

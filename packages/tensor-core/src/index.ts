@@ -1,0 +1,62 @@
+export type { Backend, Capabilities, Kernel, Kernels, TensorInfo, TensorView } from './backend.js';
+export { Storage } from './backend.js';
+export type { Collective } from './collective.js';
+export { arange, type CreationOptions, fill, fromBytes, type NestedNumbers, ones, tensor, zeros } from './creation.js';
+export { type OpObserver, type OpProfile, observer, profile } from './debug.js';
+export { dispatch, hasKernel, run } from './dispatch.js';
+export {
+  allDTypes,
+  bf16ToFloat,
+  bytesPerElement,
+  type DType,
+  f16ToFloat,
+  type FloatDType,
+  floatToBf16,
+  floatToF16,
+  isFloating,
+} from './dtype.js';
+export {
+  ArgumentError,
+  AxisError,
+  BackendError,
+  DTypeError,
+  type ErrorDetails,
+  FrugalError,
+  IndexError,
+  LifetimeError,
+  NonFiniteError,
+  ShapeError,
+} from './errors.js';
+export { expectNoLeaks, memoryUsage, resetPeakMemory } from './memory.js';
+export { nullBackend } from './null/index.js';
+export type { IndexBound, OpDefinition, Vjp, VjpContext } from './ops/definition.js';
+export {
+  attention,
+  cholesky,
+  concat,
+  crossEntropy,
+  groupedMatmul,
+  klDivergence,
+  layerNorm,
+  packedMatmul,
+  rmsNorm,
+  rope,
+  scatterAddAlongAxis,
+  scatterAddRows,
+  sort,
+  sumOfSquares,
+  swiglu,
+  topK,
+  triangularSolve,
+  where,
+} from './ops/functions.js';
+export { operations } from './ops/index.js';
+export { type AttentionAttributes, type GateActivation, type OpName, type OpSpecs, primitiveOps } from './ops/specs.js';
+export { PackedTensor } from './packed-tensor.js';
+export { Random, type RandomOptions, type RandomState } from './random.js';
+export { referenceBackend } from './reference/index.js';
+export { currentBackend, setBackend, withBackend } from './registry.js';
+export { keep, scope } from './scope.js';
+export { broadcastShapes, contiguousStrides, formatShape, isContiguous, type Shape, sameShape, sizeOf } from './shape.js';
+export { checkpoint, customGradient, enableGrad, isRecording, noGrad } from './tape.js';
+export { type Axes, type Operand, Tensor } from './tensor.js';

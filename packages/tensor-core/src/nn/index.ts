@@ -1,0 +1,25 @@
+export { Attention, type AttentionOptions } from './attention.js';
+export type { CacheLayerSpec, CachePart, CacheSpec, CacheView, KVCache } from './cache.js';
+export { Dropout } from './dropout.js';
+export { Embedding, type EmbeddingLike, PackedEmbedding } from './embedding.js';
+export { GatedMLP } from './gated-mlp.js';
+export { type ActivationFormat, isLinearLike, Linear, type LinearLike, PackedLinear, type RowContext } from './linear.js';
+export { distillationLoss, nextTokenLoss, type StreamOptions, streamLogits, type Teacher } from './loss.js';
+export type {
+  Block,
+  CausalLM,
+  Coupling,
+  CouplingMember,
+  Model,
+  ModelConfig,
+  NormGroup,
+  Output,
+  Score,
+  StepContext,
+  Tie,
+} from './model.js';
+export { Buffer, Module, Parameter } from './module.js';
+export { LayerNorm, RMSNorm } from './norm.js';
+export { RotaryEmbedding, type RotaryOptions } from './rotary.js';
+export { type StepBatch, type StepBatchOptions, stepBatch } from './step-batch.js';
+export { type BatchSource, nextTokenBatch, type TrainBatch } from './train-batch.js';

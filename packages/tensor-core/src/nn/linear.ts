@@ -1,0 +1,149 @@
+import { ArgumentError, noGrad, PackedTensor, type Random, scope, type Tensor, zeros } from '../index.js';
+import { Module, Parameter } from './module.js';
+
+/** What travels with the rows of a step beside the activations. */
+export interface RowContext {
+  /** i32 [N]: which adapter each row uses, -1 for none. */
+  readonly adapterOfRow?: Tensor | undefined;
+}
+
+/** How activations are quantised before a product, per token. */
+export type ActivationFormat = 'int8';
+
+/**
+ * A matrix that multiplies activations, whatever it is made of: dense, packed, sparse, masked, adapted. Pruning,
+ * quantisation and adapters see nothing else, so methods add instead of multiply.
+ */
+export interface LinearLike extends Module {
+  /** x [..., inFeatures] → [..., outFeatures]. */
+  forward(x: Tensor, rows?: RowContext): Tensor;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly bias: Parameter | null;
+  /** Multiplies column c of the weight by factors[c]; f32 [inFeatures]. */
+  scaleColumns(factors: Tensor): void;
+  /** The matrix that forward() applies, as f32 rows [count, inFeatures]. */
+  effectiveWeight(rowStart?: number, rowCount?: number): Tensor;
+  /** The layer underneath adapters and masks; a plain layer is its own base. */
+  readonly base: LinearLike;
+  /** Swaps the layer underneath; returns what now belongs at this path. */
+  replaceBase(layer: LinearLike): LinearLike;
+  readonly activation: ActivationFormat | null;
+  /** Bytes that the weight occupies. */
+  readonly weightBytes: number;
+}
+
+export function isLinearLike(module: Module): module is LinearLike {
+  return 'effectiveWeight' in module && 'inFeatures' in module;
+}
+
+/** Dense weight [outFeatures, inFeatures], computed in the dtype of the input. */
+export class Linear extends Module implements LinearLike {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+  readonly activation = null;
+
+  constructor(weight: Tensor | Parameter, bias: Tensor | null = null) {
+    super();
+    this.weight = weight instanceof Parameter ? weight : new Parameter(weight);
+    this.bias = bias && new Parameter(bias);
+  }
+
+  /** Weights from a normal distribution of standard deviation `std`, default inFeatures^-0.5; bias zero. */
+  static init(
+    inFeatures: number,
+    outFeatures: number,
+    { random, std = inFeatures ** -0.5, bias = false }: { random: Random; std?: number; bias?: boolean },
+  ): Linear {
+    const weight = scope(() => random.normal([outFeatures, inFeatures]).mul(std));
+    return new Linear(weight, bias ? zeros([outFeatures]) : null);
+  }
+
+  get inFeatures(): number {
+    return this.weight.shape[1];
+  }
+  get outFeatures(): number {
+    return this.weight.shape[0];
+  }
+  get base(): LinearLike {
+    return this;
+  }
+  get weightBytes(): number {
+    return this.weight.value.storage.byteLength;
+  }
+
+  forward(x: Tensor): Tensor {
+    return addBias(x.matmul(this.weight.value.cast(x.dtype).transpose()), this.bias);
+  }
+
+  scaleColumns(factors: Tensor): void {
+    const { dtype } = this.weight.value;
+    this.weight.value = noGrad(() => scope(() => this.weight.value.cast('f32').mul(factors).cast(dtype)));
+  }
+
+  effectiveWeight(rowStart = 0, rowCount = this.outFeatures - rowStart): Tensor {
+    return this.weight.value.slice(0, rowStart, rowStart + rowCount).cast('f32');
+  }
+
+  replaceBase(layer: LinearLike): LinearLike {
+    return layer;
+  }
+}
+
+/** A packed weight, used as it is; constant, but gradients flow through it to the input. */
+export class PackedLinear extends Module implements LinearLike {
+  readonly bias: Parameter | null;
+
+  constructor(
+    readonly weight: PackedTensor,
+    { bias = null, activation = null }: { bias?: Tensor | null; activation?: ActivationFormat | null } = {},
+  ) {
+    super();
+    this.bias = bias && new Parameter(bias);
+    this.activation = activation;
+  }
+
+  readonly activation: ActivationFormat | null;
+
+  get inFeatures(): number {
+    return this.weight.shape[1];
+  }
+  get outFeatures(): number {
+    return this.weight.shape[0];
+  }
+  get base(): LinearLike {
+    return this;
+  }
+  get weightBytes(): number {
+    return this.weight.byteLength;
+  }
+
+  forward(x: Tensor): Tensor {
+    return addBias(this.weight.matmul(x, this.activation ?? 'none'), this.bias);
+  }
+
+  scaleColumns(): void {
+    throw new ArgumentError({
+      where: 'PackedLinear.scaleColumns',
+      what: `columns of a ${this.weight.format} weight cannot be scaled without rounding again`,
+      hint: 'Scale before quantising.',
+    });
+  }
+
+  effectiveWeight(rowStart?: number, rowCount?: number): Tensor {
+    return this.weight.unpack(rowStart, rowCount);
+  }
+
+  replaceBase(layer: LinearLike): LinearLike {
+    return layer;
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.weight.dispose();
+  }
+}
+
+function addBias(y: Tensor, bias: Parameter | null): Tensor {
+  return bias ? y.add(bias.value.cast(y.dtype)) : y;
+}

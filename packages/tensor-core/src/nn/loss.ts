@@ -1,0 +1,69 @@
+import { checkpoint, crossEntropy, klDivergence, noGrad, type Tensor } from '../index.js';
+import type { LinearLike } from './linear.js';
+
+export interface StreamOptions {
+  /** Logits held at a time, in bytes of f32; more rows are done in pieces whose logits are computed again backward. */
+  readonly maximumLogitBytes?: number;
+}
+
+const DEFAULT_LOGIT_BYTES = 64 * 2 ** 20;
+
+/**
+ * Σ over rows of a loss of logits that never exist all at once: `hidden` [M, C] goes through the head piece by
+ * piece; `lossOfRows(logits [m, V], start, end)` returns a scalar.
+ */
+export function streamLogits(
+  hidden: Tensor,
+  head: LinearLike,
+  lossOfRows: (logits: Tensor, start: number, end: number) => Tensor,
+  { maximumLogitBytes = DEFAULT_LOGIT_BYTES }: StreamOptions = {},
+): Tensor {
+  const rows = hidden.shape[0];
+  const step = Math.max(1, Math.floor(maximumLogitBytes / (4 * head.outFeatures)));
+  if (rows <= step) return lossOfRows(head.forward(hidden), 0, rows);
+  let total: Tensor | null = null;
+  for (let start = 0; start < rows; start += step) {
+    const end = Math.min(rows, start + step);
+    const piece = checkpoint((part) => lossOfRows(head.forward(part), start, end), hidden.slice(0, start, end));
+    total = total ? total.add(piece) : piece;
+  }
+  return total as Tensor;
+}
+
+/** Σ of weighted next-token losses in nats. targets i32 [M] (-100: ignored), weights f32 [M] or none. */
+export function nextTokenLoss(
+  hidden: Tensor,
+  head: LinearLike,
+  targets: Tensor,
+  weights: Tensor | null = null,
+  options?: StreamOptions,
+): Tensor {
+  const loss = (logits: Tensor, start: number, end: number) =>
+    weightedSum(crossEntropy(logits, targets.slice(0, start, end)), weights, start, end);
+  return streamLogits(hidden, head, loss, options);
+}
+
+/** What distillation needs of the model that teaches. */
+export interface Teacher {
+  /** [M, C] of the same rows as the student's, without gradients. */
+  readonly hidden: Tensor;
+  readonly head: LinearLike;
+}
+
+/** Σ of weighted KL(teacher ‖ student) of the next-token distributions at a temperature, times T² (Hinton et al. 2015). */
+export function distillationLoss(
+  hidden: Tensor,
+  head: LinearLike,
+  teacher: Teacher,
+  { temperature = 1, weights = null, ...options }: StreamOptions & { temperature?: number; weights?: Tensor | null } = {},
+): Tensor {
+  const loss = (logits: Tensor, start: number, end: number) => {
+    const target = noGrad(() => teacher.head.forward(teacher.hidden.slice(0, start, end)));
+    return weightedSum(klDivergence(logits, target.cast(logits.dtype), { temperature }), weights, start, end);
+  };
+  return streamLogits(hidden, head, loss, options).mul(temperature ** 2);
+}
+
+function weightedSum(losses: Tensor, weights: Tensor | null, start: number, end: number): Tensor {
+  return (weights ? losses.mul(weights.slice(0, start, end)) : losses).sum();
+}

@@ -1,0 +1,98 @@
+import type { FloatDType, Tensor } from '../index.js';
+import type { CacheSpec } from './cache.js';
+import type { EmbeddingLike } from './embedding.js';
+import type { LinearLike } from './linear.js';
+import type { Module } from './module.js';
+import type { StepBatch } from './step-batch.js';
+
+/** JSON that describes a model: the `config.json` of its checkpoint. */
+export type ModelConfig = { readonly [key: string]: unknown };
+
+/** One end of a coupling: which axis of which module changes, and how many entries belong to one unit. */
+export interface CouplingMember {
+  readonly path: string;
+  /** `rows`: outputs of a linear layer, entries of a norm, vocabulary rows' width is `columns`. */
+  readonly axis: 'rows' | 'columns';
+  readonly entriesPerUnit: number;
+}
+
+/**
+ * Parts that must change together. Removing unit u removes entries u·n … u·n+n-1 of every member: a neuron of an
+ * MLP, a key head with its query heads, a channel of the residual stream, an expert.
+ */
+export interface Coupling {
+  readonly kind: 'ffn' | 'attention' | 'experts' | 'residual' | 'cache';
+  readonly path: string;
+  /** How many units there are. */
+  readonly units: number;
+  readonly members: readonly CouplingMember[];
+  /** What changes in the config when `units` are left. */
+  config(units: number): ModelConfig;
+}
+
+/** A norm and the layers that read its output: where scales can move from activations to weights. */
+export interface NormGroup {
+  readonly norm: string;
+  readonly consumers: readonly string[];
+}
+
+/** A parameter that is the same tensor under two paths (embedding and head). */
+export interface Tie {
+  readonly path: string;
+  readonly source: string;
+}
+
+/** What `compress` needs of any network: language model, encoder, tabular. */
+export interface Model extends Module {
+  readonly config: ModelConfig;
+  readonly blocks: readonly Block[];
+  readonly ties: readonly Tie[];
+  couplings(): readonly Coupling[];
+  normGroups(): readonly NormGroup[];
+}
+
+/** What all blocks of one step share: the batch, rotary angles, and the values that were asked for. */
+export interface StepContext {
+  readonly batch: StepBatch;
+  /** Values computed once per step and shared by layers, such as rotary cos and sin tables, by name. */
+  readonly shared: Map<string, readonly Tensor[]>;
+  readonly collected: Map<string, Tensor>;
+}
+
+/** One layer of a stack: hidden states [N, C] → [N, C]. */
+export interface Block extends Module {
+  forward(hidden: Tensor, context: StepContext): Tensor;
+}
+
+export interface Output {
+  /** The rows of `logitRows`, after the final norm: [M, C]. */
+  readonly hidden: Tensor;
+  readonly collected: ReadonlyMap<string, Tensor>;
+  /** [M, V], computed when asked for: losses that stream the vocabulary never do. */
+  logits(): Tensor;
+}
+
+/** A decoder that predicts the next token. */
+export interface CausalLM extends Model {
+  readonly vocabularySize: number;
+  /** Longest sequence the positions allow. */
+  readonly contextLength: number;
+  readonly embed: EmbeddingLike;
+  readonly head: LinearLike;
+  /** Layers beyond the stack: multi-token prediction. */
+  readonly extraBlocks: readonly Block[];
+  readonly cacheSpec: CacheSpec;
+  /** Dtype of the activations; parameters may have another one (f32 masters with bf16 compute). */
+  computeDType: FloatDType;
+  forward(batch: StepBatch): Output;
+  /** The same in steps, for whoever walks block by block: embed, then each block, then the final norm. */
+  begin(batch: StepBatch): { readonly hidden: Tensor; readonly context: StepContext };
+  finish(hidden: Tensor, context: StepContext): Output;
+}
+
+/** A number that tells how good a model is, for searches and reports. */
+export interface Score {
+  readonly name: string;
+  readonly higherIsBetter: boolean;
+  evaluate(model: Model): Promise<number>;
+}

@@ -1,0 +1,85 @@
+import { ArgumentError, type Backend, IndexError, tensor, type Tensor } from '../index.js';
+import type { CacheView } from './cache.js';
+import type { RowContext } from './linear.js';
+
+/**
+ * The input of one forward pass, flat and ragged: training with packed sequences, chunked prefill mixed with
+ * decode, and the verification of drafts are the same call.
+ */
+export interface StepBatch extends RowContext {
+  /** i32 [N]. */
+  readonly tokens: Tensor;
+  /** i32 [N]: position of each token in its sequence. */
+  readonly positions: Tensor;
+  /** i32 [S + 1]: row where each sequence starts; the last entry is N. */
+  readonly sequenceStarts: Tensor;
+  /** i32 [M]: rows whose hidden states (and logits) are wanted. */
+  readonly logitRows: Tensor;
+  /** Keys and values of earlier steps; without it each sequence is complete in itself. */
+  readonly cache?: CacheView | undefined;
+  /** Names of values to keep in `Output.collected`, e.g. `blocks.3.hidden`. */
+  readonly collect?: ReadonlySet<string> | undefined;
+}
+
+export interface StepBatchOptions {
+  /** Ids must be below this. */
+  readonly vocabularySize: number;
+  /** `all`: every row; `last`: the last row of each sequence; or chosen rows. */
+  readonly logits?: 'all' | 'last' | readonly number[];
+  /** Position of the first token of each sequence, default 0. */
+  readonly startPositions?: readonly number[];
+  readonly cache?: CacheView;
+  readonly adapters?: readonly number[];
+  readonly collect?: ReadonlySet<string>;
+  readonly backend?: Backend;
+}
+
+/**
+ * Packs token sequences into a batch.
+ * @throws IndexError for an id outside the vocabulary, ArgumentError for an empty sequence
+ */
+export function stepBatch(sequences: readonly ArrayLike<number>[], options: StepBatchOptions): StepBatch {
+  const { logits = 'all', backend } = options;
+  const total = sequences.reduce((sum, sequence) => sum + sequence.length, 0);
+  const tokens = new Int32Array(total);
+  const positions = new Int32Array(total);
+  const starts = new Int32Array(sequences.length + 1);
+  let row = 0;
+  sequences.forEach((sequence, s) => {
+    if (sequence.length === 0) {
+      throw new ArgumentError({ where: 'stepBatch', what: `sequence ${s} is empty`, hint: 'Start with the BOS token.' });
+    }
+    const first = options.startPositions?.[s] ?? 0;
+    for (let i = 0; i < sequence.length; i++, row++) {
+      const id = sequence[i];
+      if (!(Number.isInteger(id) && id >= 0 && id < options.vocabularySize)) {
+        throw new IndexError({
+          where: 'stepBatch',
+          what: `token id out of range at position ${i} of sequence ${s}`,
+          got: String(id),
+          expected: `0 to ${options.vocabularySize - 1}`,
+          hint: 'Use the tokenizer that belongs to the model.',
+        });
+      }
+      tokens[row] = id;
+      positions[row] = first + i;
+    }
+    starts[s + 1] = row;
+  });
+  const adapters = options.adapters;
+  const perRow = adapters && Int32Array.from(tokens, (_, i) => adapters[starts.findIndex((start) => start > i) - 1]);
+  return {
+    tokens: tensor(tokens, { backend }),
+    positions: tensor(positions, { backend }),
+    sequenceStarts: tensor(starts, { backend }),
+    logitRows: tensor(Int32Array.from(rowsWanted(logits, starts)), { backend }),
+    cache: options.cache,
+    adapterOfRow: perRow && tensor(perRow, { backend }),
+    collect: options.collect,
+  };
+}
+
+function rowsWanted(logits: 'all' | 'last' | readonly number[], starts: Int32Array): readonly number[] {
+  if (logits === 'all') return Array.from({ length: starts[starts.length - 1] }, (_, i) => i);
+  return logits === 'last' ? Array.from(starts.subarray(1), (end) => end - 1) : logits;
+}

@@ -1,0 +1,30 @@
+/** Token sequences with what shall be predicted, on the host; turned into tensors inside the step that uses them. */
+export interface TrainBatch {
+  readonly sequences: readonly Int32Array[];
+  /** One per token of all sequences, flat: the token to predict there, -100 for none. */
+  readonly targets: Int32Array;
+  /** One per token: how much its loss counts; 1 when left out. */
+  readonly weights?: Float32Array;
+  /** The sequences for the teacher, when it reads other tokens than the student; aligned row by row. */
+  readonly teacher?: readonly Int32Array[];
+}
+
+/** An endless, seekable stream of batches: `restore(state())` continues exactly. */
+export interface BatchSource {
+  next(): TrainBatch | Promise<TrainBatch>;
+  /** JSON. */
+  state(): unknown;
+  restore(state: unknown): void;
+}
+
+/** Plain next-token prediction: each token's target is the one after it, none for the last. */
+export function nextTokenBatch(sequences: readonly Int32Array[]): TrainBatch {
+  const targets = new Int32Array(sequences.reduce((sum, { length }) => sum + length, 0));
+  let row = 0;
+  for (const sequence of sequences) {
+    targets.set(sequence.subarray(1), row);
+    row += sequence.length;
+    targets[row - 1] = -100;
+  }
+  return { sequences, targets };
+}

@@ -1,0 +1,98 @@
+import { dispatch, run } from '../dispatch.js';
+import type { Tensor } from '../tensor.js';
+import type { AttentionAttributes, GateActivation, PackedAttributes } from './specs.js';
+
+/** Ops over several tensors, as functions; ops on one tensor are methods of {@link Tensor}. */
+
+/** condition ? a : b, elementwise with broadcasting. */
+export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
+  return run('where', [condition, a, b], {});
+}
+
+export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
+  const { rank } = tensors[0];
+  return run('concat', tensors, { axis: axis < 0 ? axis + rank : axis });
+}
+
+/** Zeros [rows, ...] plus values [N, ...] at rows `indices` i32 [N]. */
+export function scatterAddRows(indices: Tensor, values: Tensor, rows: number): Tensor {
+  return run('scatterAddRows', [indices, values], { rows });
+}
+
+export function scatterAddAlongAxis(indices: Tensor, values: Tensor, axis: number, size: number): Tensor {
+  return run('scatterAddAlongAxis', [indices, values], { axis, size });
+}
+
+/** The k largest of the last axis, descending. */
+export function topK(x: Tensor, k: number): { readonly values: Tensor; readonly indices: Tensor } {
+  const [values, indices] = dispatch('topK', [x], { k });
+  return { values, indices };
+}
+
+/** Stable sort of the last axis. */
+export function sort(x: Tensor, { descending = false } = {}): { readonly values: Tensor; readonly indices: Tensor } {
+  const [values, indices] = dispatch('sort', [x], { descending });
+  return { values, indices };
+}
+
+/** x / √(mean(x²) + ε) · weight over the last axis. */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  return run('rmsNorm', [x, weight], { epsilon });
+}
+
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
+  return run('layerNorm', [x, weight, bias], { epsilon });
+}
+
+/** activation(gate) · up. */
+export function swiglu(gate: Tensor, up: Tensor, activation: GateActivation = 'silu'): Tensor {
+  return run('swiglu', [gate, up], { activation });
+}
+
+/** Rotates pairs of x [N, H, D] by the angles whose cos and sin [N, R] are given. */
+export function rope(x: Tensor, cos: Tensor, sin: Tensor, { interleaved = false } = {}): Tensor {
+  return run('rope', [x, cos, sin], { interleaved, inverse: false });
+}
+
+/** Attention within packed sequences: q [N, H, D], k [N, K, D], v [N, K, Dv], sequenceStarts i32 [S + 1] → [N, H, Dv]. */
+export function attention(q: Tensor, k: Tensor, v: Tensor, sequenceStarts: Tensor, attributes: AttentionAttributes): Tensor {
+  return run('attention', [q, k, v, sequenceStarts], attributes);
+}
+
+/** -log softmax(logits)[target] per row: logits [N, V], targets i32 [N] → f32 [N]. Ignored rows give 0. */
+export function crossEntropy(logits: Tensor, targets: Tensor, { ignoreIndex = -100 } = {}): Tensor {
+  return run('crossEntropy', [logits, targets], { ignoreIndex });
+}
+
+/** KL(teacher ‖ student) per row of logits [N, V] at a temperature, without the factor T². */
+export function klDivergence(student: Tensor, teacher: Tensor, { temperature = 1 } = {}): Tensor {
+  return run('klDivergence', [student, teacher], { temperature });
+}
+
+export function sumOfSquares(x: Tensor): Tensor {
+  return run('sumOfSquares', [x], {});
+}
+
+/** Lower L with L Lᵀ = matrix; NaN where the matrix is not positive definite. */
+export function cholesky(matrix: Tensor): Tensor {
+  return run('cholesky', [matrix], {});
+}
+
+/** X with L X = right, or Lᵀ X = right with `transpose`. */
+export function triangularSolve(lower: Tensor, right: Tensor, { transpose = false } = {}): Tensor {
+  return run('triangularSolve', [lower, right], { transpose });
+}
+
+/** x Wᵀ (or x W with `transpose`) for a packed W; see PackedTensor. */
+export function packedMatmul(
+  x: Tensor,
+  parts: readonly Tensor[],
+  attributes: PackedAttributes & { transpose?: boolean; activation?: 'none' | 'int8' },
+): Tensor {
+  return run('packedMatmul', [x, ...parts], { transpose: false, activation: 'none', ...attributes });
+}
+
+/** Rows of x [N, C] times the matrix of their group; see ops/grouped.ts. */
+export function groupedMatmul(x: Tensor, weight: Tensor, offsets: Tensor, { transposeWeight = false } = {}): Tensor {
+  return run('groupedMatmul', [x, weight, offsets], { transposeWeight });
+}

@@ -1,0 +1,102 @@
+import type { TensorInfo } from '../backend.js';
+import { arange } from '../creation.js';
+import { run } from '../dispatch.js';
+import { ShapeError } from '../errors.js';
+import type { Tensor } from '../tensor.js';
+import { describe, requireDType, requireFloat, requireRank, requireSameDType, requireShape } from './checks.js';
+import { defineOps } from './definition.js';
+import { concat } from './functions.js';
+
+function requireOffsets(op: string, offsets: TensorInfo, groups: number): void {
+  requireDType(op, 'offsets', offsets, 'i32');
+  requireShape(op, 'offsets', offsets, [groups + 1], [offsets]);
+}
+
+/** dtype [N, 1]: 1 for rows of group e, offsets[e] ≤ row < offsets[e + 1]. */
+function groupMask(offsets: Tensor, group: number, like: Tensor): Tensor {
+  const row = arange(like.shape[0], { backend: like.backend });
+  const started = offsets.slice(0, group, group + 1).lessEqual(row).cast('i32');
+  const ended = offsets.slice(0, group + 1, group + 2).lessEqual(row).cast('i32');
+  return started.sub(ended).cast(like.dtype).reshape(-1, 1);
+}
+
+/**
+ * Matrix products of experts: rows sorted by group, group e owning rows offsets[e] … offsets[e + 1] - 1. The
+ * offsets are a tensor, so nothing is read back. Decompositions compute every group for every row.
+ */
+export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradient' | 'groupedLowRank'>({
+  // (x [N, C], weight [E, C, F], offsets i32 [E + 1]) → [N, F]; weight [E, F, C] with `transposeWeight`.
+  groupedMatmul: {
+    infer: (inputs, { transposeWeight }) => {
+      const [x, weight, offsets] = inputs;
+      requireFloat('groupedMatmul', [x, weight]);
+      requireSameDType('groupedMatmul', [x, weight]);
+      requireRank('groupedMatmul', 'the input', x, 2);
+      requireRank('groupedMatmul', 'the weight', weight, 3);
+      requireOffsets('groupedMatmul', offsets, weight.shape[0]);
+      const [inner, outer] = transposeWeight ? [2, 1] : [1, 2];
+      if (weight.shape[inner] !== x.shape[1]) {
+        throw new ShapeError({ where: 'groupedMatmul', what: 'inner sizes differ', got: describe(inputs) });
+      }
+      return [{ shape: [x.shape[0], weight.shape[outer]], dtype: x.dtype }];
+    },
+    indices: ([x]) => [{ input: 2, limit: x.shape[0] + 1 }],
+    vjp: {
+      saves: { inputs: [0, 1, 2] },
+      gradients: ({ gradient, input, needs, attributes: { transposeWeight } }) => {
+        const [x, weight, offsets] = [input(0), input(1), input(2)];
+        const sides = transposeWeight ? [gradient(), x] : [x, gradient()];
+        return [
+          needs(0) ? run('groupedMatmul', [gradient(), weight, offsets], { transposeWeight: !transposeWeight }) : null,
+          needs(1) ? run('groupedMatmulWeightGradient', [...sides, offsets], { groups: weight.shape[0] }) : null,
+          null,
+        ];
+      },
+    },
+    decompose: ([x, weight, offsets], { transposeWeight }) => {
+      const [E, rows, columns] = weight.shape;
+      const products = Array.from({ length: E }, (_, e) => {
+        const matrix = weight.slice(0, e, e + 1).reshape(rows, columns);
+        return x.mul(groupMask(offsets, e, x)).matmul(transposeWeight ? matrix.transpose() : matrix);
+      });
+      return [products.reduce((sum, product) => sum.add(product))];
+    },
+  },
+  // (x [N, C], g [N, F], offsets) → [E, C, F]: xᵀ g of each group.
+  groupedMatmulWeightGradient: {
+    infer: ([x, g, offsets], { groups }) => {
+      requireSameDType('groupedMatmulWeightGradient', [x, g]);
+      requireShape('groupedMatmulWeightGradient', 'the gradient', g, [x.shape[0], -1], [x, g]);
+      requireOffsets('groupedMatmulWeightGradient', offsets, groups);
+      return [{ shape: [groups, x.shape[1], g.shape[1]], dtype: x.dtype }];
+    },
+    decompose: ([x, g, offsets], { groups }) => {
+      const products = Array.from({ length: groups }, (_, e) =>
+        x.mul(groupMask(offsets, e, x)).transpose().matmul(g).reshape(1, x.shape[1], g.shape[1]),
+      );
+      return [concat(products, 0)];
+    },
+  },
+  // (x [N, C], down [A, R, C], up [A, F, R], adapter i32 [N]) → scale · up[a] down[a] x per row, 0 where a < 0.
+  groupedLowRank: {
+    infer: (inputs) => {
+      const [x, down, up, adapter] = inputs;
+      requireFloat('groupedLowRank', [x, down, up]);
+      requireSameDType('groupedLowRank', [x, down, up]);
+      requireShape('groupedLowRank', 'down', down, [-1, -1, x.shape[1]], inputs);
+      requireShape('groupedLowRank', 'up', up, [down.shape[0], -1, down.shape[1]], inputs);
+      requireDType('groupedLowRank', 'adapter', adapter, 'i32');
+      requireShape('groupedLowRank', 'adapter', adapter, [x.shape[0]], inputs);
+      return [{ shape: [x.shape[0], up.shape[1]], dtype: x.dtype }];
+    },
+    decompose: ([x, down, up, adapter], { scale }) => {
+      const [A, R, C] = down.shape;
+      const products = Array.from({ length: A }, (_, a) => {
+        const mine = adapter.equal(a).cast(x.dtype).reshape(-1, 1);
+        const narrow = x.mul(mine).matmul(down.slice(0, a, a + 1).reshape(R, C).transpose());
+        return narrow.matmul(up.slice(0, a, a + 1).reshape(up.shape[1], R).transpose());
+      });
+      return [products.reduce((sum, product) => sum.add(product)).mul(scale)];
+    },
+  },
+});

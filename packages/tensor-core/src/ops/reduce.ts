@@ -1,0 +1,86 @@
+import { ShapeError } from '../errors.js';
+import { formatShape, type Shape } from '../shape.js';
+import { requireFloat, requireMinRank } from './checks.js';
+import { defineOps } from './definition.js';
+import type { AxesAttributes } from './specs.js';
+
+function reducedShape(shape: Shape, { axes, keepDims }: AxesAttributes): number[] {
+  return keepDims ? shape.map((n, i) => (axes.includes(i) ? 1 : n)) : shape.filter((_, i) => !axes.includes(i));
+}
+
+/** The reduced shape with the reduced axes kept as 1, whatever `keepDims` says: broadcasts against the input. */
+function keptShape(shape: Shape, { axes }: AxesAttributes): number[] {
+  return reducedShape(shape, { axes, keepDims: true });
+}
+
+export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 'sumOfSquares'>({
+  // Sums of i8, u8 and bool count in i32.
+  sum: {
+    infer: ([x], attributes) => [
+      { shape: reducedShape(x.shape, attributes), dtype: x.dtype === 'i8' || x.dtype === 'u8' || x.dtype === 'bool' ? 'i32' : x.dtype },
+    ],
+    vjp: {
+      saves: {},
+      gradients: ({ gradient, inputInfos: [x], attributes }) => [
+        gradient().reshape(...keptShape(x.shape, attributes)).expand(...x.shape),
+      ],
+    },
+  },
+  max: {
+    infer: ([x], attributes) => {
+      if (attributes.axes.some((axis) => x.shape[axis] === 0)) {
+        throw new ShapeError({ where: 'max', what: 'no largest value of nothing', got: formatShape(x.shape) });
+      }
+      return [{ shape: reducedShape(x.shape, attributes), dtype: x.dtype }];
+    },
+    // Equal maxima share the gradient, as PyTorch's amax does.
+    vjp: {
+      saves: { inputs: [0], outputs: [0] },
+      gradients: ({ gradient, input, output, attributes }) => {
+        const x = input(0);
+        const kept = keptShape(x.shape, attributes);
+        const isMax = x.equal(output().reshape(...kept)).cast(x.dtype);
+        const share = isMax.div(isMax.sum(attributes.axes, true));
+        return [gradient().reshape(...kept).mul(share)];
+      },
+    },
+  },
+  argMax: {
+    infer: ([x], { axis }) => {
+      if (x.shape[axis] === 0) throw new ShapeError({ where: 'argMax', what: 'no largest value of nothing', got: formatShape(x.shape) });
+      return [{ shape: x.shape.filter((_, i) => i !== axis), dtype: 'i32' }];
+    },
+  },
+  cumulativeSum: {
+    infer: ([x]) => {
+      requireMinRank('cumulativeSum', 'the input', x, 1);
+      if (x.dtype !== 'i32') requireFloat('cumulativeSum', [x]);
+      return [x];
+    },
+    // The gradient sums from the end: total - running sum + own.
+    vjp: {
+      saves: {},
+      gradients: ({ gradient, attributes: { axis } }) => {
+        const g = gradient();
+        return [g.sum(axis, true).sub(g.cumulativeSum(axis)).add(g)];
+      },
+    },
+  },
+  sumOfSquares: {
+    infer: (inputs) => {
+      requireFloat('sumOfSquares', inputs);
+      return [{ shape: [], dtype: 'f32' }];
+    },
+    decompose: ([x]) => {
+      const wide = x.cast('f32');
+      return [wide.mul(wide).sum()];
+    },
+    vjp: {
+      saves: { inputs: [0] },
+      gradients: ({ gradient, input }) => {
+        const x = input(0);
+        return [x.mul(gradient().cast(x.dtype)).mul(2)];
+      },
+    },
+  },
+});

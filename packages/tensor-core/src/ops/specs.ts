@@ -1,0 +1,188 @@
+import type { DType, FloatDType } from '../dtype.js';
+import type { Shape } from '../shape.js';
+
+/** Ops without attributes. */
+export type None = Record<never, never>;
+
+export interface AxesAttributes {
+  /** Sorted, non-negative, distinct. */
+  readonly axes: readonly number[];
+  /** Keep reduced axes with size 1. */
+  readonly keepDims: boolean;
+}
+
+/** Gate activations of a gated MLP: `activation(gate) * up`. */
+export type GateActivation = 'silu' | 'gelu' | 'gelu-tanh' | 'relu';
+
+export interface AttentionAttributes {
+  /** Multiplies q·k before the softmax, usually D^-0.5. */
+  readonly scale: number;
+  /** Each query sees only keys at its own and earlier positions of its sequence. */
+  readonly causal: boolean;
+  /** Each query sees only the last `window` keys, its own included (and, if not causal, the next `window - 1`). */
+  readonly window?: number | undefined;
+  /** Scores become softCap · tanh(score / softCap) (Gemma 2). */
+  readonly softCap?: number | undefined;
+}
+
+export interface PackedAttributes {
+  /** Name of a packed format, see `@frugal/tensor-core/formats`. */
+  readonly format: string;
+  /** Logical shape of the packed matrix: [outFeatures, inFeatures]. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/**
+ * The table of contents: every op with its attributes. One file per family in `src/ops` says how shapes are
+ * inferred, how gradients flow and how fused ops decompose; the file of the same name in `src/reference` defines
+ * the values.
+ */
+export interface OpSpecs {
+  // creation
+  fill: { readonly shape: Shape; readonly dtype: DType; readonly value: number };
+  arange: { readonly start: number; readonly step: number; readonly count: number; readonly dtype: 'f32' | 'i32' };
+  randomUniform: RandomAttributes;
+  randomNormal: RandomAttributes;
+
+  // unary, elementwise
+  neg: None;
+  abs: None;
+  sign: None;
+  exp: None;
+  log: None;
+  sqrt: None;
+  rsqrt: None;
+  sin: None;
+  cos: None;
+  tanh: None;
+  sigmoid: None;
+  erf: None;
+  floor: None;
+  isFinite: None;
+  logicalNot: None;
+  cast: { readonly dtype: DType };
+
+  // binary, elementwise with broadcasting
+  add: None;
+  sub: None;
+  mul: None;
+  div: None;
+  pow: None;
+  maximum: None;
+  minimum: None;
+  equal: None;
+  less: None;
+  lessEqual: None;
+  where: None;
+
+  // reduce
+  sum: AxesAttributes;
+  max: AxesAttributes;
+  argMax: { readonly axis: number };
+  cumulativeSum: { readonly axis: number };
+  sumOfSquares: None;
+
+  // movement: the first four are views
+  reshape: { readonly shape: Shape };
+  permute: { readonly axes: readonly number[] };
+  slice: { readonly starts: readonly number[]; readonly sizes: readonly number[] };
+  expand: { readonly shape: Shape };
+  copy: None;
+  concat: { readonly axis: number };
+  pad: { readonly before: readonly number[]; readonly after: readonly number[]; readonly value: number };
+
+  // indexing
+  gatherRows: None;
+  scatterAddRows: { readonly rows: number };
+  takeAlongAxis: { readonly axis: number };
+  scatterAddAlongAxis: { readonly axis: number; readonly size: number };
+  topK: { readonly k: number };
+  sort: { readonly descending: boolean };
+
+  // mutation
+  assign: None;
+  writeRows: None;
+
+  // matmul
+  matmul: None;
+
+  // linalg
+  cholesky: None;
+  triangularSolve: { readonly transpose: boolean };
+
+  // fused: optional for a backend
+  softmax: None;
+  softmaxBackward: None;
+  logSoftmax: None;
+  silu: None;
+  gelu: { readonly approximate: 'none' | 'tanh' };
+  swiglu: { readonly activation: GateActivation };
+  swigluBackward: { readonly activation: GateActivation };
+  rmsNorm: { readonly epsilon: number };
+  rmsNormBackward: { readonly epsilon: number };
+  layerNorm: { readonly epsilon: number };
+  rope: RopeAttributes;
+  attention: AttentionAttributes;
+  attentionBackward: AttentionAttributes;
+  cachedAttention: AttentionAttributes & { readonly pageSize: number };
+  crossEntropy: { readonly ignoreIndex: number };
+  crossEntropyBackward: { readonly ignoreIndex: number };
+  klDivergence: { readonly temperature: number };
+  klDivergenceBackward: { readonly temperature: number };
+  adamw: AdamWAttributes;
+
+  // packed weights and experts
+  unpack: PackedAttributes & { readonly rowStart: number; readonly rowCount: number };
+  packedMatmul: PackedAttributes & {
+    /** Multiply by the weight itself ([N, rows] → [N, columns]) instead of its transpose: input gradients. */
+    readonly transpose: boolean;
+    /** How each token's activations are quantised before the product; `none` keeps them in f32. */
+    readonly activation: 'none' | 'int8';
+  };
+  packedGather: PackedAttributes;
+  groupedMatmul: { readonly transposeWeight: boolean };
+  groupedMatmulWeightGradient: { readonly groups: number };
+  groupedLowRank: { readonly scale: number };
+}
+
+export type OpName = keyof OpSpecs;
+
+export interface RandomAttributes {
+  readonly shape: Shape;
+  readonly dtype: FloatDType;
+  /** Philox4x32-10 key: 64 bits as two unsigned words [low, high]. */
+  readonly seed: readonly [number, number];
+  /** Index of the first 4-word Philox block used; each block gives four elements. */
+  readonly counter: number;
+}
+
+export interface RopeAttributes {
+  /** false: halves are rotated against each other (Llama); true: neighbours (GPT-J, DeepSeek). */
+  readonly interleaved: boolean;
+  /** Rotate by the negative angle (the gradient). */
+  readonly inverse: boolean;
+}
+
+export interface AdamWAttributes {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled: parameter -= learningRate · weightDecay · parameter. */
+  readonly weightDecay: number;
+  /** 1 for the first update; corrects the bias of the moments. */
+  readonly step: number;
+}
+
+/** What every backend must have a kernel for. */
+export const primitiveOps = [
+  ...(['fill', 'arange', 'randomUniform', 'randomNormal'] as const),
+  ...(['neg', 'abs', 'sign', 'exp', 'log', 'sqrt', 'rsqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'erf'] as const),
+  ...(['floor', 'isFinite', 'logicalNot', 'cast'] as const),
+  ...(['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'equal', 'less', 'lessEqual', 'where'] as const),
+  ...(['sum', 'max', 'argMax', 'cumulativeSum'] as const),
+  ...(['copy', 'concat', 'pad'] as const),
+  ...(['gatherRows', 'scatterAddRows', 'takeAlongAxis', 'scatterAddAlongAxis', 'topK', 'sort'] as const),
+  ...(['assign', 'writeRows', 'matmul', 'cholesky', 'triangularSolve', 'unpack'] as const),
+] satisfies readonly OpName[];

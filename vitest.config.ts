@@ -1,0 +1,22 @@
+import { defineConfig } from 'vitest/config';
+
+// Workspace packages run from their sources: tests need no build.
+const conditions = ['@frugal/source', 'module', 'node', 'development|production'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: ['@frugal/source', 'node', 'module-sync'] } },
+  test: {
+    include: [
+      'packages/**/src/**/*.test.ts',
+      'packages/**/test/**/*.test.ts',
+      'examples/**/*.test.ts',
+      'scripts/**/*.test.{ts,mjs}',
+    ],
+    exclude: ['**/node_modules/**', '**/dist/**', '.cache/**', '.tools/**'],
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    passWithNoTests: true,
+  },
+});
