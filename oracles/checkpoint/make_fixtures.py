@@ -51,7 +51,7 @@ def codes(array: np.ndarray) -> np.ndarray:
     return array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
 
 
-def write_raw(path: Path, tensors: dict, metadata: dict) -> None:
+def write_raw(path: Path, tensors: dict, metadata: dict | None) -> None:
     """Writes tensors of any dtype, which safetensors.numpy cannot for those of ml_dtypes."""
     specs = {
         name: TensorSpec(dtype=array.dtype.name, shape=array.shape, data_ptr=array.ctypes.data, data_len=array.nbytes)
@@ -119,7 +119,7 @@ def make_casts() -> None:
     wide = np.concatenate([wide, ties])
     tensors["I64.values"] = wide
     tensors["I64.f32"] = wide.astype(np.float32)
-    write_raw(OUT / "casts.safetensors", tensors, {})
+    write_raw(OUT / "casts.safetensors", tensors, None)
     (OUT / "casts.json").write_text(json.dumps(hashes, indent=2) + "\n")
 
 

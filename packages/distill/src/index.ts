@@ -1,1 +1,1 @@
-export {};
+export { logitDistillation } from './logits.js';

@@ -53,6 +53,7 @@ export class DecoderModel extends Module implements CausalLM {
   computeDType: FloatDType;
   /** Store only block inputs while training and compute blocks again backward: less memory, a third more work. */
   recompute = false;
+  config: ModelConfig;
   private readonly options: DecoderOptions;
 
   constructor(
@@ -64,12 +65,10 @@ export class DecoderModel extends Module implements CausalLM {
   ) {
     super();
     this.options = options;
+    this.config = options.config;
     this.computeDType = options.computeDType ?? 'f32';
   }
 
-  get config(): ModelConfig {
-    return this.options.config;
-  }
   get ties(): readonly Tie[] {
     return this.options.ties;
   }

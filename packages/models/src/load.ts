@@ -96,7 +96,9 @@ async function loadPacked(model: CausalLM, checkpoint: Checkpoint): Promise<Set<
         expected: `${part.dtype} ${formatShape(part.shape)}`,
       });
     });
-    model.replace(path, isLinearLike(module) ? new PackedLinear(weight, { activation: quantization.activation }) : new PackedEmbedding(weight));
+    const { activation } = quantization;
+    const layer = isLinearLike(module) ? new PackedLinear(weight, { bias: module.bias, activation }) : new PackedEmbedding(weight);
+    model.replace(path, layer);
   }
   shareTiedHead(model, quantization.activation);
   return used;

@@ -1,1 +1,1 @@
-export {};
+export { roundToNearest } from './round-to-nearest.js';

@@ -68,15 +68,7 @@ export class Tensor implements TensorView, ScopeMember {
     this.nodeOutput = output;
   }
 
-  /** A second handle of the same values, with the same place on the tape. */
-  alias(): Tensor {
-    const handle = this.viewAs(this.shape, this.strides, this.offset);
-    handle.node = this.node;
-    handle.nodeOutput = this.nodeOutput;
-    return handle;
-  }
-
-  /** The same values, cut off from the tape. */
+  /** A second handle of the same values, cut off from the tape. */
   detach(): Tensor {
     return this.viewAs(this.shape, this.strides, this.offset);
   }
@@ -229,9 +221,9 @@ export class Tensor implements TensorView, ScopeMember {
   logicalNot(): Tensor {
     return this.unary('logicalNot');
   }
-  /** Converts the dtype; floats are rounded to nearest even, and truncated towards zero for integers. */
+  /** Converts the dtype (this tensor itself when it has it); floats are rounded to nearest even, or truncated for integers. */
   cast(dtype: DType): Tensor {
-    return dtype === this.dtype ? this.alias() : run('cast', [this], { dtype });
+    return dtype === this.dtype ? this : run('cast', [this], { dtype });
   }
 
   // --- reductions ---
@@ -294,7 +286,7 @@ export class Tensor implements TensorView, ScopeMember {
   }
   /** This tensor, or a row-major copy when its strides are not row-major. */
   contiguous(): Tensor {
-    return isContiguous(this.shape, this.strides) ? this.alias() : run('copy', [this], {});
+    return isContiguous(this.shape, this.strides) ? this : run('copy', [this], {});
   }
   copy(): Tensor {
     return run('copy', [this], {});

@@ -1,1 +1,25 @@
-export {};
+export type { CheckpointOptions, TrainerState } from './checkpoints.js';
+export { NonFiniteLossError, type NonFiniteStep, TrainerError } from './errors.js';
+export { languageModelLoss, type TargetRows, targetRows } from './losses.js';
+export { AdamW, type AdamWOptions } from './optimizers/adamw.js';
+export { createOptimizer, muonWithAdamW, type OptimizerConfig } from './optimizers/create.js';
+export { type ParameterGroup, ParameterGroups } from './optimizers/groups.js';
+export { Muon, type MuonOptions } from './optimizers/muon.js';
+export type { NamedParameter, Optimizer, Update } from './optimizers/optimizer.js';
+export { SGD, type SGDOptions } from './optimizers/sgd.js';
+export { SlotOptimizer } from './optimizers/slots.js';
+export type {
+  BatchLoss,
+  CheckpointEvent,
+  EvaluationEvent,
+  EvaluationOptions,
+  Loss,
+  ResumeEvent,
+  StepEvent,
+  TrainableModel,
+  TrainEvent,
+  TrainOptions,
+} from './options.js';
+export { progressBar, type ProgressBarOptions, renderProgress } from './progress-bar.js';
+export { constant, cosine, linear, type Schedule, type ScheduleOptions, schedules, warmupStableDecay } from './schedules.js';
+export { train } from './train.js';

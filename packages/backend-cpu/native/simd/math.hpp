@@ -81,6 +81,32 @@ FRUGAL_INLINE F tanh(F x) {
   return select(magnitude < set(0.625f), small, (F)((I)large | (I)sign));
 }
 
+/** Own fit: x·P(x²) below 1, else 1 - e^-Q(x). */
+FRUGAL_INLINE F erf(F x) {
+  const F z = x * x;
+  F p = set(-9.6735906209e-06f);
+  p = fma(p, z, set(1.1268253823e-04f));
+  p = fma(p, z, set(-8.4843965398e-04f));
+  p = fma(p, z, set(5.2210534117e-03f));
+  p = fma(p, z, set(-2.6865438310e-02f));
+  p = fma(p, z, set(1.1283782622e-01f));
+  p = fma(p, z, set(-3.7612638476e-01f));
+  p = fma(p, z, set(1.1283791671e+00f));
+  const F magnitude = min(set(4.0f), abs(x));
+  F q = set(-1.6140616080e-06f);
+  q = fma(q, magnitude, set(4.5590622540e-05f));
+  q = fma(q, magnitude, set(-5.9276953860e-04f));
+  q = fma(q, magnitude, set(4.7402223452e-03f));
+  q = fma(q, magnitude, set(-2.6364717373e-02f));
+  q = fma(q, magnitude, set(1.0997824514e-01f));
+  q = fma(q, magnitude, set(6.3193709365e-01f));
+  q = fma(q, magnitude, set(1.1301666755e+00f));
+  q = fma(q, magnitude, set(-3.0321297208e-04f));
+  const F large = set(1.0f) - exp(-q);
+  const F sign = (F)((I)x & set_int(INT32_MIN));
+  return select(magnitude < set(1.0f), p * x, (F)((I)large | (I)sign));
+}
+
 /** A scalar function of the C library, lane by lane: for what is not worth a polynomial. */
 template <class Function>
 FRUGAL_INLINE F per_lane(F x, Function f) {
@@ -104,6 +130,11 @@ FRUGAL_INLINE F silu(F x) { return x * sigmoid(x); }
 FRUGAL_INLINE F silu_derivative(F x) {
   const F s = sigmoid(x);
   return s * fma(x, set(1.0f) - s, set(1.0f));
+}
+FRUGAL_INLINE F gelu(F x) { return x * set(0.5f) * (erf(x * set(0.70710678118654752f)) + set(1.0f)); }
+FRUGAL_INLINE F gelu_derivative(F x) {
+  const F cumulative = set(0.5f) * (erf(x * set(0.70710678118654752f)) + set(1.0f));
+  return fma(x, exp(x * x * set(-0.5f)) * set(0.39894228040143268f), cumulative);
 }
 FRUGAL_INLINE F gelu_tanh(F x) {
   const F inner = fma(x * x * x, set(0.044715f), x) * set(SQRT_2_OVER_PI);

@@ -11,11 +11,13 @@ export class ByteWriter {
   }
 
   u32(value: number): void {
-    this.view.setUint32(this.reserve(4), value, true);
+    const start = this.reserve(4); // first: it may replace the view
+    this.view.setUint32(start, value, true);
   }
 
   u64(value: number): void {
-    this.view.setBigUint64(this.reserve(8), BigInt(value), true);
+    const start = this.reserve(8);
+    this.view.setBigUint64(start, BigInt(value), true);
   }
 
   string(text: string): void {

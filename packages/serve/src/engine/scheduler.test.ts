@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Scheduler, share } from './scheduler.js';
 
 const limits = { pages: 10, pageSize: 16, maxRunning: 4, maxWaiting: 3, tokensPerStep: 32 };
-const request = (pending: number, longest = 16, computed = 0) => ({ pending, longest, computed });
+const request = (pending: number, longest = 16) => ({ pending, longest });
 
 describe('Scheduler', () => {
   it('admits in order and only what fits whole', () => {

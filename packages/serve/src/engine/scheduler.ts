@@ -1,7 +1,5 @@
 /** What the scheduler knows of a request. */
 export interface Schedulable {
-  /** Tokens in the cache. */
-  readonly computed: number;
   /** Tokens that are known but not in the cache yet: the rest of the prompt, or the one sampled last. */
   readonly pending: number;
   /** The most tokens that can ever be in the cache: prompt and maxTokens. */

@@ -35,12 +35,18 @@ const ofEngine: Record<EngineErrorCode, { status: number; code: string; param: s
 /** Codes of fastify for what a client can do wrong before a handler runs. */
 const ofFastify: Record<string, { code: string; message: string }> = {
   FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_json', message: 'The body is not valid JSON.' },
-  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid_json', message: 'The body is empty; expected a JSON object.' },
+  FST_ERR_CTP_EMPTY_JSON_BODY: {
+    code: 'invalid_json',
+    message: 'The body is empty; expected a JSON object.',
+  },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: 'unsupported_media_type',
     message: 'The body must be JSON. Send it with the header content-type: application/json.',
   },
-  FST_ERR_CTP_BODY_TOO_LARGE: { code: 'request_too_large', message: 'The body is larger than this server accepts.' },
+  FST_ERR_CTP_BODY_TOO_LARGE: {
+    code: 'request_too_large',
+    message: 'The body is larger than this server accepts.',
+  },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
     code: 'invalid_content_length',
     message: 'The body does not have the length that its content-length header says.',
@@ -52,7 +58,12 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof EngineError) {
     const { status, code, param } = ofEngine[error.code];
-    return new ApiError(status, code, status === 500 ? 'The model failed on this request.' : error.message, param);
+    return new ApiError(
+      status,
+      code,
+      status === 500 ? 'The model failed on this request.' : error.message,
+      param,
+    );
   }
   const { code = '', statusCode = 500 } = error as { code?: string; statusCode?: number };
   if (Object.hasOwn(ofFastify, code)) {

@@ -7,7 +7,11 @@ const answers: Record<string, { status: number; reason: string; message: string 
     reason: 'Request Header Fields Too Large',
     message: 'The headers of the request are too large.',
   },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, reason: 'Request Timeout', message: 'The request did not arrive in time.' },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    reason: 'Request Timeout',
+    message: 'The request did not arrive in time.',
+  },
 };
 
 /** Answers bytes that are not an HTTP request; there is no request object yet. */

@@ -1,4 +1,10 @@
-import type { Engine, FinishReason, GenerationEvent, GenerationRequest, TokenLogprobs } from '../engine/contract.js';
+import type {
+  Engine,
+  FinishReason,
+  GenerationEvent,
+  GenerationRequest,
+  TokenLogprobs,
+} from '../engine/contract.js';
 import { EventStream } from '../engine/event-stream.js';
 
 /** One of the answers to a body, and the request that makes it. */

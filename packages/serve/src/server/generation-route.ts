@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Engine, TokenLogprobs } from '../engine/contract.js';
 import { EngineError } from '../engine/errors.js';
-import { ApiError, toApiError } from './api-error.js';
+import { type ApiError, toApiError } from './api-error.js';
 import { type Choice, Choices, type FinishedChoice } from './choices.js';
 import type { Lifetime } from './lifetime.js';
 import { validate } from './validation.js';
@@ -85,7 +85,8 @@ class Answer<Body extends StreamFields> {
     for await (const { index, event } of this.choices.events()) {
       if (endpoint.opening && !opened.has(index)) yield chunk([{ index, ...endpoint.opening() }], null);
       opened.add(index);
-      if (event.type === 'text') yield chunk([{ index, ...endpoint.piece(event.text, event.logprobs) }], null);
+      if (event.type === 'text')
+        yield chunk([{ index, ...endpoint.piece(event.text, event.logprobs) }], null);
       if (event.type !== 'finish') continue;
       if (event.reason === 'abort') throw aborted();
       yield chunk([{ index, ...endpoint.closing(event.reason) }], null);
@@ -100,7 +101,9 @@ class Answer<Body extends StreamFields> {
 
 /** Only the server ends a request whose client still listens: when it shuts down and the time to finish is over. */
 function aborted(): ApiError {
-  return toApiError(new EngineError('closed', { what: 'the server is shutting down', hint: 'Send the request again.' }));
+  return toApiError(
+    new EngineError('closed', { what: 'the server is shutting down', hint: 'Send the request again.' }),
+  );
 }
 
 function sendEvents<Body extends StreamFields>(

@@ -2,7 +2,11 @@ import type { TokenLogprobs, TokenProbability } from '../engine/contract.js';
 
 /** Entries of `logprobs.content` of a chat answer. */
 export function chatLogprobs(tokens: readonly TokenLogprobs[]): object {
-  const entry = ({ bytes, logprob }: TokenProbability) => ({ token: nameOf(bytes), logprob, bytes: [...bytes] });
+  const entry = ({ bytes, logprob }: TokenProbability) => ({
+    token: nameOf(bytes),
+    logprob,
+    bytes: [...bytes],
+  });
   return { content: tokens.map((token) => ({ ...entry(token), top_logprobs: token.top.map(entry) })) };
 }
 
@@ -11,7 +15,9 @@ export function completionLogprobs(tokens: readonly TokenLogprobs[]): object {
   return {
     tokens: tokens.map(({ bytes }) => nameOf(bytes)),
     token_logprobs: tokens.map(({ logprob }) => logprob),
-    top_logprobs: tokens.map(({ top }) => Object.fromEntries(top.map(({ bytes, logprob }) => [nameOf(bytes), logprob]))),
+    top_logprobs: tokens.map(({ top }) =>
+      Object.fromEntries(top.map(({ bytes, logprob }) => [nameOf(bytes), logprob])),
+    ),
   };
 }
 

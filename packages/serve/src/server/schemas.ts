@@ -1,7 +1,9 @@
 import { z } from 'zod';
 
 /** Text that survives UTF-8: JSON escapes can smuggle in half a surrogate pair. */
-const text = z.string().refine((value) => value.isWellFormed(), 'expected valid Unicode, found half a surrogate pair');
+const text = z
+  .string()
+  .refine((value) => value.isWellFormed(), 'expected valid Unicode, found half a surrogate pair');
 const count = z.int().min(1);
 const tokenIds = z.array(z.int().min(0)).min(1);
 
@@ -78,7 +80,9 @@ export type CompletionBody = z.infer<typeof completionBody>;
 
 type Context<T> = z.core.ParsePayload<T>;
 
-function streamOptionsNeedStream(context: Context<{ stream?: boolean | null; stream_options?: unknown }>): void {
+function streamOptionsNeedStream(
+  context: Context<{ stream?: boolean | null; stream_options?: unknown }>,
+): void {
   if (context.value.stream_options != null && !context.value.stream) {
     complain(context, 'stream_options', 'needs stream: true');
   }

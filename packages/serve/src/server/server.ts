@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { ServerResponse } from 'node:http';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type Logger, pino } from 'pino';
 import type { Engine } from '../engine/contract.js';
-import { page } from '../page/page.js';
+import { chatPage } from '../page/chat-page.js';
 import { ApiError, toApiError } from './api-error.js';
+import { answerBrokenHttp } from './broken-http.js';
 import { chatCompletions } from './chat-completions.js';
+import type { TotalUsage } from './choices.js';
 import { completions } from './completions.js';
 import { addGenerationRoute } from './generation-route.js';
 import { Lifetime } from './lifetime.js';
 import { addModelRoutes } from './models.js';
-import type { TotalUsage } from './choices.js';
-import { answerBrokenHttp } from './broken-http.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -36,7 +37,7 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   const { logger = pino({ level: 'silent' }), bodyLimit = 4 * 2 ** 20, drainTimeout = 10_000 } = options;
   const lifetime = new Lifetime();
   const app: FastifyInstance = fastify({
-    loggerInstance: logger as never,
+    loggerInstance: logger as FastifyBaseLogger,
     bodyLimit,
     disableRequestLogging: true,
     return503OnClosing: false,
@@ -86,7 +87,8 @@ function addHooks(app: FastifyInstance, lifetime: Lifetime): void {
   });
   app.setErrorHandler((error, request, reply) => {
     const apiError = toApiError(error);
-    if (apiError.status >= 500 && !(error instanceof ApiError)) request.log.error({ err: error }, 'request failed');
+    if (apiError.status >= 500 && !(error instanceof ApiError))
+      request.log.error({ err: error }, 'request failed');
     if (apiError.status === 503) reply.header('retry-after', '1');
     return reply.code(apiError.status).send(apiError.body);
   });
@@ -97,7 +99,7 @@ function addHooks(app: FastifyInstance, lifetime: Lifetime): void {
   });
 }
 
-function logRequest(request: FastifyRequest, response: FastifyRequest['raw'] extends never ? never : import('node:http').ServerResponse, milliseconds: number): void {
+function logRequest(request: FastifyRequest, response: ServerResponse, milliseconds: number): void {
   const { generation } = request;
   request.log.info(
     {
@@ -122,7 +124,7 @@ function addHealthRoute(app: FastifyInstance, engine: Engine, lifetime: Lifetime
 
 function addPageRoute(app: FastifyInstance): void {
   app.get('/', async (_request, reply) => {
-    const { html, contentSecurityPolicy } = page();
+    const { html, contentSecurityPolicy } = chatPage();
     return reply
       .header('content-security-policy', contentSecurityPolicy)
       .header('referrer-policy', 'no-referrer')

@@ -15,7 +15,12 @@ function refusal(issue: Issue): ApiError {
   const param = pathOf(issue.path);
   if (issue.code === 'unrecognized_keys') {
     const name = param ? `${param}.${issue.keys[0]}` : issue.keys[0];
-    return new ApiError(400, 'unsupported_parameter', `This server does not support the parameter '${name}'.`, name);
+    return new ApiError(
+      400,
+      'unsupported_parameter',
+      `This server does not support the parameter '${name}'.`,
+      name,
+    );
   }
   if (param === '') return new ApiError(400, 'invalid_type', 'The body must be a JSON object.');
   if (Object.hasOwn(neutralOnly, param)) {

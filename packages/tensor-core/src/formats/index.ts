@@ -21,6 +21,11 @@ export function packedFormat(name: string): PackedFormat {
   });
 }
 
+/** Names of all known formats. */
+export function packedFormatNames(): readonly string[] {
+  return [...formats.keys()];
+}
+
 /** Makes a format known by its name. @throws ArgumentError when the name is taken by another format */
 export function registerPackedFormat(format: PackedFormat): void {
   const known = formats.get(format.name);

@@ -93,17 +93,16 @@ export class Linear extends Module implements LinearLike {
 /** A packed weight, used as it is; constant, but gradients flow through it to the input. */
 export class PackedLinear extends Module implements LinearLike {
   readonly bias: Parameter | null;
+  readonly activation: ActivationFormat | null;
 
   constructor(
     readonly weight: PackedTensor,
-    { bias = null, activation = null }: { bias?: Tensor | null; activation?: ActivationFormat | null } = {},
+    { bias = null, activation = null }: { bias?: Parameter | null; activation?: ActivationFormat | null } = {},
   ) {
     super();
-    this.bias = bias && new Parameter(bias);
+    this.bias = bias;
     this.activation = activation;
   }
-
-  readonly activation: ActivationFormat | null;
 
   get inFeatures(): number {
     return this.weight.shape[1];

@@ -44,7 +44,8 @@ export interface Tie {
 
 /** What `compress` needs of any network: language model, encoder, tabular. */
 export interface Model extends Module {
-  readonly config: ModelConfig;
+  /** Edits may change it: `num_hidden_layers` after layers were removed. */
+  config: ModelConfig;
   readonly blocks: readonly Block[];
   readonly ties: readonly Tie[];
   couplings(): readonly Coupling[];

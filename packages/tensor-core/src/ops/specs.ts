@@ -148,6 +148,9 @@ export interface OpSpecs {
 
 export type OpName = keyof OpSpecs;
 
+/** Ops that only look at the same storage in another way: no backend has kernels for them. */
+export type ViewOp = 'reshape' | 'permute' | 'slice' | 'expand';
+
 export interface RandomAttributes {
   readonly shape: Shape;
   readonly dtype: FloatDType;

@@ -1,0 +1,27 @@
+#pragma once
+// Every kernel family: the file of the same name in native/kernels, compiled once per ISA level. A new family is one
+// file and one word here; build.mjs finds the file by itself.
+#define FRUGAL_FAMILIES(X) \
+  X(creation)              \
+  X(unary)                 \
+  X(binary)                \
+  X(reduce)                \
+  X(movement)              \
+  X(indexing)              \
+  X(ordering)              \
+  X(matmul)                \
+  X(linalg)                \
+  X(softmax)               \
+  X(activation)            \
+  X(norm)                  \
+  X(rope)                  \
+  X(attention)             \
+  X(attention_backward)    \
+  X(loss)                  \
+  X(optimizer)             \
+  X(packed)
+
+// Families that gain from AVX512-BF16 and VNNI; the others use their AVX-512 version at that level.
+#define FRUGAL_BF16_FAMILIES(X) \
+  X(matmul)                     \
+  X(packed)

@@ -1,0 +1,119 @@
+#pragma once
+// Packing operands of matrix products into the order in which the tile kernel reads them. `i` is the row of A or the
+// column of B, `k` the depth; strides are in elements, and at least one of them is 1 for anything fast.
+#include "gemm-tile.hpp"
+
+namespace frugal::FRUGAL_ISA {
+
+/** One operand: element (i, k) lies at data + i · i_stride + k · k_stride. */
+template <class T>
+struct Operand {
+  const T* data;
+  int64_t i_stride;
+  int64_t k_stride;
+};
+
+/** Any element type, one f32 per dword. */
+template <class T>
+struct AsF32 {
+  using Element = T;
+  using Dot = DotF32;
+  /** Dwords k, k + 1, … of one i, contiguous in memory; `count` elements are there. */
+  static F along_k(const T* p, int64_t count) { return load_f_first(p, count < LANES ? count : LANES); }
+  /** Dword k of i, i + 1, …, contiguous in memory; `depth` elements are left below. */
+  static F along_i(const T* p, int64_t, int64_t, int64_t count) { return load_f_first(p, count < LANES ? count : LANES); }
+  static float single(const T* p, int64_t, int64_t) { return to_f32(*p); }
+};
+
+#if defined(__AVX512BF16__)
+/** Two bf16 of neighbouring depth per dword, missing ones 0. */
+struct PairBf16 {
+  using Element = bf16;
+  using Dot = DotBf16;
+  static F along_k(const bf16* p, int64_t count) {
+    if (count >= 2 * LANES) return load_as<F>(p);
+    return (F)_mm512_maskz_loadu_epi16((__mmask32)((1u << count) - 1), p);
+  }
+  static F along_i(const bf16* p, int64_t k_stride, int64_t depth, int64_t count) {
+    const __mmask16 mask = count >= LANES ? 0xffff : (__mmask16)((1u << count) - 1);
+    const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p));
+    if (depth < 2) return (F)low;
+    const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p + k_stride));
+    return (F)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+  }
+  static float single(const bf16* p, int64_t k_stride, int64_t depth) {
+    const uint32_t bits = p[0].bits | (depth < 2 ? 0u : static_cast<uint32_t>(p[k_stride].bits) << 16);
+    float dword;
+    __builtin_memcpy(&dword, &bits, 4);
+    return dword;
+  }
+};
+#endif
+
+/** Rows 0..rows-1, `depth` elements deep, to [depth / 16][rows][16]; the last piece is filled up with zeros. */
+template <class Reader>
+static void pack_a(Operand<typename Reader::Element> a, int64_t rows, int64_t depth, float* to) {
+  constexpr int STEP = Reader::Dot::STEP;
+  for (int64_t start = 0; start < depth; start += PIECE * STEP, to += rows * PIECE) {
+    for (int part = 0; part < PIECE; part += LANES) {
+      const int64_t k = start + part * STEP;
+      const auto* source = a.data + k * a.k_stride;
+      const int64_t left = depth - k < 0 ? 0 : depth - k;
+      if (a.k_stride == 1) {
+        for (int64_t i = 0; i < rows; i++) store(to + i * PIECE + part, Reader::along_k(source + i * a.i_stride, left));
+      } else if (a.i_stride == 1) {
+        for (int64_t block = 0; block < rows; block += LANES) {
+          F v[LANES];
+          for (int kk = 0; kk < LANES; kk++) {
+            const int64_t below = left - kk * STEP;
+            v[kk] = below > 0 ? Reader::along_i(source + kk * STEP * a.k_stride + block, a.k_stride, below, rows - block) : F{};
+          }
+          transpose(v);
+          for (int64_t i = block; i < rows && i < block + LANES; i++) store(to + i * PIECE + part, v[i - block]);
+        }
+      } else {
+        for (int64_t i = 0; i < rows; i++) {
+          for (int kk = 0; kk < LANES; kk++) {
+            const int64_t below = left - kk * STEP;
+            to[i * PIECE + part + kk] =
+                below > 0 ? Reader::single(source + i * a.i_stride + kk * STEP * a.k_stride, a.k_stride, below) : 0.0f;
+          }
+        }
+      }
+    }
+  }
+}
+
+/** Up to TILE_COLUMNS columns, `depth` elements deep, to [depth / STEP][TILE_COLUMNS]; missing columns are 0. */
+template <class Reader>
+static void pack_b(Operand<typename Reader::Element> b, int64_t columns, int64_t depth, float* to) {
+  constexpr int STEP = Reader::Dot::STEP;
+  if (b.i_stride == 1) {
+    for (int64_t k = 0; k < depth; k += STEP, to += TILE_COLUMNS) {
+      const auto* source = b.data + k * b.k_stride;
+      store(to, Reader::along_i(source, b.k_stride, depth - k, columns));
+      store(to + LANES, columns > LANES ? Reader::along_i(source + LANES, b.k_stride, depth - k, columns - LANES) : F{});
+    }
+  } else if (b.k_stride == 1) {
+    for (int64_t k = 0; k < depth; k += LANES * STEP, to += LANES * TILE_COLUMNS) {
+      const int64_t dwords = (depth - k + STEP - 1) / STEP;
+      for (int half = 0; half < 2; half++) {
+        F v[LANES];
+        for (int i = 0; i < LANES; i++) {
+          const int64_t column = half * LANES + i;
+          v[i] = column < columns ? Reader::along_k(b.data + column * b.i_stride + k, depth - k) : F{};
+        }
+        transpose(v);
+        for (int64_t kk = 0; kk < LANES && kk < dwords; kk++) store(to + kk * TILE_COLUMNS + half * LANES, v[kk]);
+      }
+    }
+  } else {
+    for (int64_t k = 0; k < depth; k += STEP, to += TILE_COLUMNS) {
+      const auto* source = b.data + k * b.k_stride;
+      for (int64_t i = 0; i < TILE_COLUMNS; i++)
+        to[i] = i < columns ? Reader::single(source + i * b.i_stride, b.k_stride, depth - k) : 0.0f;
+    }
+  }
+}
+
+} // namespace frugal::FRUGAL_ISA

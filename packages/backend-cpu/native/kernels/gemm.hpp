@@ -1,0 +1,163 @@
+#pragma once
+// C [m, n] = A [m, k] · B [k, n]: how the work is cut into chunks around the tile kernel of gemm-tile.hpp.
+#include "../core/parallel.hpp"
+#include "gemm-pack.hpp"
+
+namespace frugal::FRUGAL_ISA {
+
+/** Dwords of depth that one pass over a tile covers: a B panel of that depth stays in the L1 cache. */
+constexpr int64_t DEPTH_BLOCK = 256;
+/** Up to this many rows, each B panel is packed where it is used, once, and A is shared. */
+constexpr int64_t FEW_ROWS = 64;
+constexpr int64_t ROWS_PER_CHUNK = 12 * TILE_ROWS;
+constexpr int64_t COLUMNS_PER_CHUNK = 512;
+constexpr int64_t PACKED_B_BYTES = 16 << 20;
+constexpr double FLOPS_PER_NANOSECOND = 12.0 * LANES / 2;
+
+FRUGAL_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+FRUGAL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+FRUGAL_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/** Where finished rows go: f32 in place, other dtypes from an f32 tile. */
+struct Output {
+  char* data;
+  DType dtype;
+  int64_t ld; // elements from row to row
+};
+
+/** Converts finished f32 rows into the output. */
+static void store_rows(const Output& out, int64_t row, int64_t column, const float* from, int64_t ld, int64_t rows, int64_t columns) {
+  with_float_type(out.dtype, [&](auto* type) {
+    using T = ElementOf<decltype(type)>;
+    for (int64_t i = 0; i < rows; i++) {
+      T* to = reinterpret_cast<T*>(out.data) + (row + i) * out.ld + column;
+      const float* source = from + i * ld;
+      for (int64_t j = 0; j < columns; j += LANES) store_f_first(to + j, load_first(source + j, smaller(columns - j, LANES)), smaller(columns - j, LANES));
+    }
+  });
+}
+
+template <class ReaderA, class ReaderB>
+struct Gemm {
+  using Dot = typename ReaderB::Dot;
+  static constexpr int64_t STEP = Dot::STEP;
+
+  int64_t m, n, k;
+  Operand<typename ReaderA::Element> a; // i = row
+  Operand<typename ReaderB::Element> b; // i = column
+  Output out;
+
+  int64_t dwords() const { return ceil_div(k, STEP); }
+  int64_t padded_dwords() const { return ceil_div(dwords(), PIECE) * PIECE; }
+
+  void run(const Call& call) const {
+    if (m == 0 || n == 0) return;
+    if (m <= FEW_ROWS) few_rows(call);
+    else many_rows(call);
+  }
+
+ private:
+  /** Rows [row, row + rows) of A, depth [start, start + depth) in dwords, packed tile after tile. */
+  void pack_rows(int64_t row, int64_t rows, int64_t start, int64_t depth, float* to) const {
+    const int64_t elements = smaller(depth * STEP, k - start * STEP);
+    const int64_t padded = ceil_div(depth, PIECE) * PIECE;
+    for (int64_t i = 0; i < rows; i += TILE_ROWS) {
+      const int64_t count = smaller(TILE_ROWS, rows - i);
+      pack_a<ReaderA>({a.data + (row + i) * a.i_stride + start * STEP * a.k_stride, a.i_stride, a.k_stride}, count, elements,
+                      to + i * padded);
+    }
+  }
+
+  void few_rows(const Call& call) const {
+    float* packed_a = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(m * padded_dwords() * 4 + 64)));
+    // Depth blocks one after the other, as the loop below reads them.
+    for (int64_t start = 0; start < dwords(); start += DEPTH_BLOCK)
+      pack_rows(0, m, start, smaller(DEPTH_BLOCK, dwords() - start), packed_a + m * start);
+    const int64_t panels = ceil_div(n, TILE_COLUMNS);
+    const int64_t group = larger(1, (96 << 10) / larger(1, dwords() * TILE_COLUMNS * 4));
+    const double cost = static_cast<double>(group) * TILE_COLUMNS * static_cast<double>(dwords()) * (0.15 + 2.0 * static_cast<double>(m) / FLOPS_PER_NANOSECOND);
+    parallel(call, ceil_div(panels, group), cost, [&](int64_t chunk) {
+      const int64_t end = smaller(panels, (chunk + 1) * group);
+      for (int64_t panel = chunk * group; panel < end; panel++) few_rows_panel(packed_a, panel * TILE_COLUMNS);
+    });
+  }
+
+  void few_rows_panel(const float* packed_a, int64_t column) const {
+    const int64_t columns = smaller(TILE_COLUMNS, n - column);
+    const bool in_place = out.dtype == DType::f32;
+    float* const memory = static_cast<float*>(scratch(Scratch::chunk, (DEPTH_BLOCK + FEW_ROWS) * TILE_COLUMNS * 4));
+    float* c = in_place ? reinterpret_cast<float*>(out.data) + column : memory + DEPTH_BLOCK * TILE_COLUMNS;
+    const int64_t ldc = in_place ? out.ld : TILE_COLUMNS;
+    if (k == 0) clear(c, ldc, m, columns);
+    for (int64_t start = 0; start < dwords(); start += DEPTH_BLOCK) {
+      const int64_t depth = smaller(DEPTH_BLOCK, dwords() - start);
+      pack_b<ReaderB>({b.data + column * b.i_stride + start * STEP * b.k_stride, b.i_stride, b.k_stride}, columns,
+                      smaller(depth * STEP, k - start * STEP), memory);
+      const int64_t padded = ceil_div(depth, PIECE) * PIECE;
+      for (int64_t i = 0; i < m; i += TILE_ROWS) {
+        const Tile tile{depth, packed_a + m * start + i * padded, memory, TILE_COLUMNS, c + i * ldc, ldc, columns, start > 0};
+        tile_kernel<Dot>(smaller(TILE_ROWS, m - i))(tile);
+      }
+    }
+    if (!in_place) store_rows(out, 0, column, c, ldc, m, columns);
+  }
+
+  void many_rows(const Call& call) const {
+    const int64_t panel_dwords = larger(1, dwords()) * TILE_COLUMNS;
+    const int64_t block = larger(COLUMNS_PER_CHUNK, PACKED_B_BYTES / (panel_dwords * 4) * TILE_COLUMNS / COLUMNS_PER_CHUNK * COLUMNS_PER_CHUNK);
+    for (int64_t column = 0; column < n; column += block) {
+      const int64_t columns = smaller(block, n - column);
+      const int64_t panels = ceil_div(columns, TILE_COLUMNS);
+      float* packed_b = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(panels * panel_dwords * 4)));
+      parallel(call, panels, static_cast<double>(panel_dwords) * 0.3, [&](int64_t panel) {
+        const int64_t first = column + panel * TILE_COLUMNS;
+        pack_b<ReaderB>({b.data + first * b.i_stride, b.i_stride, b.k_stride}, smaller(TILE_COLUMNS, n - first), k,
+                        packed_b + panel * panel_dwords);
+      });
+      many_rows_block(call, packed_b, column, columns);
+    }
+  }
+
+  void many_rows_block(const Call& call, const float* packed_b, int64_t column, int64_t columns) const {
+    // Smaller chunks for small products, so that all threads have something to do.
+    int64_t height = ROWS_PER_CHUNK, width = COLUMNS_PER_CHUNK;
+    const auto chunks = [&] { return ceil_div(m, height) * ceil_div(columns, width); };
+    while (chunks() < 16 && height > 4 * TILE_ROWS) height /= 2;
+    while (chunks() < 16 && width > 2 * TILE_COLUMNS) width /= 2;
+    const int64_t across = ceil_div(columns, width);
+    const double cost = 2.0 * static_cast<double>(height * width * k) / (FLOPS_PER_NANOSECOND * STEP);
+    parallel(call, chunks(), cost, [&](int64_t chunk) {
+      const int64_t row = chunk / across * height, left = chunk % across * width;
+      many_rows_chunk(packed_b, column, row, smaller(height, m - row), left, smaller(width, columns - left));
+    });
+  }
+
+  void many_rows_chunk(const float* packed_b, int64_t column, int64_t row, int64_t rows, int64_t left, int64_t width) const {
+    const bool in_place = out.dtype == DType::f32;
+    float* packed_a = static_cast<float*>(scratch(Scratch::chunk, ROWS_PER_CHUNK * DEPTH_BLOCK * 4));
+    float* c = in_place ? reinterpret_cast<float*>(out.data) + row * out.ld + column + left
+                        : static_cast<float*>(scratch(Scratch::chunk2, ROWS_PER_CHUNK * COLUMNS_PER_CHUNK * 4));
+    const int64_t ldc = in_place ? out.ld : COLUMNS_PER_CHUNK;
+    if (k == 0) clear(c, ldc, rows, width);
+    const int64_t panel_dwords = dwords() * TILE_COLUMNS;
+    for (int64_t start = 0; start < dwords(); start += DEPTH_BLOCK) {
+      const int64_t depth = smaller(DEPTH_BLOCK, dwords() - start);
+      const int64_t padded = ceil_div(depth, PIECE) * PIECE;
+      pack_rows(row, rows, start, depth, packed_a);
+      for (int64_t j = 0; j < width; j += TILE_COLUMNS) {
+        const float* panel = packed_b + (left + j) / TILE_COLUMNS * panel_dwords + start * TILE_COLUMNS;
+        for (int64_t i = 0; i < rows; i += TILE_ROWS) {
+          const Tile tile{depth, packed_a + i * padded, panel, TILE_COLUMNS, c + i * ldc + j, ldc, smaller(TILE_COLUMNS, width - j), start > 0};
+          tile_kernel<Dot>(smaller(TILE_ROWS, rows - i))(tile);
+        }
+      }
+    }
+    if (!in_place) store_rows(out, row, column + left, c, ldc, rows, width);
+  }
+
+  static void clear(float* c, int64_t ldc, int64_t rows, int64_t columns) {
+    for (int64_t i = 0; i < rows; i++) __builtin_memset(c + i * ldc, 0, static_cast<size_t>(columns) * 4);
+  }
+};
+
+} // namespace frugal::FRUGAL_ISA

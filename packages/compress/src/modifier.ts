@@ -1,0 +1,75 @@
+import type { Tensor } from '@frugal/tensor-core';
+import type { BatchSource, CausalLM, Model, Output, TrainBatch } from '@frugal/tensor-core/nn';
+import type { Edit } from './edit.js';
+import type { ModifierSpec } from './recipe.js';
+import type { Site, SiteKind } from './site.js';
+import type { StatName, Stats } from './statistics.js';
+
+/** What a method intends for one site. */
+export interface PlannedSite {
+  readonly path: string;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+export interface Plan {
+  readonly sites: readonly PlannedSite[];
+  /** Everything that stands in the way. */
+  readonly problems: readonly string[];
+}
+
+/** What the training of a stage can use. */
+export interface TrainContext {
+  readonly student: CausalLM;
+  readonly teacher: CausalLM | null;
+  readonly seed: number;
+}
+
+/** The values of one training step that losses are made of. */
+export interface LossInputs {
+  readonly batch: TrainBatch;
+  /** i32 [M], -100 for none. */
+  readonly targets: Tensor;
+  /** f32 [M]: how much each row counts. */
+  readonly weights: Tensor | null;
+  readonly student: Output;
+  readonly teacher: Output | null;
+}
+
+/** How a method takes part in the training of its stage. Losses of one stage are summed. */
+export interface ModifierTraining {
+  /** Wraps weights for the time of training: masks, fake quantizers, adapters. */
+  parametrize?(): Disposable;
+  /** Data of its own; two sources in one stage are refused. */
+  batches?: BatchSource;
+  /** Σ over rows, in nats. */
+  loss?(inputs: LossInputs): Tensor;
+  afterStep?(step: number): void;
+}
+
+/** A method: data (`spec`) and behaviour. The maths is pure functions elsewhere. */
+export interface Modifier {
+  readonly spec: ModifierSpec;
+  readonly sites: readonly SiteKind[];
+  readonly needs: {
+    readonly stats?: readonly StatName[];
+    readonly training?: boolean;
+    readonly teacher?: boolean;
+  };
+  /** Pure: looks, and changes nothing. */
+  plan(sites: readonly Site[], model: Model): Plan;
+  /** Choices that need all sites at once; returns the paths to work on. */
+  select?(sites: readonly Site[], stats: ReadonlyMap<string, Stats>): Promise<readonly string[]>;
+  apply?(site: Site, stats: Stats): Promise<readonly Edit[]>;
+  train?(context: TrainContext): ModifierTraining;
+  /** What must stay true after every later stage; a sentence when it does not. */
+  invariant?(site: Site): Promise<string | null>;
+  /** Folds what the stage left behind: masks, adapters, fake quantizers. */
+  finish?(site: Site): Promise<readonly Edit[]>;
+}
+
+/** Makes a modifier from its spec. @throws RecipeError for options that it does not know */
+export interface ModifierFactory {
+  readonly type: string;
+  create(spec: ModifierSpec): Modifier;
+}

@@ -1,0 +1,69 @@
+import type { CausalLM } from '@frugal/tensor-core/nn';
+import type { CompressOptions } from './compress.js';
+import type { Modifier } from './modifier.js';
+import type { ModifierReport } from './report.js';
+import { findSites } from './site.js';
+
+export interface StagePlan {
+  readonly name: string;
+  readonly modifiers: readonly ModifierReport[];
+}
+
+export interface CompressPlan {
+  readonly stages: readonly StagePlan[];
+  /** Everything that stands in the way, of all stages. */
+  readonly problems: readonly string[];
+}
+
+interface Stage {
+  readonly name: string;
+  readonly modifiers: readonly Modifier[];
+}
+
+/** Looks at every stage without changing anything. Sizes of later stages are those of the model as it is now. */
+export function plan(
+  model: CausalLM,
+  stages: readonly Stage[],
+  options: Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train'>,
+): CompressPlan {
+  const problems: string[] = [];
+  const planned = stages.map(({ name, modifiers }) => ({
+    name,
+    modifiers: modifiers.map((modifier): ModifierReport => {
+      const { type, targets } = modifier.spec;
+      const sites = findSites(model, modifier.sites, targets);
+      const where = `stage ${name}: ${type}`;
+      if (sites.length === 0) problems.push(`${where} finds no ${modifier.sites.join(' or ')} at ${targets.include.join(', ')}`);
+      for (const missing of unmetNeeds(modifier, options)) problems.push(`${where} needs ${missing}`);
+      const result = modifier.plan(sites, model);
+      problems.push(...result.problems.map((problem) => `${where}: ${problem}`));
+      return { type, sites: result.sites };
+    }),
+  }));
+  for (const stage of planned) problems.push(...conflicts(stage));
+  return { stages: planned, problems };
+}
+
+function unmetNeeds({ needs }: Modifier, options: Parameters<typeof plan>[2]): string[] {
+  const missing: string[] = [];
+  if (needs.stats?.length && !options.calibration?.length) missing.push('calibration data');
+  if (needs.teacher && !options.teacher) missing.push('a teacher');
+  if (needs.training && !options.train) missing.push('a trainer');
+  if (needs.training && !options.data) missing.push('training data');
+  return missing;
+}
+
+/** Two methods of one stage that both rewrite a layer: the second would see the work of the first as its input. */
+function conflicts({ name, modifiers }: StagePlan): string[] {
+  const owner = new Map<string, string>();
+  const problems: string[] = [];
+  for (const { type, sites } of modifiers) {
+    for (const { path, bytesBefore, bytesAfter } of sites) {
+      if (bytesBefore === bytesAfter) continue;
+      const other = owner.get(path);
+      if (other) problems.push(`stage ${name}: ${other} and ${type} both change ${path}: put them into stages of their own`);
+      owner.set(path, type);
+    }
+  }
+  return problems;
+}

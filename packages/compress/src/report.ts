@@ -1,0 +1,28 @@
+import type { PlannedSite } from './modifier.js';
+import type { Recipe } from './recipe.js';
+
+/** What one method did in one stage. */
+export interface ModifierReport {
+  readonly type: string;
+  readonly sites: readonly PlannedSite[];
+}
+
+export interface StageReport {
+  readonly name: string;
+  readonly seconds: number;
+  readonly modifiers: readonly ModifierReport[];
+  /** What the injected trainer returned, for stages that train. */
+  readonly training?: Readonly<Record<string, unknown>>;
+  /** What the injected score says after the stage. */
+  readonly score?: number;
+}
+
+/** The outcome of a recipe, as JSON. */
+export interface CompressReport {
+  readonly recipe: Recipe;
+  /** Bytes of all parameters and packed weights. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  readonly scoreBefore?: number;
+  readonly stages: readonly StageReport[];
+}

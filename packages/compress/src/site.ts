@@ -1,0 +1,62 @@
+import { type Coupling, isLinearLike, type LinearLike, type Model, type Module } from '@frugal/tensor-core/nn';
+import { matchesTargets, type Targets } from './recipe.js';
+
+/** A place in a model where a method can work, with live handles. */
+export type Site =
+  | {
+      readonly kind: 'linear';
+      readonly path: string;
+      readonly layer: LinearLike;
+      /** Modules that use the same weight: a tied embedding. */
+      readonly sharedWith: readonly string[];
+    }
+  | { readonly kind: 'norm-group'; readonly path: string; readonly norm: Module; readonly consumers: readonly LinearLike[] }
+  | { readonly kind: 'block'; readonly path: string; readonly index: number; readonly module: Module }
+  | CouplingSite<'ffn'>
+  | CouplingSite<'attention'>
+  | CouplingSite<'experts'>
+  | CouplingSite<'residual'>
+  | CouplingSite<'cache'>;
+
+interface CouplingSite<K extends Coupling['kind']> {
+  readonly kind: K;
+  readonly path: string;
+  readonly coupling: Coupling;
+  readonly members: readonly LinearLike[];
+}
+
+export type SiteKind = Site['kind'];
+
+/** All sites of the given kinds whose path is a target, in the order of the model. */
+export function findSites(model: Model, kinds: readonly SiteKind[], targets: Targets): Site[] {
+  return allSites(model).filter(({ kind, path }) => kinds.includes(kind) && matchesTargets(targets, path));
+}
+
+function allSites(model: Model): Site[] {
+  const sites: Site[] = [];
+  for (const [path, module] of model.namedModules()) {
+    const index = model.blocks.findIndex((block) => block === module);
+    if (index >= 0) sites.push({ kind: 'block', path, index, module });
+    if (isLinearLike(module)) sites.push({ kind: 'linear', path, layer: module, sharedWith: sharers(model, path) });
+  }
+  const linear = (path: string) => model.module(path);
+  for (const { norm, consumers } of model.normGroups()) {
+    sites.push({ kind: 'norm-group', path: norm, norm: model.module(norm), consumers: consumers.map(linear).filter(isLinearLike) });
+  }
+  for (const coupling of model.couplings()) {
+    const members = coupling.members.map(({ path }) => linear(path)).filter(isLinearLike);
+    sites.push({ kind: coupling.kind, path: coupling.path, coupling, members } as Site);
+  }
+  return sites;
+}
+
+/** Ties are declared between parameters (`head.weight`, `embed.weight`); sites are modules. */
+function sharers(model: Model, path: string): string[] {
+  return model.ties
+    .filter((tie) => parent(tie.path) === path || parent(tie.source) === path)
+    .map((tie) => (parent(tie.path) === path ? parent(tie.source) : parent(tie.path)));
+}
+
+function parent(path: string): string {
+  return path.slice(0, path.lastIndexOf('.'));
+}

@@ -1,0 +1,76 @@
+import { noGrad, type Tensor, tensor } from '@frugal/tensor-core';
+import type { BatchSource, CausalLM, StepBatch, TrainBatch } from '@frugal/tensor-core/nn';
+import { PlanError } from './errors.js';
+import type { Modifier, ModifierTraining } from './modifier.js';
+
+/** What the injected trainer is asked to do: `trainer.train` fits through a few lines of glue. */
+export interface TrainJob {
+  readonly model: CausalLM;
+  readonly source: BatchSource;
+  /** Σ over rows of the batch, in nats, and what it is divided by. */
+  loss(step: StepBatch, batch: TrainBatch): { readonly sum: Tensor; readonly weight: number };
+  afterStep(step: number): void;
+}
+
+/** Runs a job to its end. Optimizer, schedule, steps and progress are the caller's choice. */
+export type TrainFunction = (job: TrainJob) => Promise<Readonly<Record<string, unknown>>>;
+
+interface TrainingOptions {
+  readonly model: CausalLM;
+  readonly teacher: CausalLM | null;
+  readonly data: BatchSource | undefined;
+  readonly seed: number;
+  readonly train: TrainFunction;
+}
+
+/** One training for all methods of a stage that need it. */
+export async function trainStage(modifiers: readonly Modifier[], options: TrainingOptions): Promise<Readonly<Record<string, unknown>>> {
+  const { model, teacher, seed } = options;
+  const parts = modifiers.map((modifier) => modifier.train?.({ student: model, teacher, seed })).filter((part) => part !== undefined);
+  const own = parts.map(({ batches }) => batches).filter((source) => source !== undefined);
+  const source = own[0] ?? options.data;
+  if (own.length > 1 || !source) {
+    throw new PlanError([own.length > 1 ? 'two methods of one stage bring their own data' : 'the stage trains but there is no data']);
+  }
+  const needsTeacher = modifiers.some(({ needs }) => needs.teacher);
+  const handles = parts.map((part) => part.parametrize?.());
+  try {
+    return await options.train({
+      model,
+      source,
+      loss: (step, batch) => stageLoss(parts, { model, teacher: needsTeacher ? teacher : null, step, batch }),
+      afterStep: (step) => {
+        for (const part of parts) part.afterStep?.(step);
+      },
+    });
+  } finally {
+    for (const handle of handles) handle?.[Symbol.dispose]();
+  }
+}
+
+function stageLoss(
+  parts: readonly ModifierTraining[],
+  { model, teacher, step, batch }: { model: CausalLM; teacher: CausalLM | null; step: StepBatch; batch: TrainBatch },
+): { sum: Tensor; weight: number } {
+  const { backend } = step.tokens;
+  const inputs = {
+    batch,
+    targets: tensor(batch.targets, { backend }),
+    weights: rowWeights(batch, backend),
+    student: model.forward(step),
+    teacher: teacher && noGrad(() => teacher.forward(step)),
+  };
+  const losses = parts.map((part) => part.loss?.(inputs)).filter((loss) => loss !== undefined);
+  const sum = losses.reduce((total, loss) => total.add(loss));
+  return { sum, weight: countedRows(batch) };
+}
+
+/** f32 [N], or null when every row counts 1. Rows without a target count 0. */
+function rowWeights({ targets, weights }: TrainBatch, backend: Tensor['backend']): Tensor | null {
+  if (!weights && targets.every((target) => target !== -100)) return null;
+  return tensor(Float32Array.from(targets, (target, i) => (target === -100 ? 0 : (weights?.[i] ?? 1))), { backend });
+}
+
+function countedRows({ targets, weights }: TrainBatch): number {
+  return targets.reduce((sum, target, i) => sum + (target === -100 ? 0 : (weights?.[i] ?? 1)), 0);
+}

@@ -1,0 +1,95 @@
+import { randomInt } from 'node:crypto';
+import { FrugalError } from '@frugal/tensor-core';
+import { checkSampling } from '@frugal/tensor-core/generation';
+import type { GenerationRequest, ModelCard, Prompt } from './contract.js';
+import { EngineError } from './errors.js';
+import type { LoadedModel } from './loaded-model.js';
+import { RunningRequest } from './running-request.js';
+import { TextOutput } from './text-output.js';
+
+/** Checks a request whole, before it takes any memory. @throws EngineError that says what is wrong with it */
+export function acceptRequest(
+  loaded: LoadedModel,
+  card: ModelCard,
+  request: GenerationRequest,
+): RunningRequest {
+  const { temperature = 1, topP = 1, topK = 0, stop = [], logprobs } = request;
+  const sampling = { temperature, topP, topK, seed: request.seed ?? randomInt(2 ** 47) };
+  requireValid(() => checkSampling(sampling));
+  if (stop.includes('')) throw new EngineError('invalid-request', { what: 'a stop string is empty' });
+  requireCount('maxTokens', request.maxTokens, 1);
+  requireCount('logprobs', logprobs, 0);
+
+  const prompt = encodePrompt(loaded, request.prompt);
+  const room = card.contextLength - prompt.length;
+  const maxTokens = request.maxTokens ?? room;
+  if (room < 1 || maxTokens > room) throw tooLong(card, prompt.length, request.maxTokens);
+  return new RunningRequest({
+    prompt,
+    maxTokens,
+    sampling,
+    stopIds: stopIdsOf(loaded),
+    logprobs,
+    signal: request.signal,
+    output: new TextOutput(loaded.tokenizer, stop),
+  });
+}
+
+function encodePrompt(
+  { name, model, tokenizer, chatTemplate }: LoadedModel,
+  prompt: Prompt,
+): readonly number[] {
+  if ('messages' in prompt && !chatTemplate) {
+    throw new EngineError('no-chat-template', {
+      what: 'the model has no chat template: it only continues text',
+      got: `messages for ${name}`,
+      hint: 'Use plain completion.',
+    });
+  }
+  const ids = requireValid(() => {
+    if ('ids' in prompt) return prompt.ids;
+    if ('text' in prompt) return tokenizer.encode(prompt.text);
+    return tokenizer.encode(chatTemplate!.render(prompt.messages), { addSpecialTokens: false });
+  });
+  if (ids.length === 0) throw new EngineError('invalid-request', { what: 'the prompt is empty' });
+  const strange = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < model.vocabularySize));
+  if (strange === undefined) return ids;
+  throw new EngineError('invalid-request', {
+    what: 'a token id is not in the vocabulary',
+    got: String(strange),
+    expected: `0 to ${model.vocabularySize - 1}`,
+  });
+}
+
+function stopIdsOf({ tokenizer, stopIds = [] }: LoadedModel): ReadonlySet<number> {
+  return new Set([...stopIds, ...tokenizer.endIds]);
+}
+
+function tooLong({ contextLength }: ModelCard, prompt: number, maxTokens: number | undefined): EngineError {
+  return new EngineError('context-length-exceeded', {
+    what: 'prompt and answer do not fit into the context',
+    got: `${prompt} tokens in the prompt and ${maxTokens ?? 'at least 1'} to generate`,
+    expected: `at most ${contextLength} together`,
+    hint: 'Shorten the prompt, or ask for fewer tokens.',
+  });
+}
+
+function requireCount(name: string, value: number | undefined, least: number): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return;
+  throw new EngineError('invalid-request', {
+    what: `${name} out of range`,
+    got: String(value),
+    expected: `an integer, ${least} or more`,
+  });
+}
+
+/** What other packages refuse here is wrong with the request. */
+function requireValid<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    if (!(cause instanceof FrugalError)) throw cause;
+    const { what, got, expected, hint } = cause;
+    throw new EngineError('invalid-request', { what, got, expected, hint, cause });
+  }
+}

@@ -1,0 +1,73 @@
+import { ArgumentError } from '@frugal/tensor-core';
+import type { Engine, EngineStats, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
+import { EngineError } from './errors.js';
+import { EventStream } from './event-stream.js';
+import type { EngineLimits } from './limits.js';
+import type { LoadedModel } from './loaded-model.js';
+import { ModelRunner } from './model-runner.js';
+
+/**
+ * An engine in this process. Each model has its own loop and cache; between steps the event loop runs, so a step's
+ * time is the longest that anything else waits.
+ * @throws ArgumentError for no models, two of one name, or limits out of range
+ */
+export function createEngine(models: readonly LoadedModel[], limits: EngineLimits = {}): Engine {
+  return new InProcessEngine(models, limits);
+}
+
+class InProcessEngine implements Engine {
+  private readonly runners = new Map<string, ModelRunner>();
+
+  constructor(models: readonly LoadedModel[], limits: EngineLimits) {
+    if (models.length === 0) throw new ArgumentError({ where: 'engine', what: 'no models to serve' });
+    for (const loaded of models) {
+      if (this.runners.has(loaded.name)) {
+        throw new ArgumentError({ where: 'engine', what: 'two models have one name', got: loaded.name });
+      }
+      this.runners.set(loaded.name, new ModelRunner(loaded, limits));
+    }
+  }
+
+  models(): readonly ModelCard[] {
+    return [...this.runners.values()].map(({ card }) => card);
+  }
+
+  submit(request: GenerationRequest): AsyncIterable<GenerationEvent> {
+    try {
+      return this.runner(request.model).submit(request);
+    } catch (error) {
+      return refused(error);
+    }
+  }
+
+  stats(): EngineStats {
+    const all = [...this.runners.values()].map(({ stats }) => stats);
+    return all.reduce((sum, each) => {
+      const entries = Object.entries(sum) as [keyof EngineStats, number][];
+      return Object.fromEntries(
+        entries.map(([key, value]) => [key, value + each[key]]),
+      ) as unknown as EngineStats;
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.runners.values()].map((runner) => runner.close()));
+  }
+
+  private runner(name: string): ModelRunner {
+    const runner = this.runners.get(name);
+    if (runner) return runner;
+    throw new EngineError('unknown-model', {
+      what: 'there is no such model here',
+      got: name,
+      expected: [...this.runners.keys()].join(', '),
+    });
+  }
+}
+
+/** All errors reach the caller in one way: through the iteration. */
+function refused(error: unknown): AsyncIterable<GenerationEvent> {
+  const stream = new EventStream<GenerationEvent>(() => {});
+  stream.fail(error);
+  return stream;
+}

@@ -1,0 +1,174 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Backend, noGrad, scope, type Tensor } from '@frugal/tensor-core';
+import { PagedKVCache } from '@frugal/tensor-core/generation';
+import { stepBatch } from '@frugal/tensor-core/nn';
+import { acceptRequest } from './accept.js';
+import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
+import { EngineError } from './errors.js';
+import { type EngineLimits, resolveLimits } from './limits.js';
+import type { LoadedModel } from './loaded-model.js';
+import type { RunningRequest } from './running-request.js';
+import { Scheduler, type StepEntry } from './scheduler.js';
+
+/** One model with its cache and its loop: admits, plans a step, computes it, hands out tokens, and again. */
+export class ModelRunner {
+  readonly card: ModelCard;
+  private readonly cache: PagedKVCache;
+  private readonly scheduler: Scheduler<RunningRequest>;
+  private readonly backend: Backend | undefined;
+  private readonly cacheTokens: number;
+  private loop: Promise<void> | null = null;
+  private closed = false;
+  private readonly totals = { finished: 0, steps: 0, promptTokens: 0, completionTokens: 0 };
+
+  constructor(
+    private readonly loaded: LoadedModel,
+    limits: EngineLimits,
+  ) {
+    const { model } = loaded;
+    const { contextLength, cacheTokens, pageSize, ...scheduling } = resolveLimits(loaded, limits);
+    const pages = Math.ceil(cacheTokens / pageSize);
+    this.cacheTokens = pages * pageSize;
+    this.backend = model.parameters()[0]?.value.backend;
+    this.cache = new PagedKVCache(model.cacheSpec, {
+      tokens: this.cacheTokens,
+      pageSize,
+      dtype: model.computeDType,
+      backend: this.backend,
+    });
+    this.scheduler = new Scheduler({ pages, pageSize, ...scheduling });
+    this.card = {
+      name: loaded.name,
+      contextLength,
+      chat: loaded.chatTemplate !== undefined,
+      created: Math.floor(Date.now() / 1000),
+    };
+  }
+
+  /** @throws EngineError when the request is refused */
+  submit(request: GenerationRequest): AsyncIterable<GenerationEvent> {
+    if (this.closed) throw new EngineError('closed', { what: 'the engine is closed' });
+    if (this.scheduler.isFull) {
+      throw new EngineError('overloaded', {
+        what: 'too many requests are waiting',
+        got: `${this.scheduler.waiting.length} in the queue`,
+        hint: 'Try again in a moment.',
+      });
+    }
+    const running = acceptRequest(this.loaded, this.card, request);
+    // A running request must not lose its pages in the middle of a step: the loop ends it after the step.
+    running.onAbort = () => {
+      if (running.cacheSequence === null) this.end(running, 'abort');
+    };
+    this.scheduler.enqueue(running);
+    if (request.signal?.aborted) running.abort();
+    this.loop ??= this.run();
+    return running.events;
+  }
+
+  get stats(): EngineStats {
+    return {
+      waiting: this.scheduler.waiting.length,
+      running: this.scheduler.running.length,
+      ...this.totals,
+      cacheTokens: this.cacheTokens,
+      cacheTokensReserved: this.scheduler.reservedPages * this.cache.pageSize,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    for (const request of [...this.scheduler.waiting, ...this.scheduler.running]) request.abort();
+    await this.loop;
+    this.cache.dispose();
+  }
+
+  /** Runs while there is work. Each turn lets the event loop have its way, so that requests and aborts come in. */
+  private async run(): Promise<void> {
+    for (await nextTurn(); !this.scheduler.isIdle; await nextTurn()) {
+      for (const request of this.scheduler.running.filter(({ isAborted }) => isAborted))
+        this.end(request, 'abort');
+      for (const request of this.scheduler.admit()) request.cacheSequence = this.cache.open();
+      const plan = this.scheduler.plan();
+      if (plan.length > 0) await this.step(plan);
+    }
+    this.loop = null;
+  }
+
+  /** A failed step costs the requests in it; the others, and those to come, go on. */
+  private async step(plan: readonly StepEntry<RunningRequest>[]): Promise<void> {
+    this.totals.steps++;
+    try {
+      const { logits, ready } = this.forward(plan);
+      if (!logits) return;
+      const values = await logits.toFloat32(); // [ready, V]
+      logits.dispose();
+      const { vocabularySize } = this.loaded.model;
+      ready.forEach((request, i) => {
+        this.advance(request, values.subarray(i * vocabularySize, (i + 1) * vocabularySize));
+      });
+    } catch (error) {
+      for (const { request } of plan) this.fail(request, error);
+    }
+  }
+
+  /** Logits after each request whose known tokens are then all computed: [ready, V], or null when there is none. */
+  private forward(plan: readonly StepEntry<RunningRequest>[]): {
+    logits: Tensor | null;
+    ready: readonly RunningRequest[];
+  } {
+    const { model } = this.loaded;
+    const counts = plan.map(({ count }) => count);
+    const sequences = plan.map(({ request }) => request.cacheSequence as number);
+    const startPositions = sequences.map((sequence) => this.cache.length(sequence));
+    const tokens = plan.map(({ request, count }) => request.take(count));
+    const ends = counts.map((_, i) => counts.slice(0, i + 1).reduce((sum, count) => sum + count, 0));
+    const ready = plan.flatMap(({ request }, i) =>
+      request.pending === 0 ? [{ request, row: ends[i] - 1 }] : [],
+    );
+    const logits = scope(() =>
+      noGrad(() => {
+        const batch = stepBatch(tokens, {
+          vocabularySize: model.vocabularySize,
+          logits: ready.map(({ row }) => row),
+          startPositions,
+          cache: this.cache.extend(sequences, counts),
+          backend: this.backend,
+        });
+        const output = model.forward(batch);
+        return ready.length > 0 ? output.logits() : null;
+      }),
+    );
+    return { logits, ready: ready.map(({ request }) => request) };
+  }
+
+  private advance(request: RunningRequest, logits: Float32Array): void {
+    if (request.isAborted) return;
+    try {
+      const reason = request.advance(logits);
+      if (reason) this.end(request, reason);
+    } catch (error) {
+      this.fail(request, error);
+    }
+  }
+
+  private end(request: RunningRequest, reason: FinishReason): void {
+    this.release(request);
+    request.finish(reason);
+  }
+
+  private fail(request: RunningRequest, error: unknown): void {
+    this.release(request);
+    request.fail(error);
+  }
+
+  private release(request: RunningRequest): void {
+    this.scheduler.remove(request);
+    if (request.cacheSequence !== null) this.cache.close(request.cacheSequence);
+    request.cacheSequence = null;
+    this.totals.finished++;
+    this.totals.promptTokens += request.usage.promptTokens;
+    this.totals.completionTokens += request.usage.completionTokens;
+  }
+}

@@ -1,0 +1,126 @@
+import { type DType, isFloating } from '../dtype.js';
+import { packedFormat } from '../formats/index.js';
+import type { OpName, OpSpecs } from '../ops/specs.js';
+import { type Shape, sizeOf } from '../shape.js';
+import { streamOf } from './generate.js';
+import type { ToleranceClass } from './tolerance.js';
+
+/** What numbers an input holds; all are drawn from a seed that the case's name gives. */
+export type ValueRange =
+  | { readonly kind: 'uniform'; readonly low: number; readonly high: number }
+  /** low … high - 1. */
+  | { readonly kind: 'integers'; readonly low: number; readonly high: number }
+  /** Shuffled multiples of 0.1: far enough from each other and from 0 for finite differences of sort and abs. */
+  | { readonly kind: 'distinct' }
+  /** The list, repeated as often as needed. */
+  | { readonly kind: 'list'; readonly list: readonly number[] }
+  /** Elements as they lie in memory. */
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
+
+/**
+ * How an input lies in memory: row-major, with its last two axes swapped, cut out of a larger tensor, cut out
+ * along axis 0 only (row-major, but not at the start), or one slice of axis 0 repeated.
+ */
+export type Layout = 'plain' | 'transposed' | 'sliced' | 'offset' | 'expanded';
+
+export interface InputSpec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly values: ValueRange;
+  readonly layout: Layout;
+  /** No gradient is asked for. */
+  readonly constant: boolean;
+}
+
+/** One op on one set of inputs: pure data, the same on every machine. */
+export interface ConformanceCase<N extends OpName = OpName> {
+  readonly op: N;
+  /** Unique: `op: what is special`. */
+  readonly name: string;
+  readonly inputs: readonly InputSpec[];
+  readonly attributes: OpSpecs[N];
+  /** How close values must be; by default that of the op, see tolerance.ts. */
+  readonly tolerance?: ToleranceClass;
+  /** Gradients are compared with the reference unless false; 'differences' also checks them by finite differences. */
+  readonly gradients?: false | 'differences';
+  /** Left out of the `decomposed` mode, where a decomposition is not as general as the kernel. */
+  readonly decomposed?: false;
+}
+
+export interface InputOptions {
+  readonly dtype?: DType;
+  readonly values?: ValueRange;
+  readonly layout?: Layout;
+  readonly constant?: boolean;
+}
+
+export function input(shape: Shape, options: InputOptions = {}): InputSpec {
+  const { dtype = 'f32', layout = 'plain' } = options;
+  const values = options.values ?? (isFloating(dtype) ? uniform(-2, 2) : defaultIntegers(dtype));
+  return { shape, dtype, values, layout, constant: options.constant ?? !isFloating(dtype) };
+}
+
+function defaultIntegers(dtype: DType): ValueRange {
+  if (dtype === 'bool') return integers(0, 2);
+  return dtype === 'u8' ? integers(0, 256) : integers(-100, 100);
+}
+
+export function uniform(low: number, high: number): ValueRange {
+  return { kind: 'uniform', low, high };
+}
+
+export function integers(low: number, high: number): ValueRange {
+  return { kind: 'integers', low, high };
+}
+
+export const distinct: ValueRange = { kind: 'distinct' };
+
+export function list(...values: number[]): ValueRange {
+  return { kind: 'list', list: values };
+}
+
+/** i32 indices 0 … limit - 1. */
+export function indices(shape: Shape, limit: number, layout: Layout = 'plain'): InputSpec {
+  return input(shape, { dtype: 'i32', values: integers(0, limit), layout });
+}
+
+/** An i32 vector of given numbers: sequence starts, offsets, lengths. */
+export function vector(...values: number[]): InputSpec {
+  return input([values.length], { dtype: 'i32', values: list(...values) });
+}
+
+/** The parts of a packed matrix [rows, columns] of random values. */
+export function packedParts(format: string, rows: number, columns: number): InputSpec[] {
+  const random = streamOf(`${format} ${rows} ${columns}`);
+  const values = Float32Array.from({ length: rows * columns }, () => random() * 2 - 1);
+  const { parts, pack } = packedFormat(format);
+  const arrays = pack(values, rows, columns);
+  return parts(rows, columns).map(({ dtype, shape }, i) => {
+    const { buffer, byteOffset, byteLength } = arrays[i];
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    return { shape, dtype, values: { kind: 'bytes', bytes }, layout: 'plain', constant: true };
+  });
+}
+
+export function defineCase<N extends OpName>(
+  op: N,
+  name: string,
+  inputs: readonly InputSpec[],
+  attributes: OpSpecs[N],
+  options: Pick<ConformanceCase, 'tolerance' | 'gradients' | 'decomposed'> = {},
+): ConformanceCase {
+  return { op, name: `${op}: ${name}`, inputs, attributes, ...options };
+}
+
+/** Whether some input holds numbers that make gradients undefined. */
+export function hasEdgeValues({ inputs }: ConformanceCase): boolean {
+  return inputs.some(({ values, dtype }) => isFloating(dtype) && (values.kind === 'list' || values.kind === 'bytes'));
+}
+
+export function describeInputs({ inputs }: ConformanceCase): string {
+  return inputs.map(({ dtype, shape, layout }) => `${dtype} [${shape.join(', ')}]${layout === 'plain' ? '' : ` ${layout}`}`).join(', ');
+}
+
+export function elementsOf({ inputs }: ConformanceCase): number {
+  return inputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+}

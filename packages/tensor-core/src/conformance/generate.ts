@@ -1,0 +1,104 @@
+import type { Backend } from '../backend.js';
+import { encode, fromBytes } from '../creation.js';
+import { bytesPerElement } from '../dtype.js';
+import { hostUniform } from '../philox.js';
+import { contiguousStrides, type Shape, sizeOf } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import type { InputSpec, Layout, ValueRange } from './case.js';
+
+/** A stream of uniform numbers in [0, 1) that depends on a name alone. */
+export function streamOf(name: string): () => number {
+  let seed = 2166136261;
+  for (let i = 0; i < name.length; i++) seed = Math.imul(seed ^ name.charCodeAt(i), 16777619) >>> 0;
+  let index = 0;
+  return () => hostUniform(seed, index++);
+}
+
+function numbers(range: Exclude<ValueRange, { kind: 'bytes' }>, count: number, random: () => number): number[] {
+  switch (range.kind) {
+    case 'uniform':
+      return Array.from({ length: count }, () => range.low + (range.high - range.low) * random());
+    case 'integers':
+      return Array.from({ length: count }, () => range.low + Math.floor((range.high - range.low) * random()));
+    case 'list':
+      return Array.from({ length: count }, (_, i) => range.list[i % range.list.length]);
+    case 'distinct': {
+      const order = Array.from({ length: count }, (_, i) => i);
+      for (let i = count - 1; i > 0; i--) {
+        const j = Math.floor(random() * (i + 1));
+        [order[i], order[j]] = [order[j], order[i]];
+      }
+      return order.map((rank) => 0.1 * (rank - Math.floor(count / 2)) + 0.05);
+    }
+  }
+}
+
+/** The logical elements of an input, row-major, as bytes. */
+export function inputBytes({ shape, dtype, values }: InputSpec, name: string): Uint8Array {
+  if (values.kind === 'bytes') return values.bytes;
+  return encode(numbers(values, sizeOf(shape), streamOf(name)), dtype);
+}
+
+interface StoredLayout {
+  /** Shape of the tensor that is uploaded. */
+  readonly shape: Shape;
+  /** Where the logical element at index 0 … lies in it, in elements. */
+  readonly strides: readonly number[];
+  readonly offset: number;
+  /** Makes the logical tensor from the uploaded one. */
+  look(stored: Tensor): Tensor;
+}
+
+function storedLayout(shape: Shape, layout: Layout): StoredLayout {
+  const rank = shape.length;
+  const plain = { shape, strides: contiguousStrides(shape), offset: 0, look: (stored: Tensor) => stored };
+  if (layout === 'plain' || rank === 0 || (layout === 'transposed' && rank < 2)) return plain;
+  if (layout === 'transposed') {
+    const swap = <T>(items: readonly T[]) => [...items.slice(0, -2), items[rank - 1], items[rank - 2]];
+    const stored = swap(shape);
+    return { shape: stored, strides: swap(contiguousStrides(stored)), offset: 0, look: (t) => t.transpose() };
+  }
+  if (layout === 'expanded') {
+    const stored = [1, ...shape.slice(1)];
+    const strides = [0, ...contiguousStrides(stored).slice(1)];
+    return { shape: stored, strides, offset: 0, look: (t) => t.expand(...shape) };
+  }
+  const stored = shape.map((n, axis) => (layout === 'sliced' || axis === 0 ? n + 3 : n));
+  const strides = contiguousStrides(stored);
+  const starts = shape.map((_, axis) => (layout === 'sliced' || axis === 0 ? 2 : 0));
+  return {
+    shape: stored,
+    strides,
+    offset: starts.reduce((sum, start, axis) => sum + start * strides[axis], 0),
+    look: (t) => shape.reduce((part, n, axis) => (part.shape[axis] === n ? part : part.slice(axis, starts[axis], starts[axis] + n)), t),
+  };
+}
+
+/** Calls `visit(i, at)` with the stored position `at` of each logical element i, row-major. */
+function eachElement({ shape, strides, offset }: { shape: Shape; strides: readonly number[]; offset: number }, visit: (i: number, at: number) => void): void {
+  const sizes = contiguousStrides(shape);
+  for (let i = 0; i < sizeOf(shape); i++) {
+    let at = offset;
+    for (let axis = 0; axis < shape.length; axis++) at += (Math.floor(i / sizes[axis]) % shape[axis]) * strides[axis];
+    visit(i, at);
+  }
+}
+
+/** One input on a backend: the uploaded tensor, and the view of it that the op gets. */
+export interface BuiltInput {
+  readonly stored: Tensor;
+  look(): Tensor;
+}
+
+/** Uploads an input in its layout. What lies outside the view is filled with 0x7f bytes, so that reading it shows. */
+export function buildInput(spec: InputSpec, name: string, backend: Backend): BuiltInput {
+  const bytes = inputBytes(spec, name);
+  const { shape, strides, offset, look } = storedLayout(spec.shape, spec.layout);
+  const width = bytesPerElement(spec.dtype);
+  const laidOut = new Uint8Array(sizeOf(shape) * width).fill(spec.dtype === 'bool' ? 1 : 0x7f);
+  eachElement({ shape: spec.shape, strides, offset }, (i, at) => {
+    laidOut.set(bytes.subarray(i * width, (i + 1) * width), at * width);
+  });
+  const stored = fromBytes(laidOut, { shape, dtype: spec.dtype, backend });
+  return { stored, look: () => look(stored) };
+}

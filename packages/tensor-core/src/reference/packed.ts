@@ -1,0 +1,81 @@
+import type { TensorView } from '../backend.js';
+import { type PartArray, packedFormat, roundHalfEven } from '../formats/index.js';
+import type { PackedAttributes } from '../ops/specs.js';
+import { sizeOf } from '../shape.js';
+import { defineKernels } from './kernels.js';
+import { multiplyTransposed } from './matmul.js';
+import { readFloats, readIndices, readRaw, writeFloats } from './values.js';
+
+function unpackRows(
+  parts: readonly TensorView[],
+  { format, rows, columns }: PackedAttributes,
+  rowStart: number,
+  rowCount: number,
+): Float32Array {
+  const out = new Float32Array(rowCount * columns);
+  const arrays = parts.map((part): PartArray => readRaw(part));
+  packedFormat(format).unpack(arrays, { rows, columns, rowStart, rowCount }, out);
+  return out;
+}
+
+function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(rows * columns);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c];
+  return out;
+}
+
+/** Each row as whole numbers -127..127 times a scale, absmax / 127 in f32; a row of zeros has scale 0. */
+export function quantizeRows(x: Float32Array, rows: number, columns: number): { codes: Float32Array; scales: Float32Array } {
+  const codes = new Float32Array(rows * columns);
+  const scales = new Float32Array(rows);
+  for (let r = 0; r < rows; r++) {
+    let largest = 0;
+    for (let i = r * columns; i < (r + 1) * columns; i++) largest = Math.max(largest, Math.abs(x[i]));
+    const scale = Math.fround(largest / 127);
+    scales[r] = scale;
+    if (scale === 0) continue;
+    for (let i = r * columns; i < (r + 1) * columns; i++) {
+      codes[i] = Math.max(-127, Math.min(127, roundHalfEven(Math.fround(x[i] / scale))));
+    }
+  }
+  return { codes, scales };
+}
+
+export const packedKernels = defineKernels<'unpack' | 'packedMatmul' | 'packedGather'>({
+  unpack: (parts, [output], attributes) => {
+    writeFloats(output, (out) => out.set(unpackRows(parts, attributes, attributes.rowStart, attributes.rowCount)));
+  },
+
+  // int8 activations on int8-channel weights are a dot product of whole numbers, times fround(xScale · weightScale).
+  packedMatmul: ([input, ...parts], [output], attributes) => {
+    const { format, rows, columns, transpose, activation } = attributes;
+    const [inner, outer] = transpose ? [rows, columns] : [columns, rows];
+    const count = sizeOf(input.shape.slice(0, -1));
+    const whole = activation === 'int8' && format === 'int8-channel' && !transpose;
+    const unpacked = whole ? Float32Array.from(readRaw(parts[0])) : unpackRows(parts, attributes, 0, rows);
+    const weight = transpose ? transposed(unpacked, rows, columns) : unpacked;
+    const quantized = activation === 'int8' ? quantizeRows(readFloats(input), count, inner) : null;
+    const products = new Float64Array(count * outer);
+    multiplyTransposed(
+      { values: quantized ? quantized.codes : readFloats(input), start: 0 },
+      { values: weight, start: 0 },
+      { values: products, start: 0 },
+      count,
+      outer,
+      inner,
+    );
+    const weightScales = whole ? readFloats(parts[1]) : null;
+    writeFloats(output, (out) => {
+      for (let i = 0; i < out.length; i++) {
+        const scale = quantized ? quantized.scales[Math.floor(i / outer)] : 1;
+        out[i] = products[i] * (weightScales ? Math.fround(scale * weightScales[i % outer]) : scale);
+      }
+    });
+  },
+
+  packedGather: ([indices, ...parts], [output], attributes) => {
+    writeFloats(output, (out) => {
+      readIndices(indices).forEach((row, i) => out.set(unpackRows(parts, attributes, row, 1), i * attributes.columns));
+    });
+  },
+});

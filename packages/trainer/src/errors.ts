@@ -1,0 +1,40 @@
+import { FrugalError, NonFiniteError } from '@frugal/tensor-core';
+
+/** Training that cannot start, go on or resume as it was asked to. */
+export class TrainerError extends FrugalError {}
+
+export interface NonFiniteStep {
+  /** Counts from 1. */
+  readonly step: number;
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  /** The newest checkpoint, all of whose numbers are finite; null when none was written. */
+  readonly checkpoint: string | null;
+}
+
+/**
+ * A step whose loss or gradient was NaN or infinite. It changed nothing: the model is as it was before that step.
+ */
+export class NonFiniteLossError extends NonFiniteError implements NonFiniteStep {
+  readonly step: number;
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly checkpoint: string | null;
+
+  constructor({ step, loss, gradientNorm, learningRate, checkpoint }: NonFiniteStep) {
+    super({
+      where: 'train',
+      what: `step ${step} is not finite`,
+      got: `loss ${loss} and gradient norm ${gradientNorm} at learning rate ${learningRate}`,
+      expected: 'finite numbers',
+      hint: `Lower the learning rate or warm up longer. ${checkpoint ? `Last good checkpoint: ${checkpoint}.` : 'No checkpoint was written.'}`,
+    });
+    this.step = step;
+    this.loss = loss;
+    this.gradientNorm = gradientNorm;
+    this.learningRate = learningRate;
+    this.checkpoint = checkpoint;
+  }
+}

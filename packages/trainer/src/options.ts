@@ -1,0 +1,99 @@
+import type { FloatDType, Random, Tensor } from '@frugal/tensor-core';
+import type { BatchSource, Module, TrainBatch } from '@frugal/tensor-core/nn';
+import type { CheckpointOptions } from './checkpoints.js';
+import type { Optimizer } from './optimizers/optimizer.js';
+import type { Schedule } from './schedules.js';
+
+/** Anything with parameters; models also say in which dtype they compute. */
+export type TrainableModel = Module & { computeDType?: FloatDType };
+
+/** The loss of one micro-batch as a sum, so that batches of different sizes add up rightly. */
+export interface BatchLoss {
+  /** f32 []: Σ weight · loss over the items (tokens, rows) of the batch. */
+  readonly sum: Tensor;
+  /** Σ weight of those items; the loss of a step is Σ sum / Σ weight over its micro-batches. */
+  readonly weight: number;
+  /** Tokens that were read, for the statistics. Default: weight. */
+  readonly tokens?: number;
+}
+
+/** Runs synchronously, in a scope of its own. */
+export type Loss<B> = (batch: B) => BatchLoss;
+
+/** Runs after every `every` steps and at the end. */
+export interface EvaluationOptions {
+  readonly every: number;
+  run(step: number): Promise<Readonly<Record<string, number>>>;
+}
+
+export interface TrainOptions<B = TrainBatch> {
+  readonly model: TrainableModel;
+  /** The loop alone draws from it; a checkpoint holds its state. */
+  readonly batches: BatchSource<B>;
+  readonly loss: Loss<B>;
+  readonly optimizer: Optimizer;
+  readonly schedule: Schedule;
+  /** Steps of the whole run, those before a resume included. */
+  readonly steps: number;
+  /** Micro-batches per step. Default 1. */
+  readonly accumulate?: number;
+  /** Gradients whose norm over all parameters is larger are scaled down to it. Default: no clipping. */
+  readonly clipNorm?: number;
+  /** Dtype of the activations; parameters and optimizer stay f32. `f16` scales the loss. Default: the model's own. */
+  readonly precision?: FloatDType;
+  /** Random numbers that the loss or the model draw (dropout); a checkpoint holds the position. */
+  readonly random?: Random;
+  readonly checkpoint?: CheckpointOptions;
+  readonly evaluate?: EvaluationOptions;
+  /** Called right after each update, before anything else reads the parameters: masks that must hold. */
+  readonly afterStep?: (step: number) => void;
+  /** File of one JSON object per step; a resumed run cuts off what lies behind its checkpoint. */
+  readonly log?: string;
+  /** Ends the run after the step at hand: writes a checkpoint, then throws the reason of the signal. */
+  readonly signal?: AbortSignal;
+}
+
+/** What happened; in the order in which it happened, steps one step late. */
+export type TrainEvent = StepEvent | EvaluationEvent | CheckpointEvent | ResumeEvent;
+
+export interface StepEvent {
+  readonly type: 'step';
+  /** Counts from 1. */
+  readonly step: number;
+  readonly steps: number;
+  /** Mean over the items of the step. */
+  readonly loss: number;
+  /** Mean over the last steps, about 30. */
+  readonly smoothedLoss: number;
+  readonly learningRate: number;
+  /** Before clipping. */
+  readonly gradientNorm: number;
+  /** All tokens so far. */
+  readonly tokens: number;
+  readonly tokensPerSecond: number;
+  /** Since the start, resumed runs added up. */
+  readonly seconds: number;
+  readonly secondsLeft: number;
+  /** The loss scale of f16 was too large: nothing was changed. */
+  readonly skipped: boolean;
+}
+
+export interface EvaluationEvent {
+  readonly type: 'evaluation';
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export interface CheckpointEvent {
+  readonly type: 'checkpoint';
+  readonly step: number;
+  readonly path: string;
+}
+
+/** The run continues after `step`. */
+export interface ResumeEvent {
+  readonly type: 'resume';
+  readonly step: number;
+  readonly steps: number;
+  readonly path: string;
+}

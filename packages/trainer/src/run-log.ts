@@ -1,0 +1,49 @@
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { EvaluationEvent, StepEvent } from './options.js';
+
+/**
+ * One JSON object per line, in the file before `write` returns: a process that is killed loses none. Evaluations are
+ * lines with `step` and `metrics`.
+ */
+export class RunLog {
+  private readonly file: number;
+
+  /** Opens for appending; lines of steps after `lastStep`, and a torn last line, are cut off first. */
+  constructor(path: string, lastStep: number) {
+    mkdirSync(dirname(path), { recursive: true });
+    if (existsSync(path)) truncateSync(path, keptBytes(readFileSync(path), lastStep));
+    this.file = openSync(path, 'a');
+  }
+
+  write(event: StepEvent | EvaluationEvent): void {
+    writeSync(this.file, `${JSON.stringify(event.type === 'step' ? stepLine(event) : { step: event.step, metrics: event.metrics })}\n`);
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
+}
+
+function stepLine({ step, loss, learningRate, gradientNorm, tokens, tokensPerSecond, seconds, skipped }: StepEvent) {
+  const line = { step, loss, learningRate, gradientNorm, tokens, tokensPerSecond, seconds };
+  return skipped ? { ...line, skipped } : line;
+}
+
+/** Length of the leading lines that are whole and not after `lastStep`. */
+function keptBytes(content: Buffer, lastStep: number): number {
+  let start = 0;
+  for (let end = content.indexOf('\n'); end >= 0; end = content.indexOf('\n', start)) {
+    if (!(stepOf(content.toString('utf8', start, end)) <= lastStep)) break;
+    start = end + 1;
+  }
+  return start;
+}
+
+function stepOf(line: string): number {
+  try {
+    return (JSON.parse(line) as { step: number }).step;
+  } catch {
+    return Number.NaN;
+  }
+}
