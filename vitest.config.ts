@@ -11,6 +11,7 @@ export default defineConfig({
       'packages/**/src/**/*.test.ts',
       'packages/**/test/**/*.test.ts',
       'examples/**/*.test.ts',
+      'tests/**/*.test.ts',
       'scripts/**/*.test.{ts,mjs}',
     ],
     exclude: ['**/node_modules/**', '**/dist/**', '.cache/**', '.tools/**'],

@@ -25,8 +25,10 @@ def difference(new: torch.Tensor, old: torch.Tensor) -> float:
         return math.inf
     if not old.is_floating_point() or old.element_size() < 4:
         return 0.0 if new.view(-1).view(torch.uint8).equal(old.view(-1).view(torch.uint8)) else math.inf
+    if not new.isnan().equal(old.isnan()):
+        return math.inf
     finite = old.isfinite()
-    if not finite.equal(new.isfinite()) or not new[~finite].equal(old[~finite]):
+    if not finite.equal(new.isfinite()) or not new[~finite].nan_to_num().equal(old[~finite].nan_to_num()):
         return math.inf
     if not finite.any():
         return 0.0

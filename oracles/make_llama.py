@@ -147,7 +147,7 @@ def make(name: str, config: LlamaConfig, seed: int) -> None:
                 "transformers": transformers.__version__,
             },
             "loss": output.loss.item(),
-            "largestLogit": float(output.logits.abs().max()),
+            "largestLogit": output.logits.abs().max().item(),
             "greedyMargin": greedy_margin(model, generated),
             "distanceFromFloat64": error,
         },

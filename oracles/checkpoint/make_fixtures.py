@@ -1,7 +1,6 @@
 """Makes packages/checkpoint/test/fixtures: files that the reference implementations wrote.
 
-    python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
-    .venv/bin/python make_fixtures.py
+    python make_fixtures.py
 
 - plain.safetensors      written by safetensors.numpy
 - dtypes.safetensors     one tensor of each dtype that numpy and ml_dtypes know, with metadata

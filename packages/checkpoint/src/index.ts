@@ -13,6 +13,7 @@ export {
 } from './safetensors/files.js';
 export { type SaveOptions, type SaveStep, saveDirectory } from './save/directory.js';
 export { saveFile } from './save/file.js';
+export { resolveDirectory } from './save/place.js';
 export type { StagingDirectory } from './save/staging.js';
 export {
   type CheckpointContents,

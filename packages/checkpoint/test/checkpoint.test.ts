@@ -145,7 +145,7 @@ describe('a checkpoint directory', () => {
   it('refuses file names that lead out of it', async () => {
     const folder = temporaryFolder();
     const path = join(folder, 'model');
-    for (const name of ['../x', '/tmp/x', 'a/../../x', '', 'a\\b', './x']) {
+    for (const name of ['../x', '/x', 'a/../../x', '', 'a\\b', './x']) {
       await expect(writeCheckpoint(path, { ...contents, extraFiles: { [name]: 'x' } })).rejects.toThrow(
         /not a file name inside/,
       );

@@ -251,7 +251,10 @@ describe('a hostile file', () => {
     await refuse(new Header(0, 1).string('k').u32(9).u32(9).u64(1000), /length of a metadata array/);
     await refuse(new Header(1, 0).u64(MAX), /length of a tensor name/);
     await refuse(new Header(0, 1).bytes(2), /number of metadata fields: got 1; expected at most 0/);
-    await refuse(new Header(1, 0).string('t').u32(4).u64(1).u64(1).bytes(), /the file is truncated: got 16 more bytes; expected 44/);
+    await refuse(
+      new Header(1, 0).string('t').u32(4).u64(1).u64(1).bytes(),
+      /the file is truncated: got 16 more bytes; expected 44/,
+    );
   });
 
   it('with broken metadata is refused', async () => {

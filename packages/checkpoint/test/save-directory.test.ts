@@ -169,6 +169,15 @@ describe('saveFile', () => {
     expect(readdirSync(folder)).toEqual(['x.txt']);
   });
 
+  it('runs saves to one file one after the other', async () => {
+    const path = join(temporaryFolder(), 'x.txt');
+    const texts = ['a', 'b', 'c'];
+    await Promise.all(
+      texts.map((text) => saveFile(path, async (temporary) => writeFileSync(temporary, text))),
+    );
+    expect(read(path)).toBe('c');
+  });
+
   it('explains what the system refuses', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'x'));

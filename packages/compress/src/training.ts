@@ -1,14 +1,14 @@
 import { noGrad, type Tensor, tensor } from '@frugal/tensor-core';
-import type { BatchSource, CausalLM, StepBatch, TrainBatch } from '@frugal/tensor-core/nn';
+import { type BatchSource, type CausalLM, stepBatch, type TrainBatch } from '@frugal/tensor-core/nn';
 import { PlanError } from './errors.js';
 import type { Modifier, ModifierTraining } from './modifier.js';
 
-/** What the injected trainer is asked to do: `trainer.train` fits through a few lines of glue. */
+/** What the injected trainer is asked to do; the fields are those of `train()` in `@frugal/trainer`. */
 export interface TrainJob {
   readonly model: CausalLM;
-  readonly source: BatchSource;
-  /** Σ over rows of the batch, in nats, and what it is divided by. */
-  loss(step: StepBatch, batch: TrainBatch): { readonly sum: Tensor; readonly weight: number };
+  readonly batches: BatchSource;
+  /** Σ over the rows of a batch, in nats, what it is divided by, and how many tokens were read. */
+  loss(batch: TrainBatch): { readonly sum: Tensor; readonly weight: number; readonly tokens: number };
   afterStep(step: number): void;
 }
 
@@ -37,8 +37,8 @@ export async function trainStage(modifiers: readonly Modifier[], options: Traini
   try {
     return await options.train({
       model,
-      source,
-      loss: (step, batch) => stageLoss(parts, { model, teacher: needsTeacher ? teacher : null, step, batch }),
+      batches: source,
+      loss: (batch) => stageLoss(parts, { model, teacher: needsTeacher ? teacher : null, batch }),
       afterStep: (step) => {
         for (const part of parts) part.afterStep?.(step);
       },
@@ -50,25 +50,27 @@ export async function trainStage(modifiers: readonly Modifier[], options: Traini
 
 function stageLoss(
   parts: readonly ModifierTraining[],
-  { model, teacher, step, batch }: { model: CausalLM; teacher: CausalLM | null; step: StepBatch; batch: TrainBatch },
-): { sum: Tensor; weight: number } {
-  const { backend } = step.tokens;
+  { model, teacher, batch }: { model: CausalLM; teacher: CausalLM | null; batch: TrainBatch },
+): { sum: Tensor; weight: number; tokens: number } {
+  const { vocabularySize } = model;
+  const step = stepBatch(batch.sequences, { vocabularySize });
+  const teacherStep = batch.teacher ? stepBatch(batch.teacher, { vocabularySize: teacher?.vocabularySize ?? vocabularySize }) : step;
   const inputs = {
     batch,
-    targets: tensor(batch.targets, { backend }),
-    weights: rowWeights(batch, backend),
+    targets: tensor(batch.targets),
+    weights: rowWeights(batch),
     student: model.forward(step),
-    teacher: teacher && noGrad(() => teacher.forward(step)),
+    teacher: teacher && noGrad(() => teacher.forward(teacherStep)),
   };
   const losses = parts.map((part) => part.loss?.(inputs)).filter((loss) => loss !== undefined);
   const sum = losses.reduce((total, loss) => total.add(loss));
-  return { sum, weight: countedRows(batch) };
+  return { sum, weight: countedRows(batch), tokens: batch.targets.length };
 }
 
 /** f32 [N], or null when every row counts 1. Rows without a target count 0. */
-function rowWeights({ targets, weights }: TrainBatch, backend: Tensor['backend']): Tensor | null {
+function rowWeights({ targets, weights }: TrainBatch): Tensor | null {
   if (!weights && targets.every((target) => target !== -100)) return null;
-  return tensor(Float32Array.from(targets, (target, i) => (target === -100 ? 0 : (weights?.[i] ?? 1))), { backend });
+  return tensor(Float32Array.from(targets, (target, i) => (target === -100 ? 0 : (weights?.[i] ?? 1))));
 }
 
 function countedRows({ targets, weights }: TrainBatch): number {

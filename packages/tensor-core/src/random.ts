@@ -21,11 +21,19 @@ export interface RandomOptions {
  * gives the same values on every backend and thread count. `state()` and `new Random(state)` resume exactly.
  */
 export class Random {
-  private readonly seed: number;
-  private counter: number;
+  private seed = 0;
+  private counter = 0;
 
   constructor(seed: number | RandomState) {
-    const state = typeof seed === 'number' ? { seed, counter: 0 } : seed;
+    this.restore(typeof seed === 'number' ? { seed, counter: 0 } : seed);
+  }
+
+  state(): RandomState {
+    return { seed: this.seed, counter: this.counter };
+  }
+
+  /** Goes on where the stream with this state stood. */
+  restore(state: RandomState): void {
     for (const [name, value] of Object.entries(state)) {
       if (!Number.isSafeInteger(value) || value < 0) {
         throw new ArgumentError({
@@ -38,10 +46,6 @@ export class Random {
     }
     this.seed = state.seed;
     this.counter = state.counter;
-  }
-
-  state(): RandomState {
-    return { seed: this.seed, counter: this.counter };
   }
 
   /** Uniform in [0, 1): 24 random bits per element. */

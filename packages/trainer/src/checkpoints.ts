@@ -7,8 +7,8 @@ import {
   parseJsonObject,
   type StagingDirectory,
   saveDirectory,
-  TRAINER_STATE_FILE,
   type TensorInput,
+  TRAINER_STATE_FILE,
 } from '@frugal/checkpoint';
 import { formatShape, fromBytes, noGrad, type RandomState, type Tensor } from '@frugal/tensor-core';
 import { TrainerError } from './errors.js';
@@ -108,7 +108,12 @@ export class CheckpointStore {
     const file = join(path, TRAINER_STATE_FILE);
     const state = parseJsonObject(await readFile(file), file) as unknown as TrainerState;
     if (state.version !== 1) {
-      throw new TrainerError({ where: file, what: 'unknown version', got: String(state.version), expected: '1' });
+      throw new TrainerError({
+        where: file,
+        what: 'unknown version',
+        got: String(state.version),
+        expected: '1',
+      });
     }
     await this.restoreModel(join(path, PARAMETERS_FILE));
     await this.restoreOptimizer(path);
@@ -119,7 +124,9 @@ export class CheckpointStore {
   private async restoreModel(file: string): Promise<void> {
     const own = trainedTensors(this.parts.model);
     await withTensors(file, own, (saved) => {
-      const wrong = [...new Set([...own.keys(), ...saved.keys()])].find((name) => describe(own, name) !== describe(saved, name));
+      const wrong = [...new Set([...own.keys(), ...saved.keys()])].find(
+        (name) => describe(own, name) !== describe(saved, name),
+      );
       if (wrong !== undefined) {
         throw new TrainerError({
           where: file,
@@ -129,7 +136,9 @@ export class CheckpointStore {
           hint: 'Resume with the same model, and with the same parameters trainable.',
         });
       }
-      noGrad(() => saved.forEach((value, name) => own.get(name)?.assign(value)));
+      noGrad(() => {
+        for (const [name, value] of saved) own.get(name)?.assign(value);
+      });
     });
   }
 
@@ -170,7 +179,8 @@ export class CheckpointStore {
       await rename(path, join(directory, `.${path.slice(directory.length + 1)}.removing`));
     }
     const names = await readdir(directory);
-    for (const name of names.filter((name) => LEFTOVER.test(name))) await rm(join(directory, name), { recursive: true, force: true });
+    for (const name of names.filter((name) => LEFTOVER.test(name)))
+      await rm(join(directory, name), { recursive: true, force: true });
   }
 }
 

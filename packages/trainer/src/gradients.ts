@@ -15,7 +15,9 @@ export function summarizeGradients(
   divisor: number,
   clipNorm: number | undefined,
 ): GradientSummary {
-  const squares = parameters.flatMap(({ parameter }) => (parameter.gradient ? [sumOfSquares(parameter.gradient)] : []));
+  const squares = parameters.flatMap(({ parameter }) =>
+    parameter.gradient ? [sumOfSquares(parameter.gradient)] : [],
+  );
   if (squares.length === 0) {
     throw new TrainerError({
       where: 'train',
@@ -23,7 +25,10 @@ export function summarizeGradients(
       hint: 'Check that the loss uses the model that is trained, and which parameters are trainable.',
     });
   }
-  const norm = squares.reduce((sum, square) => sum.add(square)).sqrt().mul(1 / divisor);
+  const norm = squares
+    .reduce((sum, square) => sum.add(square))
+    .sqrt()
+    .mul(1 / divisor);
   if (clipNorm === undefined) return { norm, scale: tensor(1 / divisor, { backend: norm.backend }) };
   const clip = tensor(clipNorm, { backend: norm.backend }).div(norm.add(1e-6)).minimum(1);
   return { norm, scale: clip.mul(1 / divisor) };

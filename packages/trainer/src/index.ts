@@ -20,6 +20,14 @@ export type {
   TrainEvent,
   TrainOptions,
 } from './options.js';
-export { progressBar, type ProgressBarOptions, renderProgress } from './progress-bar.js';
-export { constant, cosine, linear, type Schedule, type ScheduleOptions, schedules, warmupStableDecay } from './schedules.js';
+export { type ProgressBarOptions, progressBar, renderProgress } from './progress-bar.js';
+export {
+  constant,
+  cosine,
+  linear,
+  type Schedule,
+  type ScheduleOptions,
+  schedules,
+  warmupStableDecay,
+} from './schedules.js';
 export { train } from './train.js';

@@ -38,10 +38,10 @@ export class LossScale {
   }
 
   /** Takes the outcome of a step into account; false when scaling cannot help any more. */
-  adjust(isFinite: boolean): boolean {
-    if (!this.isDynamic) return isFinite;
-    this.goodSteps = isFinite ? this.goodSteps + 1 : 0;
-    if (!isFinite) this.value /= 2;
+  adjust(wasFinite: boolean): boolean {
+    if (!this.isDynamic) return wasFinite;
+    this.goodSteps = wasFinite ? this.goodSteps + 1 : 0;
+    if (!wasFinite) this.value /= 2;
     else if (this.goodSteps % STEPS_UNTIL_GROWTH === 0) this.value *= 2;
     return this.value >= SMALLEST_SCALE;
   }

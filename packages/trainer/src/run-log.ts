@@ -17,7 +17,10 @@ export class RunLog {
   }
 
   write(event: StepEvent | EvaluationEvent): void {
-    writeSync(this.file, `${JSON.stringify(event.type === 'step' ? stepLine(event) : { step: event.step, metrics: event.metrics })}\n`);
+    writeSync(
+      this.file,
+      `${JSON.stringify(event.type === 'step' ? stepLine(event) : { step: event.step, metrics: event.metrics })}\n`,
+    );
   }
 
   close(): void {
@@ -25,7 +28,16 @@ export class RunLog {
   }
 }
 
-function stepLine({ step, loss, learningRate, gradientNorm, tokens, tokensPerSecond, seconds, skipped }: StepEvent) {
+function stepLine({
+  step,
+  loss,
+  learningRate,
+  gradientNorm,
+  tokens,
+  tokensPerSecond,
+  seconds,
+  skipped,
+}: StepEvent) {
   const line = { step, loss, learningRate, gradientNorm, tokens, tokensPerSecond, seconds };
   return skipped ? { ...line, skipped } : line;
 }

@@ -19,23 +19,28 @@ export function constant(options: Omit<ScheduleOptions, 'steps' | 'final'>): Sch
 
 /** Falls on a straight line. */
 export function linear(options: ScheduleOptions): Schedule {
-  const { peak, final = 0 } = options;
-  return warmedUp(options, (step) => final + (peak - final) * (1 - progress(step, options)));
+  return warmedUp(options, fall(options, options.warmup ?? 0, straight));
 }
 
 /** Falls along half a cosine (Loshchilov & Hutter 2017). */
 export function cosine(options: ScheduleOptions): Schedule {
-  const { peak, final = 0 } = options;
-  return warmedUp(options, (step) => final + ((peak - final) * (1 + Math.cos(Math.PI * progress(step, options)))) / 2);
+  return warmedUp(options, fall(options, options.warmup ?? 0, halfCosine));
+}
+
+export interface WarmupStableDecayOptions extends ScheduleOptions {
+  /** Steps at the end in which the rate falls. */
+  readonly decay: number;
+  /** How it falls. Default linear. */
+  readonly shape?: 'linear' | 'cosine';
 }
 
 /**
- * Warm-up, stable, decay (Hu et al. 2024, MiniCPM): stays at the peak and falls on a straight line over the last
- * `decay` steps, so that the stable part can be continued with more data.
+ * Warm-up, stable, decay (Hu et al. 2024, arXiv:2404.06395): falls in the last steps only, so that the stable part
+ * can be continued with more data.
  */
-export function warmupStableDecay(options: ScheduleOptions & { readonly decay: number }): Schedule {
-  const { peak, steps, decay, final = 0 } = options;
-  return warmedUp(options, (step) => final + (peak - final) * Math.min(1, Math.max(0, (steps - step) / decay)));
+export function warmupStableDecay(options: WarmupStableDecayOptions): Schedule {
+  const { steps, decay, shape = 'linear' } = options;
+  return warmedUp(options, fall(options, steps - decay, shape === 'cosine' ? halfCosine : straight));
 }
 
 /** By name, for configs. */
@@ -45,7 +50,22 @@ function warmedUp({ peak, warmup = 0 }: Pick<ScheduleOptions, 'peak' | 'warmup'>
   return (step) => (step < warmup ? (peak * step) / warmup : after(step));
 }
 
-/** From 0 at the end of the warm-up to 1 at the end of the run. */
-function progress(step: number, { steps, warmup = 0 }: ScheduleOptions): number {
-  return Math.min(1, (step - warmup) / Math.max(1, steps - warmup));
+/** From the peak at step `from` to the final rate at the end; `curve` goes from 1 at 0 to 0 at 1. */
+function fall(
+  { peak, steps, final = 0 }: ScheduleOptions,
+  from: number,
+  curve: (progress: number) => number,
+): Schedule {
+  return (step) => {
+    const progress = Math.min(1, Math.max(0, (step - from) / Math.max(1, steps - from)));
+    return final + (peak - final) * curve(progress);
+  };
+}
+
+function straight(progress: number): number {
+  return 1 - progress;
+}
+
+function halfCosine(progress: number): number {
+  return (1 + Math.cos(Math.PI * progress)) / 2;
 }

@@ -20,6 +20,8 @@ export interface LaunchedStep extends Pick<StepPlan, 'step' | 'learningRate'> {
   readonly tokens: number;
   /** f32 [3]: loss, gradient norm, 1 if finite. To be disposed. */
   readonly outcome: Tensor;
+  /** The values of `outcome`, asked for before the next step is enqueued. */
+  readonly values: Promise<Float32Array>;
 }
 
 /** Draws the micro-batches of one step, adds up their gradients and updates the parameters; waits for no value. */
@@ -31,21 +33,31 @@ export async function launchStep<B>(
   const { step, learningRate, lossScale, previous } = plan;
   const parts: Required<BatchLoss>[] = [];
   try {
-    for (let i = 0; i < accumulate; i++) parts.push(addGradients(parameters, await batches.next(), loss, lossScale));
+    for (let i = 0; i < accumulate; i++)
+      parts.push(addGradients(parameters, await batches.next(), loss, lossScale));
     const weight = total(parts, 'weight');
     if (!(weight > 0)) {
-      throw new TrainerError({ where: 'train', what: `the items of step ${step} weigh nothing`, got: String(weight) });
+      throw new TrainerError({
+        where: 'train',
+        what: `the items of step ${step} weigh nothing`,
+        got: String(weight),
+      });
     }
     const outcome = update(parameters, () => {
       const { norm, scale } = summarizeGradients(parameters, weight * lossScale, clipNorm);
-      const mean = parts.map(({ sum }) => sum).reduce((all, sum) => all.add(sum)).mul(1 / weight);
-      const isFinite = mean.add(norm).isFinite().cast('f32').reshape(1);
-      const finite = previous ? isFinite.mul(previous.outcome.slice(0, 2, 3)) : isFinite;
+      const mean = parts
+        .map(({ sum }) => sum)
+        .reduce((all, sum) => all.add(sum))
+        .mul(1 / weight);
+      const flag = mean.add(norm).isFinite().cast('f32').reshape(1);
+      const finite = previous ? flag.mul(previous.outcome.slice(0, 2, 3)) : flag;
       optimizer.step(parameters, { learningRate, step: plan.update, scale, finite: finite.reshape() });
       afterStep?.(step);
       return concat([mean.reshape(1), norm.reshape(1), finite]);
     });
-    return { step, learningRate, tokens: total(parts, 'tokens'), outcome };
+    const values = outcome.toFloat32();
+    values.catch(() => {}); // whoever awaits it sees the error; nobody does when the run ends early
+    return { step, learningRate, tokens: total(parts, 'tokens'), outcome, values };
   } finally {
     for (const { sum } of parts) sum.dispose();
     for (const { parameter } of parameters) parameter.clearGradient();

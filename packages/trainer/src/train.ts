@@ -19,7 +19,9 @@ import { type LaunchedStep, launchStep } from './train-step.js';
  * @throws NonFiniteLossError when a loss or gradient is NaN or infinite (f16 first tries a smaller loss scale),
  *   TrainerError when options or a checkpoint do not fit, the signal's reason when it was aborted
  */
-export async function* train<B = TrainBatch>(options: TrainOptions<B>): AsyncGenerator<TrainEvent, void, undefined> {
+export async function* train<B = TrainBatch>(
+  options: TrainOptions<B>,
+): AsyncGenerator<TrainEvent, void, undefined> {
   const { steps, schedule, evaluate, signal } = options;
   const parameters = trainableParameters(options);
   const run = new Run(options);
@@ -29,22 +31,36 @@ export async function* train<B = TrainBatch>(options: TrainOptions<B>): AsyncGen
   const log = options.log === undefined ? null : new RunLog(options.log, run.step);
   const meter = new Meter(run);
   const leavePrecision = usePrecision(options.model, options.precision);
-  let pending: LaunchedStep | null = null;
+  const inFlight: LaunchedStep[] = [];
 
-  /** Waits for a step and tells how it went. */
-  const settle = async (launched: LaunchedStep): Promise<StepEvent> => {
-    pending = null;
-    const { step, learningRate, tokens } = launched;
-    const [loss, gradientNorm, finite] = await launched.outcome.toFloat32();
-    launched.outcome.dispose();
+  /** Waits for the oldest step in flight and tells how it went. */
+  const settle = async (): Promise<StepEvent> => {
+    const { step, learningRate, tokens, values } = inFlight[0];
+    const [loss, gradientNorm, finite] = await values;
+    inFlight.shift()?.outcome.dispose();
     const skipped = finite === 0;
     if (skipped) run.updates--;
     if (!run.lossScale.adjust(!skipped)) {
-      throw new NonFiniteLossError({ step, loss, gradientNorm, learningRate, checkpoint: store?.latestPath ?? null });
+      throw new NonFiniteLossError({
+        step,
+        loss,
+        gradientNorm,
+        learningRate,
+        checkpoint: store?.latestPath ?? null,
+      });
     }
     const reading = meter.observe(step, steps, loss, tokens);
     Object.assign(run, { tokens: reading.tokens, seconds: reading.seconds });
-    const event: StepEvent = { type: 'step', step, steps, loss, learningRate, gradientNorm, skipped, ...reading };
+    const event: StepEvent = {
+      type: 'step',
+      step,
+      steps,
+      loss,
+      learningRate,
+      gradientNorm,
+      skipped,
+      ...reading,
+    };
     log?.write(event);
     return event;
   };
@@ -55,14 +71,13 @@ export async function* train<B = TrainBatch>(options: TrainOptions<B>): AsyncGen
       await setImmediate(); // lets signals, timers and servers of this process have their turn
       const learningRate = schedule(run.step);
       const plan = { step: ++run.step, update: ++run.updates, learningRate, lossScale: run.lossScale.value };
-      const launched: LaunchedStep = await launchStep(options, parameters, { ...plan, previous: pending });
-      if (pending) yield await settle(pending);
-      pending = launched;
+      inFlight.push(await launchStep(options, parameters, { ...plan, previous: inFlight.at(-1) ?? null }));
 
       const mustEvaluate = evaluate && (run.step % evaluate.every === 0 || run.step === steps);
       const mustSave = store?.isDue(run.step);
       // The next loss scale of f16 depends on this step.
-      if (mustEvaluate || mustSave || run.lossScale.isDynamic) yield await settle(launched);
+      const mayStayInFlight = mustEvaluate || mustSave || run.lossScale.isDynamic ? 0 : 1;
+      while (inFlight.length > mayStayInFlight) yield await settle();
       if (mustEvaluate) {
         const event = { type: 'evaluation', step: run.step, metrics: await evaluate.run(run.step) } as const;
         log?.write(event);
@@ -70,11 +85,12 @@ export async function* train<B = TrainBatch>(options: TrainOptions<B>): AsyncGen
       }
       if (mustSave) yield { type: 'checkpoint', step: run.step, path: await store!.save(run.state()) };
     }
-    if (pending) yield await settle(pending);
-    if (store?.isBehind(run.step)) yield { type: 'checkpoint', step: run.step, path: await store.save(run.state()) };
+    while (inFlight.length > 0) yield await settle();
+    if (store?.isBehind(run.step))
+      yield { type: 'checkpoint', step: run.step, path: await store.save(run.state()) };
     signal?.throwIfAborted();
   } finally {
-    (pending as LaunchedStep | null)?.outcome.dispose();
+    for (const { outcome } of inFlight) outcome.dispose();
     log?.close();
     leavePrecision();
   }
@@ -88,7 +104,7 @@ class Run {
   seconds = 0;
   readonly lossScale: LossScale;
 
-  constructor(private readonly options: Pick<TrainOptions<never>, 'batches' | 'random' | 'precision'>) {
+  constructor(private readonly options: Pick<TrainOptions<unknown>, 'batches' | 'random' | 'precision'>) {
     this.lossScale = new LossScale(options.precision === 'f16');
   }
 
@@ -96,7 +112,16 @@ class Run {
     const { step, updates, tokens, seconds } = this;
     const { batches, random } = this.options;
     const lossScale = this.lossScale.state();
-    return { version: 1, step, updates, tokens, seconds, lossScale, batches: batches.state(), random: random?.state() ?? null };
+    return {
+      version: 1,
+      step,
+      updates,
+      tokens,
+      seconds,
+      lossScale,
+      batches: batches.state(),
+      random: random?.state() ?? null,
+    };
   }
 
   restore({ step, updates, tokens, seconds, lossScale, batches, random }: TrainerState): void {
@@ -107,9 +132,16 @@ class Run {
   }
 }
 
-function trainableParameters({ model, steps, accumulate = 1, clipNorm = 1 }: TrainOptions<never>): NamedParameter[] {
+type Limits = Pick<TrainOptions, 'model' | 'steps' | 'accumulate' | 'clipNorm'>;
+
+function trainableParameters({ model, steps, accumulate = 1, clipNorm = 1 }: Limits): NamedParameter[] {
   requireOption('steps', steps, Number.isInteger(steps) && steps >= 0, 'a whole number');
-  requireOption('accumulate', accumulate, Number.isInteger(accumulate) && accumulate > 0, 'a positive whole number');
+  requireOption(
+    'accumulate',
+    accumulate,
+    Number.isInteger(accumulate) && accumulate > 0,
+    'a positive whole number',
+  );
   requireOption('clipNorm', clipNorm, clipNorm > 0, 'a positive number');
   return namedTrainable(model);
 }

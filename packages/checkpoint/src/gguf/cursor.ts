@@ -8,8 +8,8 @@ const WINDOW_BYTES = 2 ** 20;
 const MAX_HEADER_BYTES = 2 ** 28;
 
 /**
- * Reads a file from front to back through a window. `need(n)` brings the next n bytes into the window; the methods
- * that follow are synchronous, so that a list of a hundred thousand strings does not wait a hundred thousand times.
+ * Reads a file from front to back through a window. `need(n)` brings the next n bytes into the window; what is there
+ * is read without waiting.
  */
 export class Cursor {
   private window = new Uint8Array(0);
@@ -89,9 +89,22 @@ export class Cursor {
 
   /** A string: 64-bit length and UTF-8 bytes. */
   async string(what: string): Promise<string> {
-    if (!this.has(8)) await this.need(8);
+    await this.need(8);
     const byteLength = this.length(`length of ${what}`, 1);
-    if (!this.has(byteLength)) await this.need(byteLength);
+    await this.need(byteLength);
+    return this.text(byteLength);
+  }
+
+  /** The next string if all of it is in the window, so that there is nothing to wait for. */
+  stringInWindow(): string | undefined {
+    if (!this.has(8)) return undefined;
+    const byteLength = Number(this.view.getBigUint64(this.inside, true));
+    if (!this.has(8 + byteLength)) return undefined;
+    this.inside += 8;
+    return this.text(byteLength);
+  }
+
+  private text(byteLength: number): string {
     const at = this.position;
     return decodeUtf8(this.take(byteLength), this.source.name, at);
   }

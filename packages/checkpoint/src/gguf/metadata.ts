@@ -63,7 +63,9 @@ async function readArray(cursor: Cursor, nesting: number): Promise<GgufValue> {
 async function readItems(cursor: Cursor, items: GgufItemType, count: number): Promise<MetadataList> {
   if (items === 'string') {
     const strings: string[] = [];
-    for (let i = 0; i < count; i++) strings.push(await cursor.string('a metadata string'));
+    for (let i = 0; i < count; i++) {
+      strings.push(cursor.stringInWindow() ?? (await cursor.string('a metadata string')));
+    }
     return strings;
   }
   const byteLength = count * VALUE_BYTES[items];

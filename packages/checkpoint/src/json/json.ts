@@ -33,10 +33,12 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 /** Decodes UTF-8; invalid bytes throw {@link CheckpointFormatError}. A byte order mark is dropped. */
 export function decodeUtf8(bytes: Uint8Array, file: string, offset = 0): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch (cause) {
     throw new CheckpointFormatError({ file, offset, what: 'text is not valid UTF-8', cause });
   }

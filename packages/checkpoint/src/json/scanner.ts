@@ -1,5 +1,11 @@
 import { CheckpointFormatError, show } from '../errors.js';
 
+const ZERO = 48;
+const NUMBER_GOES_ON = /[.\w+-]/;
+/** Escapes, and control characters, which must be escaped. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const NEEDS_PARSING = /[\\\u0000-\u001f]/;
+
 /**
  * Reads JSON token by token and keeps count of where it is, for files that may be hostile: no recursion of its own,
  * exact integers only where integers are wanted, and every error carries the byte position.
@@ -56,16 +62,9 @@ export class JsonScanner {
     let end = this.text.indexOf('"', this.position);
     while (end > 0 && this.escaped(end)) end = this.text.indexOf('"', end + 1);
     if (end < 0) this.fail('malformed JSON', { got: 'a string without end' }, start);
-    const raw = this.text.slice(start, end + 1);
+    const inner = this.text.slice(start + 1, end);
     this.position = end + 1;
-    let value: string;
-    try {
-      value = JSON.parse(raw) as string;
-    } catch {
-      this.fail('malformed JSON', { got: `the string ${show(raw)}` }, start);
-    }
-    if (!value.isWellFormed()) this.fail('a string is not valid Unicode', { got: show(raw) }, start);
-    return value;
+    return NEEDS_PARSING.test(inner) ? this.unescape(inner, start) : inner;
   }
 
   /** Consumes a number: NaN and Infinity too, which Python writes into config files. */
@@ -75,28 +74,47 @@ export class JsonScanner {
     return Number(match);
   }
 
-  /** Consumes a whole number from 0 to 2^53 - 1. */
-  count(meaning: string): number {
+  /** Consumes a whole number from 0 to 2^53 - 1: `meaning` of the thing named `owner`. */
+  count(meaning: string, owner: string): number {
     const start = this.mark();
-    const match = this.match(/-?\d+[\d.eE+-]*|NaN|-?Infinity/y);
-    const value = match !== undefined && /^(?:0|[1-9]\d{0,15})$/.test(match) ? Number(match) : Number.NaN;
-    if (!Number.isSafeInteger(value)) {
-      const got = match === undefined ? this.found() : match.slice(0, 40);
-      this.fail(`${meaning} is not a count`, { got, expected: 'a whole number from 0 to 2^53 - 1' }, start);
+    let value = 0;
+    let digit = this.text.charCodeAt(this.position) - ZERO;
+    while (digit >= 0 && digit <= 9) {
+      value = value * 10 + digit;
+      digit = this.text.charCodeAt(++this.position) - ZERO;
+    }
+    const length = this.position - start;
+    const leadingZero = length > 1 && this.text.charCodeAt(start) === ZERO;
+    if (
+      length === 0 ||
+      leadingZero ||
+      !Number.isSafeInteger(value) ||
+      NUMBER_GOES_ON.test(this.text[this.position])
+    ) {
+      this.position = start;
+      const got = this.match(/[-+.\w]{1,40}/y) ?? this.found();
+      this.fail(
+        `${meaning} of ${show(owner)} is not a count`,
+        { got, expected: 'a whole number from 0 to 2^53 - 1' },
+        start,
+      );
     }
     return value;
   }
 
-  /** Consumes `{ … }`, calling `member` with each key before its value. Keys must not repeat. */
-  object(member: (key: string, at: number) => void): void {
+  /**
+   * Consumes `{ … }`, calling `member` with each key before its value. Keys must not repeat: `seen` tells which were
+   * there, and needs to be given only when `member` keeps them anyway.
+   */
+  object(member: (key: string, at: number) => void, seen?: { has(key: string): boolean }): void {
     this.expect('{');
     if (this.take('}')) return;
-    const seen = new Set<string>();
+    const keys = new Set<string>();
     do {
       const at = this.mark();
       const key = this.string();
-      if (seen.has(key)) this.fail('a key appears twice', { got: show(key) }, at);
-      seen.add(key);
+      if ((seen ?? keys).has(key)) this.fail('a key appears twice', { got: show(key) }, at);
+      if (!seen) keys.add(key);
       this.expect(':');
       member(key, at);
     } while (this.take(','));
@@ -115,6 +133,18 @@ export class JsonScanner {
   /** Fails unless only white space is left. */
   end(): void {
     if (this.peek() !== '') this.fail('text after the end of the JSON', { got: this.found() });
+  }
+
+  private unescape(inner: string, start: number): string {
+    let value: string;
+    try {
+      value = JSON.parse(`"${inner}"`) as string;
+    } catch {
+      return this.fail('malformed JSON', { got: `the string ${show(inner)}` }, start);
+    }
+    if (!value.isWellFormed())
+      this.fail('a string is not valid Unicode', { got: `"${inner.slice(0, 40)}"` }, start);
+    return value;
   }
 
   private found(): string {

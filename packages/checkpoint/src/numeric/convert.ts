@@ -1,6 +1,6 @@
 import { type DType, isPlainDType, layoutOf, type PlainDType } from '../dtypes.js';
 import { ConversionError } from '../errors.js';
-import { decodeSmallFloat, encodeSmallFloat, SMALL_FLOATS } from './small-floats.js';
+import { decodeSmallFloat, SMALL_FLOATS, smallFloatEncoder } from './small-floats.js';
 
 export interface FromFloat32Options {
   /** Values beyond the range of a float dtype become its largest value instead of infinity or NaN. Default: false. */
@@ -94,8 +94,9 @@ export function fromFloat32(
   else if (dtype === 'BOOL') (result as Uint8Array).set(values.map((value) => Number(value !== 0)));
   else if (dtype === 'BF16' && !saturate) encodeBF16(bits, result as Uint16Array);
   else if (isSmallFloat(dtype)) {
-    const format = SMALL_FLOATS[dtype];
-    for (let i = 0; i < bits.length; i++) result[i] = encodeSmallFloat(bits[i], format, saturate);
+    const encode = smallFloatEncoder(SMALL_FLOATS[dtype], saturate);
+    const codes = result as Codes;
+    for (let i = 0; i < bits.length; i++) codes[i] = encode(bits[i]);
   } else encodeIntegers(values, dtype, result);
   return new Uint8Array(result.buffer as ArrayBuffer);
 }
@@ -154,9 +155,10 @@ function decodeBF16(codes: Uint16Array): Float32Array {
 
 /** The common case, without branches on ordinary numbers: the upper half of the bits, rounded. */
 function encodeBF16(bits: Uint32Array, result: Uint16Array): void {
+  const encodeSpecial = smallFloatEncoder(SMALL_FLOATS.BF16, false);
   for (let i = 0; i < bits.length; i++) {
     const word = bits[i];
-    if ((word & 0x7fffffff) > 0x7f800000) result[i] = encodeSmallFloat(word, SMALL_FLOATS.BF16, false);
+    if ((word & 0x7fffffff) > 0x7f800000) result[i] = encodeSpecial(word);
     else result[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   }
 }

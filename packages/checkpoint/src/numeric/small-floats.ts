@@ -45,43 +45,44 @@ export function decodeSmallFloat(code: number, format: SmallFloat): number {
 }
 
 /**
- * The code nearest to the f32 with these bits, ties to even. Too large values become infinity, or NaN where there is
- * none (as in PyTorch), or the largest finite value when `saturate` is set. NaN stays NaN.
+ * A function from the bits of an f32 to the nearest code, ties to even. Too large values become infinity, or NaN where
+ * there is none (as in PyTorch), or the largest finite value when `saturate` is set. NaN stays NaN.
  */
-export function encodeSmallFloat(bits: number, format: SmallFloat, saturate: boolean): number {
+export function smallFloatEncoder(format: SmallFloat, saturate: boolean): (bits: number) => number {
   const { exponentBits, mantissaBits, bias, kind } = format;
-  const signBit = 2 ** (exponentBits + mantissaBits);
-  const sign = bits >>> 31 ? signBit : 0;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude > F32_INFINITY) return encodeNaN(sign, magnitude, format);
-  const code = roundMagnitude(magnitude, mantissaBits, bias);
-  const infinity = (2 ** exponentBits - 1) * 2 ** mantissaBits;
+  const signBit = 1 << (exponentBits + mantissaBits);
+  const infinity = ((1 << exponentBits) - 1) << mantissaBits;
   const largest = kind === 'ieee' ? infinity - 1 : kind === 'fn' ? signBit - 2 : signBit - 1;
-  if (code > largest || magnitude === F32_INFINITY) {
-    if (saturate) return sign + largest;
-    return kind === 'ieee' ? sign + infinity : encodeNaN(sign, magnitude, format);
-  }
-  return kind === 'fnuz' && code === 0 ? 0 : sign + code;
+  const drop = 23 - mantissaBits;
+  const rebias = (127 - bias) << 23;
+  const firstNormal = (128 - bias) << 23;
+  return (bits) => {
+    const sign = bits >>> 31 ? signBit : 0;
+    const magnitude = bits & 0x7fffffff;
+    if (magnitude > F32_INFINITY) return encodeNaN(sign, magnitude, format);
+    // Normal: exponent and mantissa are one number, so a mantissa that rounds over carries into the exponent.
+    const code =
+      magnitude >= firstNormal
+        ? roundShift(magnitude - rebias, drop)
+        : roundSubnormal(magnitude, drop + 128 - bias - (magnitude >>> 23));
+    if (code > largest || magnitude === F32_INFINITY) {
+      if (saturate) return sign | largest;
+      return kind === 'ieee' ? sign | infinity : encodeNaN(sign, magnitude, format);
+    }
+    return kind === 'fnuz' && code === 0 ? 0 : sign | code;
+  };
 }
 
-/** Code of |x| as if exponents went on without end. */
-function roundMagnitude(magnitude: number, mantissaBits: number, bias: number): number {
-  const exponent = (magnitude >>> 23) - 127 + bias;
-  const drop = 23 - mantissaBits;
-  // Normal: exponent and mantissa are one number, so a mantissa that rounds over carries into the exponent.
-  if (exponent >= 1) return roundShift(exponent * 2 ** 23 + (magnitude & 0x7fffff), drop);
-  const significand = magnitude >>> 23 === 0 ? magnitude * 2 : (magnitude & 0x7fffff) | 0x800000;
-  return roundShift(significand, drop + 1 - exponent);
+function roundSubnormal(magnitude: number, shift: number): number {
+  if (shift > 25) return 0; // below a quarter of the smallest step
+  const significand = magnitude >>> 23 === 0 ? magnitude << 1 : (magnitude & 0x7fffff) | 0x800000;
+  return roundShift(significand, shift);
 }
 
 /** value / 2^shift, rounded to nearest, ties to even. */
 function roundShift(value: number, shift: number): number {
-  if (shift > 25) return 0; // below a quarter of the smallest step
-  const step = 2 ** shift;
-  const floor = Math.floor(value / step);
-  const rest = value - floor * step;
-  const up = rest > step / 2 || (rest === step / 2 && floor % 2 === 1);
-  return up ? floor + 1 : floor;
+  const half = 1 << (shift - 1);
+  return (value + half - 1 + ((value >>> shift) & 1)) >>> shift;
 }
 
 function encodeNaN(

@@ -9,7 +9,7 @@ import { saveFile } from '../save/file.js';
 import { inputByteLength, type TensorInput, type TensorInputs } from '../tensor-input.js';
 import { type TensorEntry, type TensorSource, tensorSourceOf } from '../tensor-source.js';
 import { layoutSafetensors } from './layout.js';
-import { readEntries, readSafetensors } from './reader.js';
+import { readHeader, readSafetensors } from './reader.js';
 
 /** What goes along with the tensors. */
 export interface SafetensorsOptions {
@@ -43,7 +43,7 @@ export async function openShardedSafetensors(indexPath: string): Promise<TensorS
     for (const shard of new Set(weightMap.values())) {
       const source = await openFileSource(join(dirname(indexPath), shard));
       files.set(source.name, source);
-      const content = await readEntries(source);
+      const content = await readHeader(source);
       shards.set(shard, content.entries);
       for (const [key, value] of content.metadata) metadata.set(key, value);
     }

@@ -2,6 +2,7 @@ import { byteLengthOf, DTYPES, isPlainDType, type PlainDType } from '../dtypes.j
 import { CheckpointFormatError, CheckpointWriteError, show } from '../errors.js';
 import { decodeUtf8 } from '../json/json.js';
 import { JsonScanner } from '../json/scanner.js';
+import type { TensorEntry } from '../tensor-source.js';
 
 /** Bytes of the length field in front of the header. */
 export const LENGTH_BYTES = 8;
@@ -9,8 +10,9 @@ export const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 100_000_000;
 
 const OPENING_BRACE = 0x7b;
+const METADATA_KEY = '__metadata__';
 
-/** One tensor of a safetensors header; offsets count from the end of the header. */
+/** One tensor of a header to be written; offsets count from the end of the header. */
 export interface HeaderTensor {
   readonly name: string;
   readonly dtype: PlainDType;
@@ -21,7 +23,7 @@ export interface HeaderTensor {
 
 /** What a safetensors header says. */
 export interface SafetensorsHeader {
-  readonly tensors: HeaderTensor[];
+  readonly entries: Map<string, TensorEntry>;
   readonly metadata: Map<string, string>;
 }
 
@@ -54,26 +56,36 @@ export function parseHeader(bytes: Uint8Array, dataLength: number, file: string)
       got,
     });
   }
+  const dataStart = LENGTH_BYTES + bytes.byteLength;
   const scanner = new JsonScanner(decodeUtf8(bytes, file, LENGTH_BYTES), file, LENGTH_BYTES);
-  const tensors: HeaderTensor[] = [];
-  const metadata = new Map<string, string>();
-  scanner.object((key) => {
-    if (key === '__metadata__') scanner.object((name) => metadata.set(name, scanner.string()));
-    else tensors.push(parseTensor(scanner, key));
-  });
+  const entries = new Map<string, TensorEntry>();
+  let metadata: Map<string, string> | undefined;
+  scanner.object(
+    (key) => {
+      if (key === METADATA_KEY) metadata = parseMetadata(scanner);
+      else entries.set(key, parseTensor(scanner, key, dataStart, file));
+    },
+    { has: (key) => (key === METADATA_KEY ? metadata !== undefined : entries.has(key)) },
+  );
   scanner.end();
-  checkLayout(tensors, dataLength, LENGTH_BYTES + bytes.byteLength, file);
-  return { tensors, metadata };
+  checkLayout([...entries.values()], dataStart, dataLength, file);
+  return { entries, metadata: metadata ?? new Map() };
 }
 
-function parseTensor(scanner: JsonScanner, name: string): HeaderTensor {
+function parseMetadata(scanner: JsonScanner): Map<string, string> {
+  const metadata = new Map<string, string>();
+  scanner.object((key) => metadata.set(key, scanner.string()), metadata);
+  return metadata;
+}
+
+function parseTensor(scanner: JsonScanner, name: string, dataStart: number, file: string): TensorEntry {
   const at = scanner.mark();
   let dtype: string | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
   const counts = (meaning: string) => {
     const list: number[] = [];
-    scanner.array(() => list.push(scanner.count(`${meaning} of tensor ${show(name)}`)));
+    scanner.array(() => list.push(scanner.count(meaning, name)));
     return list;
   };
   scanner.object((key, keyAt) => {
@@ -109,36 +121,34 @@ function parseTensor(scanner: JsonScanner, name: string): HeaderTensor {
       at,
     );
   }
-  return { name, dtype, shape, start, end };
+  return { name, dtype, shape, byteOffset: dataStart + start, byteLength: expected, file };
 }
 
-function checkLayout(
-  tensors: readonly HeaderTensor[],
-  dataLength: number,
-  dataStart: number,
-  file: string,
-): void {
-  const ordered = [...tensors].sort((a, b) => a.start - b.start || a.end - b.end);
-  let position = 0;
-  for (const { name, start, end } of ordered) {
-    if (start !== position) {
+function checkLayout(entries: TensorEntry[], dataStart: number, dataLength: number, file: string): void {
+  entries.sort((a, b) => a.byteOffset - b.byteOffset || a.byteLength - b.byteLength);
+  let position = dataStart;
+  for (const { name, byteOffset, byteLength } of entries) {
+    if (byteOffset !== position) {
       throw new CheckpointFormatError({
         file,
-        offset: dataStart + Math.min(start, position),
-        what: `tensor ${show(name)} ${start < position ? 'overlaps the one before' : 'leaves a hole before it'}`,
-        got: `start ${start}`,
-        expected: String(position),
+        offset: Math.min(byteOffset, position),
+        what: `tensor ${show(name)} ${byteOffset < position ? 'overlaps the one before' : 'leaves a hole before it'}`,
+        got: `data offset ${byteOffset - dataStart}`,
+        expected: String(position - dataStart),
       });
     }
-    position = end;
+    position += byteLength;
   }
-  if (position === dataLength) return;
+  if (position === dataStart + dataLength) return;
   throw new CheckpointFormatError({
     file,
-    offset: dataStart + Math.min(position, dataLength),
-    what: position > dataLength ? 'the file is truncated' : 'there are bytes that belong to no tensor',
+    offset: Math.min(position, dataStart + dataLength),
+    what:
+      position > dataStart + dataLength
+        ? 'the file is truncated'
+        : 'there are bytes that belong to no tensor',
     got: `${dataLength} bytes of data`,
-    expected: String(position),
+    expected: String(position - dataStart),
     hint: 'Fetch the file again.',
   });
 }

@@ -4,6 +4,7 @@ import { flushToDisk } from '../disk.js';
 import { CheckpointExistsError, codeOf } from '../errors.js';
 import { explain } from './errors.js';
 import { exists, putBack, refuseOthers, removeLeftovers, type SavePlace, savePlace } from './place.js';
+import { oneAfterTheOther } from './queue.js';
 import { type StagingDirectory, stagingDirectory } from './staging.js';
 
 /** The instants of a save, in order. A process may die at each of them: the tests do. */
@@ -161,17 +162,4 @@ async function flushTree(folder: string): Promise<void> {
     else if (entry.isFile()) await flushToDisk(path, 'file');
   }
   await flushToDisk(folder, 'folder');
-}
-
-const queues = new Map<string, Promise<unknown>>();
-
-async function oneAfterTheOther(key: string, task: () => Promise<void>): Promise<void> {
-  const before = queues.get(key) ?? Promise.resolve();
-  const mine = before.then(task, task);
-  queues.set(key, mine);
-  try {
-    await mine;
-  } finally {
-    if (queues.get(key) === mine) queues.delete(key);
-  }
 }

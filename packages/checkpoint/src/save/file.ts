@@ -1,7 +1,8 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { flushToDisk } from '../disk.js';
 import { explain } from './errors.js';
-import { removeLeftovers, savePlace } from './place.js';
+import { removeLeftovers, type SavePlace, savePlace } from './place.js';
+import { oneAfterTheOther } from './queue.js';
 
 /**
  * Saves one file as a whole: `write` fills a hidden file beside `path`, which then replaces `path` in one step.
@@ -9,6 +10,10 @@ import { removeLeftovers, savePlace } from './place.js';
  */
 export async function saveFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const place = await savePlace(path);
+  await oneAfterTheOther(place.target, () => save(place, write));
+}
+
+async function save(place: SavePlace, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = place.staging();
   try {
     await mkdir(place.parent, { recursive: true });

@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import { type Logger, pino } from 'pino';
 import type { Engine } from '../engine/contract.js';
 import { chatPage } from '../page/chat-page.js';
@@ -39,10 +44,14 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   const app: FastifyInstance = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     bodyLimit,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     return503OnClosing: false,
     genReqId: () => randomUUID(),
     clientErrorHandler: answerBrokenHttp,
+    frameworkErrors: (error, _request, reply) => {
+      const apiError = toApiError(error);
+      (reply as FastifyReply).code(apiError.status).send(apiError.body);
+    },
   });
   app.decorateRequest('generation', null);
   acceptOnlyJson(app);

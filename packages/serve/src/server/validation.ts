@@ -8,13 +8,18 @@ type Issue = z.core.$ZodIssue;
 export function validate<T>(schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
-  throw refusal(innermost(result.error.issues[0]));
+  throw refusal(innermost(result.error.issues[0]), body);
 }
 
-function refusal(issue: Issue): ApiError {
+function refusal(issue: Issue, body: unknown): ApiError {
   const param = pathOf(issue.path);
+  const [first] = issue.path;
+  if (typeof first === 'string' && Object.hasOwn(neutralOnly, first)) {
+    const message = `This server does not support '${first}': leave it out, or send its neutral value.`;
+    return new ApiError(400, 'unsupported_parameter', message, first);
+  }
   if (issue.code === 'unrecognized_keys') {
-    const name = param ? `${param}.${issue.keys[0]}` : issue.keys[0];
+    const name = pathOf([...issue.path, issue.keys[0]]);
     return new ApiError(
       400,
       'unsupported_parameter',
@@ -23,19 +28,18 @@ function refusal(issue: Issue): ApiError {
     );
   }
   if (param === '') return new ApiError(400, 'invalid_type', 'The body must be a JSON object.');
-  if (Object.hasOwn(neutralOnly, param)) {
-    const message = `This server does not support '${param}': leave it out, or send its neutral value.`;
-    return new ApiError(400, 'unsupported_parameter', message, param);
-  }
-  if (issue.message === 'Invalid input: expected nonoptional, received undefined' || isMissing(issue)) {
+  if (valueAt(body, issue.path) === undefined) {
     return new ApiError(400, 'missing_required_parameter', `The parameter '${param}' is missing.`, param);
   }
   const code = issue.code === 'invalid_type' ? 'invalid_type' : 'invalid_value';
   return new ApiError(400, code, `The parameter '${param}' is wrong: ${lowerFirst(issue.message)}.`, param);
 }
 
-function isMissing(issue: Issue): boolean {
-  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | null | undefined)?.[key],
+    body,
+  );
 }
 
 /** Of a union, the problem of the variant that was most likely meant: the one that got furthest. */

@@ -1,4 +1,5 @@
 import { createModel } from '@frugal/models';
+import { fill } from '@frugal/tensor-core';
 import type { LoadedModel } from '../../src/index.js';
 
 export const tinyConfig = {
@@ -17,6 +18,7 @@ export function byteTokenizer(): any {
   return {
     encode: (t: string, o: any = {}) => [...(o.addSpecialTokens === false ? [] : [256]), ...E.encode(t)],
     endIds: [257],
+    endId: 257,
     tokenBytes: (id: number) => (id < 256 ? Uint8Array.of(id) : E.encode(`<${id}>`)),
     streamingDecoder: () => {
       const d = new TextDecoder();
@@ -35,4 +37,18 @@ export function tinyModel(options: Partial<LoadedModel> & { seed?: number } = {}
     tokenizer: byteTokenizer(),
     ...rest,
   };
+}
+
+/** A model whose logits are not numbers. */
+export function brokenModel(): LoadedModel {
+  const loaded = tinyModel({ name: 'broken' });
+  for (const parameter of loaded.model.parameters()) parameter.value = fill(parameter.value, Number.NaN);
+  return loaded;
+}
+
+export function chatModel(options: Parameters<typeof tinyModel>[0] = {}): LoadedModel {
+  const chatTemplate: any = {
+    render: (m: any[]) => `${m.map((x) => `${x.role}: ${x.content}\n`).join('')}assistant: `,
+  };
+  return tinyModel({ chatTemplate, ...options });
 }

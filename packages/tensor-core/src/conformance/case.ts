@@ -15,7 +15,9 @@ export type ValueRange =
   /** The list, repeated as often as needed. */
   | { readonly kind: 'list'; readonly list: readonly number[] }
   /** Elements as they lie in memory. */
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  /** Output `output` of another op on some of the other inputs: what a backward op gets from its forward op. */
+  | { readonly kind: 'forward'; readonly op: OpName; readonly inputs: readonly number[]; readonly output: number };
 
 /**
  * How an input lies in memory: row-major, with its last two axes swapped, cut out of a larger tensor, cut out
@@ -84,6 +86,11 @@ export function indices(shape: Shape, limit: number, layout: Layout = 'plain'): 
   return input(shape, { dtype: 'i32', values: integers(0, limit), layout });
 }
 
+/** What `op` saved for its gradient; see {@link ValueRange}. */
+export function saved(op: OpName, inputs: readonly number[], output: number, spec: InputSpec): InputSpec {
+  return { ...spec, values: { kind: 'forward', op, inputs, output } };
+}
+
 /** An i32 vector of given numbers: sequence starts, offsets, lengths. */
 export function vector(...values: number[]): InputSpec {
   return input([values.length], { dtype: 'i32', values: list(...values) });
@@ -112,9 +119,9 @@ export function defineCase<N extends OpName>(
   return { op, name: `${op}: ${name}`, inputs, attributes, ...options };
 }
 
-/** Whether some input holds numbers that make gradients undefined. */
+/** Whether some input that wants a gradient holds listed numbers: NaN, infinities, ties. */
 export function hasEdgeValues({ inputs }: ConformanceCase): boolean {
-  return inputs.some(({ values, dtype }) => isFloating(dtype) && (values.kind === 'list' || values.kind === 'bytes'));
+  return inputs.some(({ values, constant }) => !constant && values.kind === 'list');
 }
 
 export function describeInputs({ inputs }: ConformanceCase): string {

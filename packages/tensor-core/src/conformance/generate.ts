@@ -1,10 +1,14 @@
 import type { Backend } from '../backend.js';
 import { encode, fromBytes } from '../creation.js';
+import { dispatch } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
+import type { OpSpecs } from '../ops/specs.js';
 import { hostUniform } from '../philox.js';
+import { referenceBackend } from '../reference/index.js';
+import { scope } from '../scope.js';
 import { contiguousStrides, type Shape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import type { InputSpec, Layout, ValueRange } from './case.js';
+import type { ConformanceCase, Layout, ValueRange } from './case.js';
 
 /** A stream of uniform numbers in [0, 1) that depends on a name alone. */
 export function streamOf(name: string): () => number {
@@ -14,7 +18,7 @@ export function streamOf(name: string): () => number {
   return () => hostUniform(seed, index++);
 }
 
-function numbers(range: Exclude<ValueRange, { kind: 'bytes' }>, count: number, random: () => number): number[] {
+function numbers(range: Exclude<ValueRange, { kind: 'bytes' | 'forward' }>, count: number, random: () => number): number[] {
   switch (range.kind) {
     case 'uniform':
       return Array.from({ length: count }, () => range.low + (range.high - range.low) * random());
@@ -33,10 +37,20 @@ function numbers(range: Exclude<ValueRange, { kind: 'bytes' }>, count: number, r
   }
 }
 
-/** The logical elements of an input, row-major, as bytes. */
-export function inputBytes({ shape, dtype, values }: InputSpec, name: string): Uint8Array {
+/** The logical elements of input `index`, row-major, as bytes. */
+function inputBytes(conformanceCase: ConformanceCase, index: number): Uint8Array {
+  const { shape, dtype, values } = conformanceCase.inputs[index];
   if (values.kind === 'bytes') return values.bytes;
-  return encode(numbers(values, sizeOf(shape), streamOf(name)), dtype);
+  if (values.kind === 'forward') return forwardBytes(conformanceCase, values);
+  return encode(numbers(values, sizeOf(shape), streamOf(`${conformanceCase.name} ${index}`)), dtype);
+}
+
+function forwardBytes(conformanceCase: ConformanceCase, { op, inputs, output }: Extract<ValueRange, { kind: 'forward' }>): Uint8Array {
+  const reference = referenceBackend();
+  return scope(() => {
+    const tensors = inputs.map((index) => buildInput(conformanceCase, index, reference).look());
+    return reference.readSync!(dispatch(op, tensors, conformanceCase.attributes as OpSpecs[typeof op])[output]);
+  });
 }
 
 interface StoredLayout {
@@ -91,8 +105,9 @@ export interface BuiltInput {
 }
 
 /** Uploads an input in its layout. What lies outside the view is filled with 0x7f bytes, so that reading it shows. */
-export function buildInput(spec: InputSpec, name: string, backend: Backend): BuiltInput {
-  const bytes = inputBytes(spec, name);
+export function buildInput(conformanceCase: ConformanceCase, index: number, backend: Backend): BuiltInput {
+  const spec = conformanceCase.inputs[index];
+  const bytes = inputBytes(conformanceCase, index);
   const { shape, strides, offset, look } = storedLayout(spec.shape, spec.layout);
   const width = bytesPerElement(spec.dtype);
   const laidOut = new Uint8Array(sizeOf(shape) * width).fill(spec.dtype === 'bool' ? 1 : 0x7f);

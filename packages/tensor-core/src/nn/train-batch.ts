@@ -10,8 +10,8 @@ export interface TrainBatch {
 }
 
 /** An endless, seekable stream of batches: `restore(state())` continues exactly. */
-export interface BatchSource {
-  next(): TrainBatch | Promise<TrainBatch>;
+export interface BatchSource<Batch = TrainBatch> {
+  next(): Batch | Promise<Batch>;
   /** JSON. */
   state(): unknown;
   restore(state: unknown): void;

@@ -26,7 +26,8 @@ export const optimizerOps = defineOps<'adamw'>({
       const nextSecond = second.mul(beta2).add(g.mul(g).mul(1 - beta2));
       const denominator = nextSecond.mul(1 / (1 - beta2 ** step)).sqrt().add(epsilon);
       const update = nextFirst.mul(learningRate / (1 - beta1 ** step)).div(denominator);
-      const next = parameter.mul(1 - learningRate * weightDecay).sub(update);
+      // Not parameter · (1 - rate · decay): rounded to f32, that factor drifts over many steps.
+      const next = parameter.sub(parameter.mul(learningRate * weightDecay).add(update));
       parameter.assign(where(apply, next, parameter));
       first.assign(where(apply, nextFirst, first));
       second.assign(where(apply, nextSecond, second));

@@ -19,7 +19,12 @@ export class AdamW extends SlotOptimizer {
     super(['first', 'second']);
   }
 
-  protected override update(parameter: Tensor, gradient: Tensor, [first, second]: Tensor[], update: Update): void {
+  protected override update(
+    parameter: Tensor,
+    gradient: Tensor,
+    [first, second]: Tensor[],
+    update: Update,
+  ): void {
     const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = this.options;
     const { learningRate, step, scale, finite } = update;
     dispatch('adamw', [parameter, first, second, gradient, scale, finite], {

@@ -39,7 +39,11 @@ export function createOptimizer(config: OptimizerConfig): Optimizer {
  * What trains small language models fastest: Muon for the matrices of the blocks, AdamW without weight decay for
  * embeddings, head, norms and biases, at `embeddingLearningRate` times the schedule's rate.
  */
-export function muonWithAdamW({ embeddingLearningRate = 1.5 }: { embeddingLearningRate?: number } = {}): OptimizerConfig {
+export function muonWithAdamW({
+  embeddingLearningRate = 1.5,
+}: {
+  embeddingLearningRate?: number;
+} = {}): OptimizerConfig {
   return {
     type: 'groups',
     groups: [

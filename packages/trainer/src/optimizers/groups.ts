@@ -75,13 +75,16 @@ export class ParameterGroups implements Optimizer {
 }
 
 function matcherOf({ paths = ['*'], kind }: ParameterGroup): (named: NamedParameter) => boolean {
-  const patterns = paths.map((path) => new RegExp(`^${path.split('*').map(escape).join('.*')}$`));
+  const patterns = paths.map((path) => new RegExp(`^${path.split('*').map(escapePattern).join('.*')}$`));
   return ({ path, parameter }) => {
     const isMatrix = parameter.shape.length >= 2;
-    return (kind === undefined || (kind === 'matrix') === isMatrix) && patterns.some((pattern) => pattern.test(path));
+    return (
+      (kind === undefined || (kind === 'matrix') === isMatrix) &&
+      patterns.some((pattern) => pattern.test(path))
+    );
   };
 }
 
-function escape(text: string): string {
+function escapePattern(text: string): string {
   return text.replace(/[.+?^${}()|[\]\\]/g, '\\$&');
 }

@@ -40,7 +40,8 @@ export class Muon extends SlotOptimizer {
     const next = velocity.mul(momentum).add(g);
     const direction = orthogonalize(nesterov ? g.add(next.mul(momentum)) : next, iterations);
     const rate = learningRate * 0.2 * Math.sqrt(Math.max(...parameter.shape.slice(-2)));
-    const moved = parameter.mul(1 - learningRate * weightDecay).sub(direction.mul(rate));
+    // Not parameter · (1 - rate · decay): rounded to f32, that factor drifts over many steps.
+    const moved = parameter.sub(parameter.mul(learningRate * weightDecay).add(direction.mul(rate)));
     velocity.assign(where(apply, next, velocity));
     parameter.assign(where(apply, moved, parameter));
   }

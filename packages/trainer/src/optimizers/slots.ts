@@ -9,12 +9,18 @@ export abstract class SlotOptimizer implements Optimizer {
   protected constructor(private readonly slots: readonly string[]) {}
 
   /** Updates one parameter; runs without recording, in a scope of its own. */
-  protected abstract update(parameter: Tensor, gradient: Tensor, slots: readonly Tensor[], update: Update): void;
+  protected abstract update(
+    parameter: Tensor,
+    gradient: Tensor,
+    slots: readonly Tensor[],
+    update: Update,
+  ): void;
 
   step(parameters: readonly NamedParameter[], update: Update): void {
     for (const { path, parameter } of parameters) {
       const { gradient, value } = parameter;
-      if (gradient) noGrad(() => scope(() => this.update(value, gradient, this.slotsOf(path, value), update)));
+      if (gradient)
+        noGrad(() => scope(() => this.update(value, gradient, this.slotsOf(path, value), update)));
     }
   }
 

@@ -1,0 +1,51 @@
+"""The line protocol of a peer, by which a benchmark takes turns between it and Frugal.
+
+    peer     → {"ready": {…}}                     once, when all is built and warm
+    benchmark→ run N
+    peer     → {"seconds": …, …}                  after N repetitions
+    benchmark→ quit                               (or the end of its output)
+
+Between two runs a peer sleeps in a read, so it costs the other nothing.
+"""
+
+import json
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+
+def limit_threads(threads: int) -> None:
+    """Before torch is imported: its thread pools read this once."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def say(value: dict) -> None:
+    print(json.dumps(value), flush=True)
+
+
+def serve(ready: dict, run: Callable[[int], dict]) -> None:
+    say({"ready": ready | {"processor": processor(), "python": platform.python_version()}})
+    for line in sys.stdin:
+        words = line.split()
+        if words == ["quit"]:
+            return
+        if len(words) != 2 or words[0] != "run" or not words[1].isdigit() or int(words[1]) < 1:
+            say({"error": f"got {line.strip()!r}; expected 'run N' or 'quit'"})
+            continue
+        try:
+            say(run(int(words[1])))
+        except Exception as error:  # the benchmark must hear of it, whatever it is
+            traceback.print_exc()
+            say({"error": str(error)})

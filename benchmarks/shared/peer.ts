@@ -1,0 +1,43 @@
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { createInterface, type Interface } from 'node:readline';
+
+/** A Python program that speaks the protocol of `peers/protocol.py`, so that it and we can take turns. */
+export class Peer {
+  private readonly lines: AsyncIterator<string>;
+
+  private constructor(
+    private readonly child: ChildProcessWithoutNullStreams,
+    reader: Interface,
+  ) {
+    this.lines = reader[Symbol.asyncIterator]();
+  }
+
+  /** Starts a peer, or says why it cannot run here. `FRUGAL_PYTHON` names the Python that has the packages. */
+  static async start(script: string, args: readonly string[]): Promise<Peer | string> {
+    const python = process.env.FRUGAL_PYTHON ?? 'python3';
+    const check = spawnSync(python, ['-c', 'import torch'], { encoding: 'utf8' });
+    if (check.status !== 0) return `${python} cannot import torch (see benchmarks/peers/README.md)`;
+    const child = spawn(python, [new URL(`../../peers/${script}`, import.meta.url).pathname, ...args]);
+    child.stderr.pipe(process.stderr);
+    const peer = new Peer(child, createInterface({ input: child.stdout }));
+    const first = await peer.read();
+    return 'ready' in first ? peer : JSON.stringify(first);
+  }
+
+  async run(count: number): Promise<Record<string, number>> {
+    this.child.stdin.write(`run ${count}\n`);
+    return (await this.read()) as Record<string, number>;
+  }
+
+  quit(): void {
+    this.child.stdin.end('quit\n');
+  }
+
+  private async read(): Promise<Record<string, unknown>> {
+    const { value, done } = await this.lines.next();
+    if (done) throw new Error('[peer] ended without an answer');
+    const answer = JSON.parse(value) as Record<string, unknown>;
+    if (answer.error) throw new Error(`[peer] ${answer.error}`);
+    return answer;
+  }
+}

@@ -1,0 +1,62 @@
+import { Unigram, WordPiece } from '@huggingface/tokenizers';
+import type { TokenizerDefinition } from '../definition.js';
+import { utf8Bytes } from '../text/utf8.js';
+import type { Vocabulary } from '../vocabulary.js';
+import type { IdBuffer } from './id-buffer.js';
+import { byteToken, type WordModel } from './model.js';
+
+/** Splits one word into tokens; what is no token is unknown. */
+type Tokenize = (word: string) => string[];
+
+/** WordPiece and Unigram through the library, WordLevel by one look-up. */
+export class LibraryModel implements WordModel {
+  private readonly vocabulary: Vocabulary;
+  private readonly tokenize: Tokenize;
+  private readonly unknownId: number;
+  private readonly fusesUnknown: boolean;
+  private readonly byteIds: readonly (number | undefined)[];
+
+  constructor(definition: TokenizerDefinition) {
+    this.vocabulary = definition.vocabulary;
+    this.tokenize = createTokenize(definition);
+    this.unknownId = definition.unknownId ?? -1;
+    this.fusesUnknown = definition.modelType === 'Unigram';
+    this.byteIds =
+      definition.model.byte_fallback === true
+        ? Array.from({ length: 256 }, (_, byte) => this.vocabulary.idOf(byteToken(byte)))
+        : [];
+  }
+
+  encodeWord(word: string, ids: IdBuffer): void {
+    let afterUnknown = false;
+    for (const token of this.tokenize(word)) {
+      const id = this.vocabulary.idOf(token);
+      const isUnknown = id === undefined || id === this.unknownId;
+      if (!isUnknown) ids.push(id);
+      else if (!this.pushBytes(token, ids) && !(afterUnknown && this.fusesUnknown) && this.unknownId >= 0) {
+        ids.push(this.unknownId);
+      }
+      afterUnknown = isUnknown;
+    }
+  }
+
+  private pushBytes(token: string, ids: IdBuffer): boolean {
+    if (this.byteIds.length === 0) return false;
+    const bytes = Array.from(utf8Bytes(token), (byte) => this.byteIds[byte]);
+    if (bytes.includes(undefined)) return false;
+    for (const id of bytes) ids.push(id as number);
+    return true;
+  }
+}
+
+function createTokenize({ modelType, model, vocabulary, scores, config, unknownId }: TokenizerDefinition): Tokenize {
+  if (modelType === 'WordLevel') return (word) => [word];
+  if (modelType === 'WordPiece') {
+    const vocab = Object.fromEntries(Array.from(vocabulary.entries(), ([id, token]) => [token, id]));
+    const wordPiece = new WordPiece({ ...model, vocab } as never);
+    return (word) => wordPiece.encode([word]);
+  }
+  const vocab = Array.from(vocabulary.entries(), ([id, token]) => [token, scores?.[id] ?? 0]);
+  const unigram = new Unigram({ ...model, vocab, unk_id: unknownId } as never, config.eos_token as never);
+  return (word) => unigram.encode([word]);
+}

@@ -1,0 +1,35 @@
+import { SequenceNormalizer } from '@huggingface/tokenizers';
+import type { JsonObject } from '../file/json.js';
+import { JsonReader } from '../file/json-reader.js';
+import { literalPattern, readPattern } from './read-pattern.js';
+
+export type Normalizer = (text: string) => string;
+
+/** Builds a normalizer of tokenizer.json through the library. `null` when there is nothing to do. */
+export function createNormalizer(config: JsonObject | null, file: string): Normalizer | null {
+  if (config === null) return null;
+  const steps = flatten(new JsonReader(file, 'normalizer', config));
+  if (steps.length === 0) return null;
+  return (text) => steps.reduce((value, step) => step(value), text);
+}
+
+function flatten(reader: JsonReader): Normalizer[] {
+  const type = reader.at('type').string();
+  if (type === 'Sequence') return reader.at('normalizers').items().flatMap(flatten);
+  const prepend = type === 'Prepend' ? reader.at('prepend').string() : '';
+  // Nothing is put before nothing, which the library does not mind.
+  if (type === 'Prepend') return [(text) => (text === '' ? '' : prepend + text)];
+  if (type === 'Replace') return [createReplace(reader)];
+  try {
+    const step = new SequenceNormalizer({ type: 'Sequence', normalizers: [reader.object() as never] });
+    return [(text) => step.normalize(text)];
+  } catch (cause) {
+    return reader.fail('unknown or damaged normalizer', { got: type, cause });
+  }
+}
+
+function createReplace(reader: JsonReader): Normalizer {
+  const content = reader.at('content').string();
+  const search = literalPattern(reader.at('pattern')) ?? readPattern(reader.at('pattern'));
+  return (text) => text.replaceAll(search, () => content);
+}

@@ -1,0 +1,129 @@
+import { BertPreTokenizer } from '@huggingface/tokenizers';
+import type { JsonObject } from '../file/json.js';
+import { JsonReader } from '../file/json-reader.js';
+import { charactersOfBytes } from './byte-alphabet.js';
+import { compilePattern, WORD_PATTERNS } from './patterns.js';
+import { readPattern } from './read-pattern.js';
+import { SPLIT_BEHAVIORS, type SplitBehavior, splitAt } from './split.js';
+import { utf8Bytes } from './utf8.js';
+
+/** Cuts a piece of text into words. `atStart` says whether the piece begins the whole text. */
+export type Pretokenizer = (piece: string, atStart: boolean) => string[];
+
+export interface PretokenizerSteps {
+  readonly steps: readonly Pretokenizer[];
+  /** The last step only writes bytes with the byte alphabet: it is left out, and the model reads bytes itself. */
+  readonly endsInBytes: boolean;
+}
+
+type Step = Pretokenizer & { readonly toBytes?: true };
+
+const PUNCTUATION = String.raw`[!-/:-@\[-\x60{-~\p{P}]`;
+
+/**
+ * Builds the pre-tokenizer of tokenizer.json. With `elideBytes`, a byte-level step at the end is left to the model.
+ * @throws TokenizerFileError for unknown steps and patterns
+ */
+export function createPretokenizer(config: JsonObject | null, file: string, elideBytes: boolean): PretokenizerSteps {
+  const steps = config === null ? [] : createSteps(new JsonReader(file, 'pre_tokenizer', config));
+  const endsInBytes = elideBytes && steps.at(-1)?.toBytes === true;
+  return { steps: endsInBytes ? steps.slice(0, -1) : steps, endsInBytes };
+}
+
+/** Runs all steps; each sees every word that the one before it left. */
+export function pretokenize(steps: readonly Pretokenizer[], text: string, atStart: boolean): string[] {
+  let words = [text];
+  for (const step of steps) {
+    if (words.length === 1) words = step(words[0], atStart);
+    else words = words.flatMap((word, index) => step(word, atStart && index === 0));
+  }
+  return words;
+}
+
+function createSteps(reader: JsonReader): Step[] {
+  const type = reader.at('type').string();
+  switch (type) {
+    case 'Sequence':
+      return reader.at('pretokenizers').items().flatMap(createSteps);
+    case 'Split':
+      return [split(readPattern(reader.at('pattern')), readBehavior(reader), reader.at('invert').boolean(false))];
+    case 'ByteLevel':
+      return byteLevelSteps(reader);
+    case 'Metaspace':
+      return [metaspace(reader)];
+    case 'Digits':
+      return [split(/\p{N}/gu, reader.at('individual_digits').boolean(false) ? 'isolated' : 'contiguous')];
+    case 'Punctuation':
+      return [split(compilePattern(PUNCTUATION), readBehavior(reader, 'isolated'))];
+    case 'Whitespace':
+      return [split(compilePattern(String.raw`\w+|[^\w\s]+`), 'removed', true)];
+    case 'WhitespaceSplit':
+      return [split(/\p{White_Space}/gu, 'removed')];
+    case 'CharDelimiterSplit':
+      return [splitAtCharacter(reader.at('delimiter').string())];
+    case 'FixedLength':
+      return [fixedLength(Math.max(1, reader.at('length').index()))];
+    case 'BertPreTokenizer': {
+      const bert = new BertPreTokenizer();
+      return [(text) => bert.pre_tokenize_text(text)];
+    }
+    default:
+      return reader.fail('unknown pre-tokenizer', {
+        got: type,
+        expected:
+          'Sequence, Split, ByteLevel, Metaspace, Digits, Punctuation, Whitespace, WhitespaceSplit, ' +
+          'CharDelimiterSplit, FixedLength or BertPreTokenizer',
+      });
+  }
+}
+
+const split =
+  (pattern: RegExp, behavior: SplitBehavior, invert = false): Step =>
+  (text) =>
+    splitAt(text, pattern, behavior, invert);
+
+function readBehavior(reader: JsonReader, fallback?: SplitBehavior): SplitBehavior {
+  const behavior = reader.at('behavior');
+  if (!behavior.isPresent && fallback) return fallback;
+  const name = behavior.string().toLowerCase();
+  const known = SPLIT_BEHAVIORS.find((candidate) => candidate === name);
+  return known ?? behavior.fail('unknown behavior', { got: name, expected: SPLIT_BEHAVIORS.join(', ') });
+}
+
+function byteLevelSteps(reader: JsonReader): Step[] {
+  const steps: Step[] = [];
+  if (reader.at('add_prefix_space').boolean(true)) steps.push((text) => [text.startsWith(' ') ? text : ` ${text}`]);
+  if (reader.at('use_regex').boolean(true)) steps.push(split(compilePattern(WORD_PATTERNS.gpt2), 'isolated'));
+  const toBytes = (text: string): string[] => [charactersOfBytes(utf8Bytes(text))];
+  return [...steps, Object.assign(toBytes, { toBytes: true as const })];
+}
+
+function metaspace(reader: JsonReader): Step {
+  const mark = reader.at('replacement').optionalString() ?? '▁';
+  // Files from before the prepend scheme say add_prefix_space.
+  const scheme =
+    reader.at('prepend_scheme').optionalString() ??
+    (reader.at('add_prefix_space').boolean(true) ? 'always' : 'never');
+  const cuts = reader.at('split').boolean(true);
+  const pattern = new RegExp(mark.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'gu');
+  return (text, atStart) => {
+    const marked = text.replaceAll(' ', () => mark);
+    const wanted = scheme === 'always' || (scheme === 'first' && atStart);
+    const complete = wanted && !marked.startsWith(mark) ? mark + marked : marked;
+    return cuts ? splitAt(complete, pattern, 'mergedwithnext', false) : [complete];
+  };
+}
+
+const splitAtCharacter =
+  (delimiter: string): Step =>
+  (text) =>
+    text.split(delimiter).filter((word) => word !== '');
+
+const fixedLength =
+  (length: number): Step =>
+  (text) => {
+    const characters = Array.from(text);
+    const words: string[] = [];
+    for (let i = 0; i < characters.length; i += length) words.push(characters.slice(i, i + length).join(''));
+    return words;
+  };
