@@ -1,4 +1,12 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -25,6 +33,7 @@ import {
   typedArrayOf,
 } from '../src/index.js';
 import { writeSafetensorsFiles } from '../src/safetensors/files.js';
+import { encodeHeader } from '../src/safetensors/header.js';
 import { expectFormatError, fixture, temporaryFolder } from './support.js';
 
 async function readAll(path: string): Promise<Record<string, number[]>> {
@@ -50,7 +59,7 @@ const floats = (name: string, ...values: number[]) =>
 describe('reading what Python wrote', () => {
   it('reads names, shapes, values and metadata', async () => {
     const source = await openSafetensors(fixture('plain.safetensors'));
-    expect(Object.fromEntries(source.metadata)).toEqual({ format: 'pt', note: 'line\nbreak — 汉字' });
+    expect(Object.fromEntries(source.metadata)).toEqual({ note: 'line\nbreak — 汉字' });
     expect(source.entries.get('model.embed_tokens.weight')).toMatchObject({
       dtype: 'F32',
       shape: [5, 4],
@@ -139,6 +148,28 @@ describe('reading parts', () => {
   it('tells a missing file and a folder from a damaged one', async () => {
     await expect(openSafetensors('/nowhere/x.safetensors')).rejects.toThrow(CheckpointNotFoundError);
     await expectFormatError(openSafetensors(temporaryFolder()), /not a regular file/);
+  });
+});
+
+describe('files beyond 4 GB', () => {
+  it('are read at exact positions', async () => {
+    const path = join(temporaryFolder(), 'large.safetensors');
+    const large = 5 * 2 ** 30 + 4;
+    const header = encodeHeader(
+      [
+        { name: 'large', dtype: 'U8', shape: [large], start: 0, end: large },
+        { name: 'last', dtype: 'U8', shape: [3], start: large, end: large + 3 },
+      ],
+      new Map(),
+    );
+    const file = openSync(path, 'w'); // sparse: it takes no room
+    writeSync(file, header);
+    writeSync(file, Uint8Array.of(9, 1, 2, 3), 0, 4, header.byteLength + large - 1);
+    closeSync(file);
+    const source = await openSafetensors(path);
+    expect([...(await source.read('last'))]).toEqual([1, 2, 3]);
+    expect([...(await source.readRange('large', large - 2, 2))]).toEqual([0, 9]);
+    await source.close();
   });
 });
 

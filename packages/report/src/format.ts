@@ -61,8 +61,10 @@ export function formatChange(before: number, after: number): string {
 function withPrefix(size: number, digits: number, unit: string): { text: string; prefix: string } {
   if (size === 0) return { text: '0', prefix: '' };
   // Whole numbers below 10,000 without a unit are counts: people want all of their digits.
-  if (unit === '' && Number.isInteger(size) && size < 10_000) return { text: groupThousands(String(size)), prefix: '' };
-  const smallest = unit === '' || unit === '%' ? 0 : -9;
+  if (unit === '' && Number.isInteger(size) && size < 10_000)
+    return { text: groupThousands(String(size)), prefix: '' };
+  // Small numbers get prefixes in seconds alone: nobody reads millitokens.
+  const smallest = unit === 's' ? -9 : 0;
   const largest = unit === '%' ? 0 : 15;
   const usable = PREFIXES.filter(([exponent]) => exponent >= smallest && exponent <= largest);
   const rounded = Number(size.toPrecision(digits));

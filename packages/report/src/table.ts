@@ -16,7 +16,9 @@ export interface TableOptions {
   /** Cells of the widest column of text are shortened until a row fits. Default: no limit. */
   readonly maxWidth?: number | undefined;
   /** Column (by index) and direction whose best number is marked with a star (bold in HTML). */
-  readonly best?: readonly { readonly column: number; readonly direction: 'lowest' | 'highest' }[] | undefined;
+  readonly best?:
+    | readonly { readonly column: number; readonly direction: 'lowest' | 'highest' }[]
+    | undefined;
 }
 
 type Row = readonly Cell[];
@@ -27,9 +29,15 @@ const GAP = '  ';
 const NARROWEST = 8;
 
 /** A table for terminals and logs: a header, a line, rows; numbers to the right. Ends without a newline. */
-export function renderTable(columns: readonly Column[], rows: readonly Row[], options: TableOptions = {}): string {
+export function renderTable(
+  columns: readonly Column[],
+  rows: readonly Row[],
+  options: TableOptions = {},
+): string {
   const starred = bestCells(columns, rows, options);
-  const texts = rows.map((row, r) => columns.map((column, c) => cellText(column, row[c]) + (starred.has(`${r},${c}`) ? ' *' : '')));
+  const texts = rows.map((row, r) =>
+    columns.map((column, c) => cellText(column, row[c]) + (starred.has(`${r},${c}`) ? ' *' : '')),
+  );
   const titles = columns.map(({ title }) => singleLine(title));
   const widths = columns.map((_, c) => Math.max(...[titles, ...texts].map((line) => displayWidth(line[c]))));
   shrink(widths, columns, rows, options.maxWidth);
@@ -43,10 +51,18 @@ export function renderTable(columns: readonly Column[], rows: readonly Row[], op
 }
 
 /** The same as an HTML table element. */
-export function htmlTable(columns: readonly Column[], rows: readonly Row[], options: TableOptions = {}): string {
+export function htmlTable(
+  columns: readonly Column[],
+  rows: readonly Row[],
+  options: TableOptions = {},
+): string {
   const marked = bestCells(columns, rows, options);
-  const aligns = columns.map((column, c) => (alignment(column, rows, c) === 'right' ? ' class="number"' : ''));
-  const head = columns.map(({ title }, c) => `<th scope="col"${aligns[c]}>${escapeMarkup(title)}</th>`).join('');
+  const aligns = columns.map((column, c) =>
+    alignment(column, rows, c) === 'right' ? ' class="number"' : '',
+  );
+  const head = columns
+    .map(({ title }, c) => `<th scope="col"${aligns[c]}>${escapeMarkup(title)}</th>`)
+    .join('');
   const body = rows.map((row, r) => {
     const cells = columns.map((column, c) => {
       const text = escapeMarkup(cellText(column, row[c]));
@@ -72,12 +88,19 @@ function alignment({ align }: Column, rows: readonly Row[], index: number): 'lef
 }
 
 /** Positions `row,column` of the best numbers; ties are all marked, a column with one number is not. */
-function bestCells(columns: readonly Column[], rows: readonly Row[], { best = [] }: TableOptions): Set<string> {
+function bestCells(
+  columns: readonly Column[],
+  rows: readonly Row[],
+  { best = [] }: TableOptions,
+): Set<string> {
   const marked = new Set<string>();
   for (const { column, direction } of best) {
-    const numbers = rows.map((row) => row[column]).filter((cell) => typeof cell === 'number' && Number.isFinite(cell));
+    const numbers = rows
+      .map((row) => row[column])
+      .filter((cell) => typeof cell === 'number' && Number.isFinite(cell));
     if (column >= columns.length || new Set(numbers).size < 2) continue;
-    const winner = direction === 'lowest' ? Math.min(...(numbers as number[])) : Math.max(...(numbers as number[]));
+    const winner =
+      direction === 'lowest' ? Math.min(...(numbers as number[])) : Math.max(...(numbers as number[]));
     rows.forEach((row, r) => {
       if (row[column] === winner) marked.add(`${r},${column}`);
     });
@@ -85,7 +108,12 @@ function bestCells(columns: readonly Column[], rows: readonly Row[], { best = []
   return marked;
 }
 
-function shrink(widths: number[], columns: readonly Column[], rows: readonly Row[], maxWidth: number | undefined): void {
+function shrink(
+  widths: number[],
+  columns: readonly Column[],
+  rows: readonly Row[],
+  maxWidth: number | undefined,
+): void {
   if (maxWidth === undefined) return;
   const textColumns = columns.flatMap((column, c) => (alignment(column, rows, c) === 'left' ? [c] : []));
   const total = () => widths.reduce((sum, width) => sum + width, GAP.length * (widths.length - 1));

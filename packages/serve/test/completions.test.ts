@@ -234,3 +234,24 @@ describe('several models', () => {
     expect((await app.inject('/v1/models/org%2Fother')).json()).toEqual(list.data[1]);
   });
 });
+
+describe('/', () => {
+  it('is the chat page', async () => {
+    const { app } = startServer();
+    const response = await app.inject('/');
+    expect(response.statusCode).toBe(200);
+    expect(response.headers).toMatchObject({
+      'content-type': 'text/html; charset=utf-8',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': expect.stringContaining("default-src 'none'"),
+    });
+    expect(response.body).toContain('<main id="thread"');
+  });
+});
+
+describe('/health', () => {
+  it('counts what waits and runs', async () => {
+    const { app } = startServer();
+    expect((await app.inject('/health')).json()).toEqual({ status: 'ok', waiting: 0, running: 0 });
+  });
+});

@@ -36,7 +36,9 @@ export class TokenizerFileError extends TokenizerError {
   /** Path of the offending value, such as `model.merges[17]`. */
   readonly key: string | undefined;
 
-  constructor(details: Omit<TokenizerErrorDetails, 'where'> & { file: string; offset?: number; key?: string }) {
+  constructor(
+    details: Omit<TokenizerErrorDetails, 'where'> & { file: string; offset?: number; key?: string },
+  ) {
     const { file, offset, key } = details;
     const place = [file, key === undefined ? '' : ` ${key}`, offset === undefined ? '' : ` @ ${offset}`];
     super({ ...details, where: place.join('') });

@@ -71,6 +71,7 @@ struct Tile {
   int64_t ldc;
   int64_t columns;
   bool accumulate; // add to C instead of overwriting it
+  int64_t lda = 0; // for A that is not packed
 };
 
 template <int ROWS>
@@ -128,20 +129,47 @@ void multiply_tile(const Tile& t) {
   store_tile<ROWS>(t, acc);
 }
 
+/** The same with A read where it lies, transposed: element (i, k) at a[k · lda + i]. */
+template <class Dot, int ROWS>
+void multiply_tile_transposed(const Tile& t) {
+  F acc[ROWS][2];
+  load_tile<ROWS>(t, acc);
+  const float* a = t.a;
+  const float* b = t.b;
+  for (int64_t k = 0; k < t.depth; k++, a += t.lda, b += t.ldb) {
+    const F b0 = load(b), b1 = load(b + LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const F x = set(a[i]);
+      acc[i][0] = Dot::mac(acc[i][0], x, b0);
+      acc[i][1] = Dot::mac(acc[i][1], x, b1);
+    }
+  }
+  store_tile<ROWS>(t, acc);
+}
+
 using TileKernel = void (*)(const Tile&);
 
-/** The tile kernel for 1..TILE_ROWS rows. */
+#if FRUGAL_TILE_ROWS == 10
+#define FRUGAL_ALL_ROWS(kernel) \
+  kernel<Dot, 1>, kernel<Dot, 2>, kernel<Dot, 3>, kernel<Dot, 4>, kernel<Dot, 5>, kernel<Dot, 6>, kernel<Dot, 7>, kernel<Dot, 8>, kernel<Dot, 9>, kernel<Dot, 10>
+#elif FRUGAL_TILE_ROWS == 6
+#define FRUGAL_ALL_ROWS(kernel) kernel<Dot, 1>, kernel<Dot, 2>, kernel<Dot, 3>, kernel<Dot, 4>, kernel<Dot, 5>, kernel<Dot, 6>
+#else
+#define FRUGAL_ALL_ROWS(kernel) kernel<Dot, 1>, kernel<Dot, 2>, kernel<Dot, 3>, kernel<Dot, 4>
+#endif
+
+/** The tile kernel for 1..TILE_ROWS rows of packed A. */
 template <class Dot>
 FRUGAL_INLINE TileKernel tile_kernel(int64_t rows) {
-  static constexpr TileKernel kernels[] = {
-      multiply_tile<Dot, 1>, multiply_tile<Dot, 2>, multiply_tile<Dot, 3>, multiply_tile<Dot, 4>,
-#if FRUGAL_TILE_ROWS >= 6
-      multiply_tile<Dot, 5>, multiply_tile<Dot, 6>,
-#endif
-#if FRUGAL_TILE_ROWS >= 10
-      multiply_tile<Dot, 7>, multiply_tile<Dot, 8>, multiply_tile<Dot, 9>, multiply_tile<Dot, 10>,
-#endif
-  };
+  static constexpr TileKernel kernels[] = {FRUGAL_ALL_ROWS(multiply_tile)};
+  return kernels[rows - 1];
+}
+
+/** The tile kernel for 1..TILE_ROWS rows of transposed A. */
+template <class Dot>
+FRUGAL_INLINE TileKernel transposed_tile_kernel(int64_t rows) {
+  static constexpr TileKernel kernels[] = {FRUGAL_ALL_ROWS(multiply_tile_transposed)};
   return kernels[rows - 1];
 }
 

@@ -4,7 +4,7 @@ import { flushToDisk } from '../disk.js';
 import { CheckpointExistsError, codeOf } from '../errors.js';
 import { explain } from './errors.js';
 import { exists, putBack, refuseOthers, removeLeftovers, type SavePlace, savePlace } from './place.js';
-import { oneAfterTheOther } from './queue.js';
+import { saveInTurn } from './queue.js';
 import { type StagingDirectory, stagingDirectory } from './staging.js';
 
 /** The instants of a save, in order. A process may die at each of them: the tests do. */
@@ -48,8 +48,7 @@ export async function saveDirectory(
   write: (staging: StagingDirectory) => Promise<void>,
   options: SaveOptions = {},
 ): Promise<void> {
-  const place = await savePlace(path);
-  await oneAfterTheOther(place.target, async () => {
+  await saveInTurn(path, async (place) => {
     try {
       await save(place, write, options);
     } catch (error) {

@@ -1,16 +1,15 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { flushToDisk } from '../disk.js';
 import { explain } from './errors.js';
-import { removeLeftovers, type SavePlace, savePlace } from './place.js';
-import { oneAfterTheOther } from './queue.js';
+import { removeLeftovers, type SavePlace } from './place.js';
+import { saveInTurn } from './queue.js';
 
 /**
  * Saves one file as a whole: `write` fills a hidden file beside `path`, which then replaces `path` in one step.
  * Throws CheckpointWriteError when the disk refuses; errors of `write` itself pass through.
  */
 export async function saveFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const place = await savePlace(path);
-  await oneAfterTheOther(place.target, () => save(place, write));
+  await saveInTurn(path, (place) => save(place, write));
 }
 
 async function save(place: SavePlace, write: (temporary: string) => Promise<void>): Promise<void> {

@@ -62,7 +62,7 @@ function encodePrompt(
 }
 
 function stopIdsOf({ tokenizer, stopIds = [] }: LoadedModel): ReadonlySet<number> {
-  return new Set([...stopIds, ...tokenizer.endIds]);
+  return new Set([...stopIds, ...tokenizer.eosIds]);
 }
 
 function tooLong({ contextLength }: ModelCard, prompt: number, maxTokens: number | undefined): EngineError {

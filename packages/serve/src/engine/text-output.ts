@@ -12,7 +12,7 @@ export class TextOutput {
     private readonly tokenizer: Tokenizer,
     stop: readonly string[],
   ) {
-    this.decoder = tokenizer.streamingDecoder();
+    this.decoder = tokenizer.streamingDecoder({ skipSpecialTokens: true });
     this.stops = new StopStrings(stop);
   }
 

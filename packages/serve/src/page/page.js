@@ -19,6 +19,8 @@ const ui = {
   status: byId('status'),
 };
 
+const hasKeyboard = matchMedia('(pointer: fine)').matches;
+
 /** Cards of `/v1/models` by name. */
 const models = new Map();
 /** What the model is shown of the conversation so far. */
@@ -109,6 +111,7 @@ function showMode() {
 }
 
 function showHint() {
+  if (!hasKeyboard) return;
   ui.status.textContent = running ? 'Escape stops.' : 'Enter sends. Shift+Enter starts a new line.';
 }
 
@@ -192,6 +195,7 @@ class Facts {
   }
 
   show() {
+    if (this.pieces === 0 && this.reason === '') return;
     const tokens = this.tokens ?? this.pieces;
     const seconds = (this.last - this.first) / 1000;
     const facts = [`${tokens} ${tokens === 1 ? 'token' : 'tokens'}`];
@@ -346,4 +350,4 @@ fitPrompt();
 showMode();
 loadModels();
 // On a touch screen the focus would open the keyboard over the page.
-if (matchMedia('(pointer: fine)').matches) ui.prompt.focus();
+if (hasKeyboard) ui.prompt.focus();

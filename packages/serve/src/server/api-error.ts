@@ -74,3 +74,9 @@ export function toApiError(error: unknown): ApiError {
   }
   return new ApiError(500, 'internal_error', 'The server failed on this request.');
 }
+
+/** The message without the place in our code, which means nothing to a client. */
+function sentence({ message }: EngineError): string {
+  const text = message.replace(/^\[.*?\] /, '');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,6 +1,6 @@
 import type { Backend } from '../backend.js';
 import { encode, fromBytes } from '../creation.js';
-import { dispatch } from '../dispatch.js';
+import { dispatch, run } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
 import type { OpSpecs } from '../ops/specs.js';
 import { hostUniform } from '../philox.js';
@@ -84,7 +84,7 @@ function storedLayout(shape: Shape, layout: Layout): StoredLayout {
     shape: stored,
     strides,
     offset: starts.reduce((sum, start, axis) => sum + start * strides[axis], 0),
-    look: (t) => shape.reduce((part, n, axis) => (part.shape[axis] === n ? part : part.slice(axis, starts[axis], starts[axis] + n)), t),
+    look: (t) => run('slice', [t], { starts, sizes: shape }),
   };
 }
 

@@ -1,1 +1,16 @@
-export {};
+export type { ConformanceCase, InputSpec, Layout, ValueRange } from './case.js';
+export { conformanceCases } from './cases/index.js';
+export { withoutFusedKernels } from './decomposed.js';
+export { type DescribeOptions, describeConformance, type TestRunner } from './describe.js';
+export {
+  type CaseResult,
+  checkingModes,
+  type ConformanceMode,
+  type ConformanceOptions,
+  type ConformanceReport,
+  type ConformanceTask,
+  conformanceTasks,
+  runConformance,
+} from './run.js';
+export { measureSpeed, type SpeedResult, speedCases } from './speed.js';
+export { classOf, type Tolerance, type ToleranceClass, toleranceOf } from './tolerance.js';

@@ -15,7 +15,8 @@ import {
   wordPiece,
 } from './steps.js';
 
-const KINDS = 'Sequence, ByteLevel, ByteFallback, Metaspace, Replace, Fuse, Strip, WordPiece, BPEDecoder or CTC';
+const KINDS =
+  'Sequence, ByteLevel, ByteFallback, Metaspace, Replace, Fuse, Strip, WordPiece, BPEDecoder or CTC';
 
 /** Whether decoding is joining the bytes of tokens and nothing else. */
 export const decodesBytes = (definition: TokenizerDefinition): boolean =>

@@ -37,26 +37,37 @@ export function gather(join: (tokens: string[]) => string): DecodeStep {
 
 /** The steps as one function from token to text, and one that ends the text. */
 export class DecodeChain {
-  constructor(private readonly steps: readonly DecodeStep[]) {}
+  private text = '';
+  /** Entry `i` sends a token into step `i`; the last one writes the text. */
+  private readonly entries: Emit[];
+
+  constructor(private readonly steps: readonly DecodeStep[]) {
+    this.entries = [...steps.keys(), steps.length].map((index) => this.entry(index));
+  }
+
+  private entry(index: number): Emit {
+    const step = this.steps[index];
+    if (step) return (token) => step.push(token, this.entries[index + 1]);
+    return (token) => {
+      this.text += token;
+    };
+  }
 
   push(token: string): string {
-    return this.run(0, (emit) => emit(token));
+    this.entries[0](token);
+    return this.take();
   }
 
   end(): string {
-    let text = '';
-    for (let i = 0; i < this.steps.length; i++) text += this.run(i + 1, (emit) => this.steps[i].end(emit));
-    return text;
+    this.steps.forEach((step, index) => {
+      step.end(this.entries[index + 1]);
+    });
+    return this.take();
   }
 
-  /** Sends what `source` emits through the steps from `first` on. */
-  private run(first: number, source: (emit: Emit) => void): string {
-    let text = '';
-    const send = (index: number): Emit => {
-      const step = this.steps[index];
-      return step ? (token) => step.push(token, send(index + 1)) : (token) => void (text += token);
-    };
-    source(send(first));
+  private take(): string {
+    const { text } = this;
+    this.text = '';
     return text;
   }
 }

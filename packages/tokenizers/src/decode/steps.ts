@@ -1,6 +1,6 @@
-import { CTCDecoder } from '@huggingface/tokenizers';
 import type { JsonObject } from '../file/json.js';
 import type { JsonReader } from '../file/json-reader.js';
+import { CTCDecoder } from '../library.js';
 import { byteOfToken } from '../model/model.js';
 import { bytesOfCharacters } from '../text/byte-alphabet.js';
 import { literalPattern, readPattern } from '../text/read-pattern.js';
@@ -46,9 +46,7 @@ export function metaspace(reader: JsonReader): DecodeStep {
   const scheme =
     reader.at('prepend_scheme').optionalString() ??
     (reader.at('add_prefix_space').boolean(true) ? 'always' : 'never');
-  return mapTokens((token, index) =>
-    token.replaceAll(mark, index === 0 && scheme !== 'never' ? '' : ' '),
-  );
+  return mapTokens((token, index) => token.replaceAll(mark, index === 0 && scheme !== 'never' ? '' : ' '));
 }
 
 export function replace(reader: JsonReader): DecodeStep {
@@ -128,7 +126,7 @@ export function bpeSuffix(suffix: string): DecodeStep {
 
 /** Connectionist temporal classification (speech): through the library. */
 export function ctc(config: JsonObject): DecodeStep {
-  const decoder = new CTCDecoder(config as never);
+  const decoder = new CTCDecoder(config);
   return gather((tokens) => decoder.decode_chain(tokens).join(''));
 }
 

@@ -4,7 +4,15 @@ import { readAddedToken, tokenContent } from './added-token.js';
 import { isObject } from './json.js';
 import type { JsonReader } from './json-reader.js';
 
-const NAMED_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
+const NAMED_TOKENS = [
+  'bos_token',
+  'eos_token',
+  'unk_token',
+  'sep_token',
+  'pad_token',
+  'cls_token',
+  'mask_token',
+];
 
 /**
  * The added tokens of tokenizer.json completed by those that tokenizer_config.json and special_tokens_map.json name,
@@ -24,9 +32,15 @@ export function configuredAddedTokens(
     const known = byContent.get(token.content);
     const ownId = known?.id ?? vocabulary.idOf(token.content) ?? token.id;
     if (!known && (takenIds.has(ownId) || (vocabulary.tokenOf(ownId) ?? token.content) !== token.content)) {
-      decoder.at(id).fail('two tokens have the same id', { got: `${ownId} for ${JSON.stringify(token.content)}` });
+      decoder
+        .at(id)
+        .fail('two tokens have the same id', { got: `${ownId} for ${JSON.stringify(token.content)}` });
     }
-    byContent.set(token.content, { ...token, id: ownId, special: token.special || (known?.special ?? false) });
+    byContent.set(token.content, {
+      ...token,
+      id: ownId,
+      special: token.special || (known?.special ?? false),
+    });
     takenIds.add(ownId);
   }
   let nextId = Math.max(vocabulary.size, ...[...takenIds].map((id) => id + 1));
@@ -55,7 +69,9 @@ function namedTokens(config: JsonReader, map: JsonReader): string[] {
     for (const key of ['additional_special_tokens', 'extra_special_tokens']) {
       const listed = reader.at(key);
       if (!listed.isPresent) continue;
-      const items = isObject(listed.value) ? Object.keys(listed.value).map((name) => listed.at(name)) : listed.items();
+      const items = isObject(listed.value)
+        ? Object.keys(listed.value).map((name) => listed.at(name))
+        : listed.items();
       names.push(...items.map(tokenContent));
     }
   }

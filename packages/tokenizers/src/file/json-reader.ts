@@ -51,7 +51,8 @@ export class JsonReader {
 
   at(key: string | number): JsonReader {
     const path = typeof key === 'number' ? `${this.key}[${key}]` : this.key ? `${this.key}.${key}` : key;
-    if (this.depth >= MAX_DEPTH) this.fail('values are nested too deeply', { expected: `at most ${MAX_DEPTH}` });
+    if (this.depth >= MAX_DEPTH)
+      this.fail('values are nested too deeply', { expected: `at most ${MAX_DEPTH}` });
     const value =
       Array.isArray(this.value) || (isObject(this.value) && Object.hasOwn(this.value, key))
         ? (this.value as Record<string | number, unknown>)[key]
@@ -81,7 +82,9 @@ export class JsonReader {
 
   index(): number {
     const { value } = this;
-    return Number.isInteger(value) && (value as number) >= 0 ? (value as number) : this.wrong('an integer from 0');
+    return Number.isInteger(value) && (value as number) >= 0
+      ? (value as number)
+      : this.wrong('an integer from 0');
   }
 
   boolean(fallback: boolean): boolean {

@@ -72,7 +72,9 @@ function readModelType(model: JsonReader): ModelType {
     return 'continuing_subword_prefix' in value ? 'WordPiece' : 'WordLevel';
   }
   const known = MODEL_TYPES.find((name) => name === type.value);
-  return known ?? type.fail('unknown kind of model', { got: String(type.value), expected: MODEL_TYPES.join(', ') });
+  return (
+    known ?? type.fail('unknown kind of model', { got: String(type.value), expected: MODEL_TYPES.join(', ') })
+  );
 }
 
 function readAddedTokens(root: JsonReader, vocabulary: Vocabulary): AddedToken[] {

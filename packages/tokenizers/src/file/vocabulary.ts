@@ -9,7 +9,10 @@ const FREE_GAP = 2 ** 16;
 
 export function checkId(reader: JsonReader, id: unknown, count: number, token: string): number {
   if (typeof id !== 'number' || !Number.isInteger(id) || id < 0) {
-    return reader.fail('an id is no integer from 0', { got: describe(id), expected: `an id for ${describe(token)}` });
+    return reader.fail('an id is no integer from 0', {
+      got: describe(id),
+      expected: `an id for ${describe(token)}`,
+    });
   }
   if (id > count * MAX_GAP_FACTOR + FREE_GAP) {
     return reader.fail('an id is far beyond the vocabulary', {

@@ -78,7 +78,8 @@ export class BpeModel implements WordModel {
     for (const byte of bytes) {
       const id = this.byteIds[byte];
       if (id >= 0) this.symbols[length++] = id;
-      else length = this.addUnknown(length, length > 0 && this.symbols[length - 1] === this.options.unknownId);
+      else
+        length = this.addUnknown(length, length > 0 && this.symbols[length - 1] === this.options.unknownId);
     }
     return length;
   }
@@ -94,7 +95,8 @@ export class BpeModel implements WordModel {
       const isLast = i + 1 === characters.length;
       const id = this.vocabulary.idOf((i > 0 ? prefix : '') + characters[i] + (isLast ? suffix : ''));
       if (id !== undefined) this.symbols[length++] = id;
-      else if (byteFallback) for (const byte of utf8Bytes(characters[i])) this.symbols[length++] = this.byteIds[byte];
+      else if (byteFallback)
+        for (const byte of utf8Bytes(characters[i])) this.symbols[length++] = this.byteIds[byte];
       else length = this.addUnknown(length, afterUnknown);
       afterUnknown = id === undefined && !byteFallback;
     }
@@ -132,7 +134,9 @@ function makeTable({ vocabulary, merges, file }: TokenizerDefinition, prefix: st
     const id = vocabulary.idOf(merged);
     if (id === undefined) {
       const reader = new JsonReader(file, `model.merges[${i / 2}]`, undefined);
-      return reader.fail('a merge makes a token that is not in the vocabulary', { got: JSON.stringify(merged) });
+      return reader.fail('a merge makes a token that is not in the vocabulary', {
+        got: JSON.stringify(merged),
+      });
     }
     table.set(merges[i], merges[i + 1], i / 2, id);
   }

@@ -1,5 +1,5 @@
-import { Unigram, WordPiece } from '@huggingface/tokenizers';
 import type { TokenizerDefinition } from '../definition.js';
+import { Unigram, WordPiece } from '../library.js';
 import { utf8Bytes } from '../text/utf8.js';
 import type { Vocabulary } from '../vocabulary.js';
 import type { IdBuffer } from './id-buffer.js';
@@ -49,14 +49,21 @@ export class LibraryModel implements WordModel {
   }
 }
 
-function createTokenize({ modelType, model, vocabulary, scores, config, unknownId }: TokenizerDefinition): Tokenize {
+function createTokenize({
+  modelType,
+  model,
+  vocabulary,
+  scores,
+  config,
+  unknownId,
+}: TokenizerDefinition): Tokenize {
   if (modelType === 'WordLevel') return (word) => [word];
   if (modelType === 'WordPiece') {
     const vocab = Object.fromEntries(Array.from(vocabulary.entries(), ([id, token]) => [token, id]));
-    const wordPiece = new WordPiece({ ...model, vocab } as never);
+    const wordPiece = new WordPiece({ ...model, vocab });
     return (word) => wordPiece.encode([word]);
   }
   const vocab = Array.from(vocabulary.entries(), ([id, token]) => [token, scores?.[id] ?? 0]);
-  const unigram = new Unigram({ ...model, vocab, unk_id: unknownId } as never, config.eos_token as never);
+  const unigram = new Unigram({ ...model, vocab, unk_id: unknownId }, config.eos_token);
   return (word) => unigram.encode([word]);
 }

@@ -27,7 +27,9 @@ export function readAffixes(definition: TokenizerDefinition): Affixes {
     };
   }
   const { postProcessor, file } = definition;
-  return postProcessor ? fromPostProcessor(new JsonReader(file, 'post_processor', postProcessor), definition) : NOTHING;
+  return postProcessor
+    ? fromPostProcessor(new JsonReader(file, 'post_processor', postProcessor), definition)
+    : NOTHING;
 }
 
 function fromPostProcessor(reader: JsonReader, definition: TokenizerDefinition): Affixes {
@@ -38,10 +40,13 @@ function fromPostProcessor(reader: JsonReader, definition: TokenizerDefinition):
         .at('processors')
         .items()
         .map((item) => fromPostProcessor(item, definition))
-        .reduce((inner, outer) => ({
-          prefix: [...outer.prefix, ...inner.prefix],
-          suffix: [...inner.suffix, ...outer.suffix],
-        }), NOTHING);
+        .reduce(
+          (inner, outer) => ({
+            prefix: [...outer.prefix, ...inner.prefix],
+            suffix: [...inner.suffix, ...outer.suffix],
+          }),
+          NOTHING,
+        );
     case 'TemplateProcessing':
       return fromTemplate(reader, definition);
     case 'BertProcessing':
@@ -68,7 +73,11 @@ function fromTemplate(reader: JsonReader, definition: TokenizerDefinition): Affi
   return { prefix, suffix };
 }
 
-function templateIds(reader: JsonReader, name: string, { addedTokens, vocabulary }: TokenizerDefinition): number[] {
+function templateIds(
+  reader: JsonReader,
+  name: string,
+  { addedTokens, vocabulary }: TokenizerDefinition,
+): number[] {
   const listed = reader.at('special_tokens').at(name);
   if (listed.isPresent) {
     return listed
@@ -77,19 +86,29 @@ function templateIds(reader: JsonReader, name: string, { addedTokens, vocabulary
       .map((id) => id.index());
   }
   const id = addedTokens.find(({ content }) => content === name)?.id ?? vocabulary.idOf(name);
-  return id === undefined ? reader.fail('a template uses an unknown token', { got: JSON.stringify(name) }) : [id];
+  return id === undefined
+    ? reader.fail('a template uses an unknown token', { got: JSON.stringify(name) })
+    : [id];
 }
 
 /** The post-processor that puts tokens before and after a text, in the form of tokenizer.json. */
-export function templateProcessing(before: readonly AddedToken[], after: readonly AddedToken[]): { [key: string]: JsonValue } {
-  const special = (typeId: number) => ({ content }: AddedToken) => ({ SpecialToken: { id: content, type_id: typeId } });
+export function templateProcessing(
+  before: readonly AddedToken[],
+  after: readonly AddedToken[],
+): { [key: string]: JsonValue } {
+  const special =
+    (typeId: number) =>
+    ({ content }: AddedToken) => ({ SpecialToken: { id: content, type_id: typeId } });
   const sequence = (id: string, typeId: number) => ({ Sequence: { id, type_id: typeId } });
   const half = (id: string, typeId: number) => [
     ...before.map(special(typeId)),
     sequence(id, typeId),
     ...after.map(special(typeId)),
   ];
-  const listed = [...before, ...after].map(({ content, id }) => [content, { id: content, ids: [id], tokens: [content] }]);
+  const listed = [...before, ...after].map(({ content, id }) => [
+    content,
+    { id: content, ids: [id], tokens: [content] },
+  ]);
   return {
     type: 'TemplateProcessing',
     single: half('A', 0),

@@ -1,6 +1,6 @@
-import { SequenceNormalizer } from '@huggingface/tokenizers';
 import type { JsonObject } from '../file/json.js';
 import { JsonReader } from '../file/json-reader.js';
+import { SequenceNormalizer } from '../library.js';
 import { literalPattern, readPattern } from './read-pattern.js';
 
 export type Normalizer = (text: string) => string;
@@ -21,7 +21,7 @@ function flatten(reader: JsonReader): Normalizer[] {
   if (type === 'Prepend') return [(text) => (text === '' ? '' : prepend + text)];
   if (type === 'Replace') return [createReplace(reader)];
   try {
-    const step = new SequenceNormalizer({ type: 'Sequence', normalizers: [reader.object() as never] });
+    const step = new SequenceNormalizer({ type: 'Sequence', normalizers: [reader.object()] });
     return [(text) => step.normalize(text)];
   } catch (cause) {
     return reader.fail('unknown or damaged normalizer', { got: type, cause });

@@ -1,4 +1,4 @@
-import { SplitPreTokenizer } from '@huggingface/tokenizers';
+import { SplitPreTokenizer } from '../library.js';
 
 /** The names of the pre-tokenizers that a tokenizer can be trained with. */
 export type PretokenizerName = 'gpt2' | 'llama3' | 'qwen2';

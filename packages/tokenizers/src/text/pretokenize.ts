@@ -1,6 +1,6 @@
-import { BertPreTokenizer } from '@huggingface/tokenizers';
 import type { JsonObject } from '../file/json.js';
 import { JsonReader } from '../file/json-reader.js';
+import { BertPreTokenizer } from '../library.js';
 import { charactersOfBytes } from './byte-alphabet.js';
 import { compilePattern, WORD_PATTERNS } from './patterns.js';
 import { readPattern } from './read-pattern.js';
@@ -24,7 +24,11 @@ const PUNCTUATION = String.raw`[!-/:-@\[-\x60{-~\p{P}]`;
  * Builds the pre-tokenizer of tokenizer.json. With `elideBytes`, a byte-level step at the end is left to the model.
  * @throws TokenizerFileError for unknown steps and patterns
  */
-export function createPretokenizer(config: JsonObject | null, file: string, elideBytes: boolean): PretokenizerSteps {
+export function createPretokenizer(
+  config: JsonObject | null,
+  file: string,
+  elideBytes: boolean,
+): PretokenizerSteps {
   const steps = config === null ? [] : createSteps(new JsonReader(file, 'pre_tokenizer', config));
   const endsInBytes = elideBytes && steps.at(-1)?.toBytes === true;
   return { steps: endsInBytes ? steps.slice(0, -1) : steps, endsInBytes };
@@ -46,7 +50,9 @@ function createSteps(reader: JsonReader): Step[] {
     case 'Sequence':
       return reader.at('pretokenizers').items().flatMap(createSteps);
     case 'Split':
-      return [split(readPattern(reader.at('pattern')), readBehavior(reader), reader.at('invert').boolean(false))];
+      return [
+        split(readPattern(reader.at('pattern')), readBehavior(reader), reader.at('invert').boolean(false)),
+      ];
     case 'ByteLevel':
       return byteLevelSteps(reader);
     case 'Metaspace':
@@ -92,7 +98,8 @@ function readBehavior(reader: JsonReader, fallback?: SplitBehavior): SplitBehavi
 
 function byteLevelSteps(reader: JsonReader): Step[] {
   const steps: Step[] = [];
-  if (reader.at('add_prefix_space').boolean(true)) steps.push((text) => [text.startsWith(' ') ? text : ` ${text}`]);
+  if (reader.at('add_prefix_space').boolean(true))
+    steps.push((text) => [text.startsWith(' ') ? text : ` ${text}`]);
   if (reader.at('use_regex').boolean(true)) steps.push(split(compilePattern(WORD_PATTERNS.gpt2), 'isolated'));
   const toBytes = (text: string): string[] => [charactersOfBytes(utf8Bytes(text))];
   return [...steps, Object.assign(toBytes, { toBytes: true as const })];

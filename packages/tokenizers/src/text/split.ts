@@ -24,7 +24,7 @@ export function splitAt(text: string, pattern: RegExp, behavior: SplitBehavior, 
 
 /** The usual case, and the fast one: matches and what lies between them. */
 function isolate(text: string, pattern: RegExp): string[] {
-  const matches = text.match(pattern) ?? [];
+  const matches: string[] = text.match(pattern) ?? [];
   let total = 0;
   for (const match of matches) total += match.length;
   if (total === text.length) return matches.includes('') ? matches.filter((match) => match !== '') : matches;

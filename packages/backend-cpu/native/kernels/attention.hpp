@@ -1,0 +1,101 @@
+#pragma once
+// What attention forward and backward share: shapes, visible ranges, and packing rows of heads for the tile kernel.
+#include "../core/parallel.hpp"
+#include "../simd/math.hpp"
+#include "gemm-tile.hpp"
+
+namespace frugal::FRUGAL_ISA {
+
+/** Keys are taken in blocks of this many from the start of their sequence: the same for every batch and thread count. */
+constexpr int64_t KEY_BLOCK = 256;
+
+/** Attributes: [scale, causal, window or 0, softCap or 0, page size]. */
+struct AttentionShape {
+  int64_t H, K, D, Dv, G; // G query heads share a key head
+  float scale;
+  bool causal;
+  int64_t window; // 0: none
+  float soft_cap; // 0: none
+  int64_t page_size;
+};
+
+struct Range {
+  int64_t first, last;
+};
+
+static inline AttentionShape attention_shape(const Tensor& q, const Tensor& v, const double* a) {
+  const int64_t H = q.dims[1], K = v.dims[1];
+  return {H, K, q.dims[2], v.dims[2], H / K, static_cast<float>(a[0]), a[1] != 0, static_cast<int64_t>(a[2]), static_cast<float>(a[3]),
+          static_cast<int64_t>(a[4])};
+}
+
+/** First and last key that a query at `position` sees. */
+static inline Range visible(const AttentionShape& s, int64_t position, int64_t length) {
+  const int64_t first = s.window > 0 && position - s.window + 1 > 0 ? position - s.window + 1 : 0;
+  int64_t last = length - 1;
+  if (s.causal) last = position;
+  else if (s.window > 0 && position + s.window - 1 < last) last = position + s.window - 1;
+  return {first, last};
+}
+
+FRUGAL_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+FRUGAL_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
+FRUGAL_INLINE int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/** Rows of A for the tile kernel, `depth` deep, times `scale`; row(i) is a pointer to elements. */
+template <class RowAt>
+static inline void pack_rows(const RowAt& row, int64_t rows, int64_t depth, float scale, float* to) {
+  const F factor = set(scale);
+  for (int64_t i = 0; i < rows; i++) {
+    const auto* from = row(i);
+    for (int64_t k = 0; k < round_up(depth, PIECE); k += LANES) {
+      const int64_t left = depth - k;
+      store(to + k / PIECE * rows * PIECE + i * PIECE + k % PIECE, left > 0 ? load_f_first(from + k, minimum(left, LANES)) * factor : F{});
+    }
+  }
+}
+
+/** Rows as columns of B: [rows / TILE_COLUMNS][depth][TILE_COLUMNS], missing rows 0. */
+template <class RowAt>
+static inline void pack_transposed(const RowAt& row, int64_t rows, int64_t depth, float* to) {
+  for (int64_t panel = 0; panel < rows; panel += TILE_COLUMNS, to += depth * TILE_COLUMNS) {
+    for (int64_t half = 0; half < TILE_COLUMNS; half += LANES) {
+      for (int64_t k = 0; k < depth; k += LANES) {
+        F v[LANES];
+        for (int i = 0; i < LANES; i++) {
+          const int64_t index = panel + half + i;
+          v[i] = index < rows ? load_f_first(row(index) + k, minimum(depth - k, LANES)) : F{};
+        }
+        transpose(v);
+        for (int64_t i = 0; i < LANES && k + i < depth; i++) store(to + (k + i) * TILE_COLUMNS + half, v[i]);
+      }
+    }
+  }
+}
+
+/** Rows as rows of B: [columns / TILE_COLUMNS][rows][TILE_COLUMNS], missing columns 0. */
+template <class RowAt>
+static inline void pack_straight(const RowAt& row, int64_t rows, int64_t columns, float* to) {
+  for (int64_t panel = 0; panel < columns; panel += TILE_COLUMNS) {
+    for (int64_t i = 0; i < rows; i++, to += TILE_COLUMNS) {
+      const auto* from = row(i) + panel;
+      for (int64_t half = 0; half < TILE_COLUMNS; half += LANES) {
+        const int64_t left = columns - panel - half;
+        store(to + half, left > 0 ? load_f_first(from + half, minimum(left, LANES)) : F{});
+      }
+    }
+  }
+}
+
+/** A bump allocator over one scratch buffer; sizes in floats, aligned to 64 bytes. */
+struct Arena {
+  float* next;
+  static int64_t floats(int64_t n) { return round_up(n, 16); }
+  float* take(int64_t n) {
+    float* mine = next;
+    next += floats(n);
+    return mine;
+  }
+};
+
+} // namespace frugal::FRUGAL_ISA

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { Random, type Tensor, tensor } from '../index.js';
+import { Linear } from './linear.js';
+import { distillationLoss, nextTokenLoss } from './loss.js';
+
+const ROWS = 7;
+const random = new Random(4);
+const values = random.normal([ROWS, 5]);
+const head = Linear.init(5, 11, { random });
+const teacher = { hidden: random.normal([ROWS, 5]), head: Linear.init(5, 11, { random }) };
+const targets = tensor(Int32Array.of(1, 2, -100, 4, 10, 0, 3));
+const weights = tensor(Float32Array.of(1, 0.5, 3, 1, 1, 0, 2));
+
+/** Loss and gradients with logits in one piece or in pieces of `bytes`. */
+async function results(loss: (hidden: Tensor, maximumLogitBytes: number) => Tensor, bytes: number) {
+  const hidden = values.copy().setRequiresGrad(true);
+  const total = loss(hidden, bytes);
+  total.backward();
+  const parts = [total, hidden.grad, head.weight.gradient].map((t) => (t as Tensor).toFloat32());
+  const read = await Promise.all(parts);
+  head.weight.clearGradient();
+  return read;
+}
+
+function expectClose(a: Float32Array, b: Float32Array): void {
+  expect(a.length).toBe(b.length);
+  a.forEach((x, i) => expect(Math.abs(x - b[i])).toBeLessThan(1e-5));
+}
+
+describe.each([
+  ['nextTokenLoss', (hidden: Tensor, maximumLogitBytes: number) => nextTokenLoss(hidden, head, targets, weights, { maximumLogitBytes })],
+  ['distillationLoss', (hidden: Tensor, maximumLogitBytes: number) => distillationLoss(hidden, head, teacher, { temperature: 2, weights, maximumLogitBytes })],
+])('%s', (_, loss) => {
+  it('gives the same in pieces as in one', async () => {
+    const whole = await results(loss, 1e9);
+    for (const bytes of [1, 2 * 11 * 4, 3 * 11 * 4]) {
+      const pieces = await results(loss, bytes);
+      pieces.forEach((piece, i) => expectClose(piece, whole[i]));
+    }
+  });
+});
+
+it('distillation pulls to nothing when student and teacher agree', async () => {
+  const same = { hidden: values, head };
+  const hidden = values.copy().setRequiresGrad(true);
+  const loss = distillationLoss(hidden, head, same);
+  loss.backward();
+  expect(Math.abs(await loss.item())).toBeLessThan(1e-6);
+  expect(Math.max(...(await (hidden.grad as Tensor).toFloat32()).map(Math.abs))).toBeLessThan(1e-6);
+  head.weight.clearGradient();
+});

@@ -1,0 +1,47 @@
+import { writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { Random } from '@frugal/tensor-core';
+import { createOptimizer, linear, train } from '../src/index.js';
+import { TinyModel, TinySource, tinyLoss } from './tiny.js';
+
+/*
+ * node training-process.mjs FOLDER [STEP]: a run of 100 steps with dropout, momentum and accumulation that goes on where
+ * it was stopped. Prints each event; kills itself in the middle of the save after STEP.
+ */
+const [folder, dieInSaveAt] = process.argv.slice(2);
+const random = new Random(7);
+const model = new TinyModel({ dropout: 0.2, random });
+let step = 0;
+
+const run = train({
+  model,
+  batches: new TinySource(),
+  loss: tinyLoss(model),
+  optimizer: createOptimizer({
+    type: 'groups',
+    groups: [
+      { name: 'head', paths: ['head.*'], optimizer: { type: 'muon' } },
+      { name: 'rest', optimizer: { type: 'adamw' }, learningRate: 2 },
+    ],
+  }),
+  schedule: linear({ peak: 0.02, steps: 100, warmup: 4 }),
+  steps: 100,
+  accumulate: 2,
+  clipNorm: 1,
+  random,
+  afterStep: (done) => {
+    step = done;
+  },
+  log: join(folder, 'log.jsonl'),
+  checkpoint: {
+    directory: join(folder, 'checkpoints'),
+    every: 3,
+    resume: true,
+    extra: async (staging) => {
+      if (step === Number(dieInSaveAt)) process.kill(process.pid, 'SIGKILL');
+      await staging.writeFile('note.txt', `after step ${step}`);
+    },
+  },
+});
+
+for await (const event of run) writeSync(1, `${event.type} ${event.step}\n`);
