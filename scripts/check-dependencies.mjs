@@ -22,6 +22,7 @@ const ALLOWED = {
   quant: ['tensor-core', 'compress'],
   distill: ['tensor-core', 'compress'],
   data: ['checkpoint', 'tokenizers'],
+  eval: ['tensor-core', 'tokenizers'],
   serve: ['tensor-core', 'tokenizers'],
   cli: ['*'],
 };

@@ -90,8 +90,7 @@ if (process.argv.includes('--profile')) {
   const turn = ours(process.argv.includes('--bf16') ? 'bf16' : 'f32');
   await turn();
   const start = performance.now();
-  const { result, ops } = profile(turn);
-  await result;
+  const { ops } = await profile(turn);
   printProfile(ops);
   console.log(`all ${(performance.now() - start).toFixed(0)} ms for ${STEPS_PER_TURN} steps`);
 } else {

@@ -92,6 +92,7 @@ function signed(sign: string, digits: string): string {
 }
 
 function withUnit(number: string, prefix: string, unit: string): string {
-  const suffix = prefix + unit;
+  // kB and ms are one word, but 18.2 k tok/s are not kilotokens.
+  const suffix = prefix && /^[a-z]{2}/.test(unit) ? `${prefix}${SPACE}${unit}` : prefix + unit;
   return suffix === '' ? number : `${number}${SPACE}${suffix}`;
 }

@@ -36,7 +36,7 @@ export function renderTable(
 ): string {
   const starred = bestCells(columns, rows, options);
   const texts = rows.map((row, r) =>
-    columns.map((column, c) => cellText(column, row[c]) + (starred.has(`${r},${c}`) ? ' *' : '')),
+    columns.map((column, c) => cellText(column, row[c]) + star(r, c)),
   );
   const titles = columns.map(({ title }) => singleLine(title));
   const widths = columns.map((_, c) => Math.max(...[titles, ...texts].map((line) => displayWidth(line[c]))));

@@ -2,7 +2,7 @@ const segmenter = new Intl.Segmenter();
 
 /** Characters that take two cells of a terminal. Scripts instead of tables: they follow the engine's Unicode version. */
 const WIDE =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Yi}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6\ufe30-\ufe4f\ufe0f]/u;
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Yi}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6\ufe30-\ufe4f]|\ufe0f/u;
 const HALF_WIDE = /^[\uff61-\uffdc]/;
 const INVISIBLE = /^[\p{M}\p{Cf}\p{Cc}]*$/u;
 

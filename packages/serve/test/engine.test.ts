@@ -34,7 +34,7 @@ describe('results', () => {
     const sampling = { temperature: 0.9, topP: 0.9, seed: 11 };
     const { ids } = await run(engine, { prompt: { ids: prompt }, maxTokens: 20, ...sampling });
     const expected: number[] = [];
-    const stopIds = [model.tokenizer.endId as number];
+    const stopIds = [...model.tokenizer.eosIds];
     for await (const id of generate(model.model, prompt, { maxTokens: 20, stopIds, ...sampling }))
       expected.push(id);
     expect(ids).toEqual(expected.filter((id) => !stopIds.includes(id)));

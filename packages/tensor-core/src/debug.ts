@@ -19,7 +19,9 @@ export interface OpProfile {
 }
 
 /** Runs `fn` and returns its result with the time spent in each op's kernels, most expensive first. */
-export function profile<T>(fn: () => T): { readonly result: T; readonly ops: readonly OpProfile[] } {
+export async function profile<T>(
+  fn: () => T | Promise<T>,
+): Promise<{ readonly result: T; readonly ops: readonly OpProfile[] }> {
   const totals = new Map<string, { calls: number; seconds: number }>();
   const before = observer.current;
   observer.current = (op, inputs, outputs, attributes, launch) => {
@@ -32,7 +34,7 @@ export function profile<T>(fn: () => T): { readonly result: T; readonly ops: rea
     totals.set(op, total);
   };
   try {
-    const result = fn();
+    const result = await fn();
     const ops = [...totals].map(([op, total]) => ({ op, ...total })).sort((a, b) => b.seconds - a.seconds);
     return { result, ops };
   } finally {

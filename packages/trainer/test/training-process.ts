@@ -5,7 +5,7 @@ import { createOptimizer, linear, train } from '../src/index.js';
 import { TinyModel, TinySource, tinyLoss } from './tiny.js';
 
 /*
- * node training-process.mjs FOLDER [STEP]: a run of 100 steps with dropout, momentum and accumulation that goes on where
+ * node training-process.mjs FOLDER [STEP]: a run of 61 steps with dropout, momentum and accumulation that goes on where
  * it was stopped. Prints each event; kills itself in the middle of the save after STEP.
  */
 const [folder, dieInSaveAt] = process.argv.slice(2);
@@ -24,8 +24,8 @@ const run = train({
       { name: 'rest', optimizer: { type: 'adamw' }, learningRate: 2 },
     ],
   }),
-  schedule: linear({ peak: 0.02, steps: 100, warmup: 4 }),
-  steps: 100,
+  schedule: linear({ peak: 0.02, steps: 61, warmup: 4 }),
+  steps: 61,
   accumulate: 2,
   clipNorm: 1,
   random,

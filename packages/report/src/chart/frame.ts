@@ -32,7 +32,10 @@ export function header(
 ): { readonly markup: readonly string[]; readonly bottom: number } {
   const markup = [textElement(title, { class: 'title', x: MARGIN, y: MARGIN + TITLE_SIZE - 3 })];
   let y = MARGIN + TITLE_SIZE - 3;
-  if (subtitle) markup.push(textElement(subtitle, { class: 'muted', x: MARGIN, y: (y += LINE) }));
+  if (subtitle) {
+    y += LINE;
+    markup.push(textElement(subtitle, { class: 'muted', x: MARGIN, y }));
+  }
   if (legend.length === 0) return { markup, bottom: y + 10 };
   y += LINE + 4;
   let x = MARGIN;

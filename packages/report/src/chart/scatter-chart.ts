@@ -10,7 +10,7 @@ import {
   type Plot,
   verticalAxis,
 } from './frame.js';
-import { createScale, isDrawable, type Scale, type ScaleType } from './scale.js';
+import { createScale, isDrawable, type ScaleType } from './scale.js';
 import { seriesClass } from './style.js';
 import { element, FONT_BOX, polyline, svgDocument, textElement, textWidth, tooltip } from './svg.js';
 

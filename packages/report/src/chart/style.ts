@@ -54,7 +54,7 @@ export const CHART_STYLE = [
   '.frugal-chart .value{font-variant-numeric:tabular-nums}',
   '.frugal-chart .line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}',
   '.frugal-chart .dashed{stroke-dasharray:6 4}',
-  '.frugal-chart .leader{fill:none;stroke:currentColor;stroke-width:1;opacity:.6}',
+  '.frugal-chart .leader{fill:none;stroke:currentColor;stroke-width:1;stroke-dasharray:1 3}',
   '.frugal-chart .mark{fill:currentColor;stroke-width:2}',
   '.frugal-chart .bar{fill:currentColor}',
   '.frugal-chart .frontier{fill:none;stroke-width:1.5;stroke-dasharray:2 4;stroke-linecap:round}',

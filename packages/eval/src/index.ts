@@ -1,0 +1,1 @@
+export { type Perplexity, type PerplexityOptions, perplexity } from './perplexity.js';
