@@ -19,7 +19,7 @@ parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--warm-up", type=int, default=3)
 options = parser.parse_args()
-protocol.limit_threads(options.threads)
+protocol.prepare(options.threads)
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402

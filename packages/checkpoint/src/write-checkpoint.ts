@@ -1,7 +1,7 @@
 import type { Checkpoint } from './checkpoint.js';
 import type { JsonValue } from './json/json.js';
 import { MANIFEST_FILE, type Manifest } from './manifest.js';
-import { checkReplaceable, type SaveOptions, saveDirectory } from './save/directory.js';
+import { type SaveOptions, saveDirectory } from './save/directory.js';
 import type { TensorInputs } from './tensor-input.js';
 
 /** Contents of a checkpoint to be written. File names are relative to its folder. */
@@ -60,7 +60,6 @@ export async function writeCheckpoint(
 ): Promise<void> {
   const { config, tensors, generationConfig, manifest, trainer } = contents;
   const options = { ...saveOptions, replace: force };
-  await checkReplaceable(path, options);
   await saveDirectory(
     path,
     async (staging) => {

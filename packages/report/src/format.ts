@@ -1,6 +1,6 @@
 /** How the numbers of a column or an axis are written. */
 export interface NumberStyle {
-  /** Written after the number, with a narrow space: `tok/s`, `s`, `%`. */
+  /** Written after the number: `tok/s`, `s`, `%`. */
   readonly unit?: string | undefined;
   /** Digits after the point; the number is then written in full. */
   readonly decimals?: number | undefined;
@@ -20,8 +20,7 @@ const PREFIXES: readonly (readonly [exponent: number, prefix: string])[] = [
   [-9, 'n'],
 ];
 const MINUS = '−';
-/** U+202F: numbers and their units never end up on two lines. */
-const SPACE = '\u202f';
+const SPACE = ' ';
 
 /**
  * A number as people read it: `1,515`, `2.48 M`, `18.2 k`, `3.1 ms`. NaN and infinities stay visible as words.

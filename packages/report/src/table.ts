@@ -35,9 +35,12 @@ export function renderTable(
   options: TableOptions = {},
 ): string {
   const starred = bestCells(columns, rows, options);
-  const texts = rows.map((row, r) =>
-    columns.map((column, c) => cellText(column, row[c]) + star(r, c)),
-  );
+  // Columns with a star keep room for it in every row, so that the numbers stay below one another.
+  const star = (r: number, c: number) => {
+    if (starred.has(`${r},${c}`)) return ' *';
+    return options.best?.some(({ column }) => column === c) ? '  ' : '';
+  };
+  const texts = rows.map((row, r) => columns.map((column, c) => cellText(column, row[c]) + star(r, c)));
   const titles = columns.map(({ title }) => singleLine(title));
   const widths = columns.map((_, c) => Math.max(...[titles, ...texts].map((line) => displayWidth(line[c]))));
   shrink(widths, columns, rows, options.maxWidth);

@@ -6,6 +6,7 @@ import type { OpDefinition } from './ops/definition.js';
 import { operations } from './ops/index.js';
 import type { OpName, OpSpecs } from './ops/specs.js';
 import { currentBackend, withBackend } from './registry.js';
+import { scope } from './scope.js';
 import { contiguousStrides, formatShape, isContiguous, sizeOf } from './shape.js';
 import { mustRecord, noGrad, recordOp } from './tape.js';
 import { bytesPerElement } from './dtype.js';
@@ -26,11 +27,10 @@ export function dispatch<N extends OpName>(op: N, inputs: readonly Tensor[], att
     return [output];
   }
   if (definition.indices) checkIndices(backend, op, definition, inputs, attributes);
-  if (!hasKernel(backend, op, inputs, attributes)) return decompose(backend, op, definition, inputs, attributes);
   if (definition.mutates) checkMutation(op, inputs, definition.mutates);
-  const outputs = infos.map((info) => allocate(backend, info));
-  launch(backend, op, inputs, outputs, attributes);
-  if (definition.mutates) for (const i of definition.mutates) inputs[i].storage.version++;
+  const outputs = hasKernel(backend, op, inputs, attributes)
+    ? runKernel(backend, op, definition, inputs, infos, attributes)
+    : decompose(backend, op, definition, inputs, attributes);
   if (definition.vjp && mustRecord(inputs)) recordOp(op, definition.vjp, inputs, outputs, attributes);
   return outputs;
 }
@@ -57,6 +57,20 @@ export function hasKernel<N extends OpName>(
   return backend.supports ? backend.supports(op, inputs, attributes) : true;
 }
 
+function runKernel<N extends OpName>(
+  backend: Backend,
+  op: N,
+  definition: OpDefinition<N>,
+  inputs: readonly Tensor[],
+  infos: readonly TensorInfo[],
+  attributes: OpSpecs[N],
+): readonly Tensor[] {
+  const outputs = infos.map((info) => allocate(backend, info));
+  launch(backend, op, inputs, outputs, attributes);
+  if (definition.mutates) for (const i of definition.mutates) inputs[i].storage.version++;
+  return outputs;
+}
+
 function allocate(backend: Backend, { shape, dtype }: TensorInfo): Tensor {
   const storage = allocateStorage(backend, sizeOf(shape) * bytesPerElement(dtype));
   return new Tensor(storage, shape, contiguousStrides(shape), 0, dtype);
@@ -81,6 +95,7 @@ function contiguousHandle(tensor: Tensor): Tensor {
   return isContiguous(tensor.shape, tensor.strides) ? tensor : noGrad(() => run('copy', [tensor], {}));
 }
 
+/** An op with a gradient rule keeps that rule, so that gradients do not depend on which kernels a backend has. */
 function decompose<N extends OpName>(
   backend: Backend,
   op: N,
@@ -97,7 +112,9 @@ function decompose<N extends OpName>(
       hint: 'Move the tensors to another backend, or cast them to a dtype that it supports.',
     });
   }
-  return withBackend(backend, () => parts(inputs, attributes));
+  const outputs = () => withBackend(backend, () => scope(() => parts(inputs, attributes)));
+  if (!definition.vjp) return outputs();
+  return noGrad(outputs).map((output) => (inputs.includes(output) ? output.detach() : output));
 }
 
 function commonBackend(op: OpName, inputs: readonly Tensor[]): Backend {

@@ -1,6 +1,5 @@
 import { tensor } from './creation.js';
 import { ArgumentError, FrugalError } from './errors.js';
-import { hostUniform } from './philox.js';
 import { scope } from './scope.js';
 import { formatShape } from './shape.js';
 import { noGrad } from './tape.js';
@@ -60,9 +59,21 @@ export async function gradcheck(fn: Differentiable, inputs: readonly Tensor[], o
   }
 }
 
-/** The weight of element `index` of output `output` in the loss: an f32 number in [-1, 1). */
-function weight(seed: number, output: number, index: number): number {
-  return 2 * hostUniform(seed + 1000 * output, index) - 1;
+/** Uniform numbers in [0, 1) for test data: SplitMix32, of which no more is asked than to be quick and repeatable. */
+export function uniformStream(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    return ((mixed ^ (mixed >>> 15)) >>> 8) * 2 ** -24;
+  };
+}
+
+/** The weights in the loss of the elements of output `output`: f32 numbers in [-1, 1). */
+function weightsOf(seed: number, output: number, size: number): Float32Array {
+  const random = uniformStream(seed + 1000 * output);
+  return Float32Array.from({ length: size }, () => 2 * random() - 1);
 }
 
 function listOf(result: Tensor | readonly Tensor[]): readonly Tensor[] {
@@ -74,7 +85,7 @@ export function weightedSum(outputs: readonly Tensor[], seed: number): Tensor | 
   let total: Tensor | null = null;
   outputs.forEach((output, k) => {
     if (!output.requiresGrad) return;
-    const weights = Float32Array.from({ length: output.size }, (_, i) => weight(seed, k, i));
+    const weights = weightsOf(seed, k, output.size);
     const part = output.cast('f32').mul(tensor(weights, { shape: output.shape, backend: output.backend })).sum();
     total = total ? total.add(part) : part;
   });
@@ -126,7 +137,10 @@ async function valueAt(
   );
   let total = 0;
   for (const [k, output] of outputs.entries()) {
-    if (differentiable[k]) (await output.toFloat32()).forEach((value, i) => void (total += value * weight(seed, k, i)));
+    if (differentiable[k]) {
+      const weights = weightsOf(seed, k, output.size);
+      for (const [i, value] of (await output.toFloat32()).entries()) total += value * weights[i];
+    }
     output.dispose();
   }
   return total;

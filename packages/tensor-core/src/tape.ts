@@ -41,6 +41,8 @@ function withRecording<T>(enabled: boolean, fn: () => T): T {
 export interface PullContext {
   /** Gradient of output `index`; zeros when the loss does not depend on that output. */
   gradient(index: number): Tensor;
+  /** Whether the loss depends on output `index` at all. */
+  received(index: number): boolean;
   needs(index: number): boolean;
 }
 
@@ -92,6 +94,7 @@ export class TapeNode implements ScopeMember {
     scope(() => {
       const context: PullContext = {
         gradient: (index) => this.gradients[index] ?? fill(this.outputs[index], 0, this.backend()),
+        received: (index) => Boolean(this.gradients[index]),
         needs: (index) => this.edges[index] !== null,
       };
       const results = this.pull(context);
@@ -111,6 +114,8 @@ export class TapeNode implements ScopeMember {
 
   private checkAlive(): void {
     if (this.released) {
+      for (const gradient of this.gradients) gradient?.dispose();
+      this.gradients = [];
       throw new LifetimeError({
         where: 'backward',
         what: `the values saved for ${this.name} are already released`,
@@ -159,18 +164,19 @@ export function recordOp<N extends OpName>(
   const savedOutputs = saveHandles(outputs, vjp.saves.outputs);
   const inputInfos = inputs.map(infoOf);
   const outputInfos = outputs.map(infoOf);
-  const pull: Pull = ({ gradient, needs }) =>
+  const pull: Pull = ({ gradient, received, needs }) =>
     vjp.gradients({
       attributes,
       inputInfos,
       outputInfos,
       gradient: (index = 0) => gradient(index),
+      received,
       input: (index) => savedValue(savedInputs, index, op, 'input'),
       output: (index = 0) => savedValue(savedOutputs, index, op, 'output'),
       needs,
     });
   const node = new TapeNode(op, inputs.map(edgeOf), outputInfos, [...savedInputs.values(), ...savedOutputs.values()], pull);
-  attach(node, outputs);
+  attach(node, outputs, vjp.constantOutputs);
 }
 
 /** Untracked handles of the listed tensors: a node must not keep other nodes alive through what it saves. */
@@ -194,9 +200,9 @@ function infoOf({ shape, dtype }: TensorInfo): TensorInfo {
   return { shape, dtype };
 }
 
-function attach(node: TapeNode, outputs: readonly Tensor[]): void {
+function attach(node: TapeNode, outputs: readonly Tensor[], constant: readonly number[] = []): void {
   outputs.forEach((output, index) => {
-    if (isFloating(output.dtype)) output.attachNode(node, index);
+    if (isFloating(output.dtype) && !constant.includes(index)) output.attachNode(node, index);
   });
 }
 
@@ -233,13 +239,14 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tenso
     });
     const again = enableGrad(() => replayDraws(log, () => fn(...leaves)));
     runBackward(again, gradient(0));
-    return leaves.map((leaf) => leaf.grad && takeGrad(leaf));
+    return leaves.map(takeGrad);
   };
   attach(new TapeNode('checkpoint', inputs.map(edgeOf), [infoOf(output)], handles, pull), [output]);
   return output;
 }
 
-function takeGrad(leaf: Tensor): Tensor | null {
+/** The gradient of a leaf, which loses it: the current scope owns it now. */
+export function takeGrad(leaf: Tensor): Tensor | null {
   const gradient = leaf.grad;
   if (gradient) enterScope(gradient);
   leaf.grad = null;

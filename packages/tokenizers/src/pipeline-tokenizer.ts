@@ -39,7 +39,7 @@ export class PipelineTokenizer implements Tokenizer {
 
   constructor(private readonly definition: TokenizerDefinition) {
     const { addedTokens, vocabulary, file } = definition;
-    this.vocabularySize = Math.max(vocabulary.size, ...addedTokens.map(({ id }) => id + 1));
+    this.vocabularySize = addedTokens.reduce((size, { id }) => Math.max(size, id + 1), vocabulary.size);
     this.specialTokens = addedTokens.filter(({ special }) => special);
     this.addedById = new Map(addedTokens.map((token) => [token.id, token]));
     this.addedByContent = new Map(addedTokens.map((token) => [token.content, token]));
@@ -114,11 +114,7 @@ export class PipelineTokenizer implements Tokenizer {
     let beginsText = atStart;
     for (const piece of this.normalizedSplitter.split(normalized, accept)) {
       if (typeof piece !== 'string') ids.push(piece.id);
-      else {
-        for (const word of pretokenize(this.pretokenizers, piece, beginsText)) {
-          if (word !== '') this.model.encodeWord(word, ids);
-        }
-      }
+      else pretokenize(this.pretokenizers, piece, beginsText, (word) => this.model.encodeWord(word, ids));
       beginsText = false;
     }
   }

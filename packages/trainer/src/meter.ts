@@ -2,6 +2,12 @@
 const WINDOW = 50;
 const SMOOTHING = 1 - 1 / 30;
 
+interface Mark {
+  readonly step: number;
+  readonly tokens: number;
+  readonly seconds: number;
+}
+
 export interface Reading {
   readonly smoothedLoss: number;
   readonly tokens: number;
@@ -13,15 +19,15 @@ export interface Reading {
 /** Turns finished steps into what people want to know: smoothed loss, speed, time left. */
 export class Meter {
   private readonly started = performance.now();
-  private readonly marks: { step: number; tokens: number; seconds: number }[];
+  private readonly marks: Mark[];
   private readonly secondsBefore: number;
   private loss = 0;
   private weight = 0;
 
-  /** `before`: what earlier parts of the run have done. */
-  constructor(before: { readonly step: number; readonly tokens: number; readonly seconds: number }) {
-    this.marks = [before];
-    this.secondsBefore = before.seconds;
+  /** Starts with what earlier parts of the run have done. */
+  constructor({ step, tokens, seconds }: Mark) {
+    this.marks = [{ step, tokens, seconds }];
+    this.secondsBefore = seconds;
   }
 
   observe(step: number, steps: number, loss: number, tokens: number): Reading {

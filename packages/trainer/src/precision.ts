@@ -4,7 +4,7 @@ import type { TrainableModel } from './options.js';
 /** Lets the model compute in `precision`; call the result to give it its own dtype back. */
 export function usePrecision(model: TrainableModel, precision: FloatDType | undefined): () => void {
   const before = model.computeDType;
-  if (precision === undefined || before === undefined) return () => {};
+  if (precision === undefined) return () => {};
   model.computeDType = precision;
   return () => {
     model.computeDType = before;

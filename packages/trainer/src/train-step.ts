@@ -33,22 +33,18 @@ export async function launchStep<B>(
   const { step, learningRate, lossScale, previous } = plan;
   const parts: Required<BatchLoss>[] = [];
   try {
-    for (let i = 0; i < accumulate; i++)
+    for (let i = 0; i < accumulate; i++) {
       parts.push(addGradients(parameters, await batches.next(), loss, lossScale));
+    }
     const weight = total(parts, 'weight');
     if (!(weight > 0)) {
-      throw new TrainerError({
-        where: 'train',
-        what: `the items of step ${step} weigh nothing`,
-        got: String(weight),
-      });
+      const what = `the items of step ${step} weigh nothing`;
+      throw new TrainerError({ where: 'train', what, got: String(weight) });
     }
     const outcome = update(parameters, () => {
       const { norm, scale } = summarizeGradients(parameters, weight * lossScale, clipNorm);
-      const mean = parts
-        .map(({ sum }) => sum)
-        .reduce((all, sum) => all.add(sum))
-        .mul(1 / weight);
+      const sums = parts.map(({ sum }) => sum);
+      const mean = sums.reduce((all, sum) => all.add(sum)).mul(1 / weight);
       const flag = mean.add(norm).isFinite().cast('f32').reshape(1);
       const finite = previous ? flag.mul(previous.outcome.slice(0, 2, 3)) : flag;
       optimizer.step(parameters, { learningRate, step: plan.update, scale, finite: finite.reshape() });

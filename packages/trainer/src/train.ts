@@ -1,11 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import type { TrainBatch } from '@frugal/tensor-core/nn';
-import { CheckpointStore, type TrainerState } from './checkpoints.js';
-import { NonFiniteLossError, TrainerError } from './errors.js';
+import { CheckpointStore } from './checkpoints.js';
+import { checkOptions, trainableParameters } from './checks.js';
+import { NonFiniteLossError } from './errors.js';
 import { Meter } from './meter.js';
-import type { NamedParameter } from './optimizers/optimizer.js';
-import type { StepEvent, TrainableModel, TrainEvent, TrainOptions } from './options.js';
-import { LossScale, usePrecision } from './precision.js';
+import type { StepEvent, TrainEvent, TrainOptions } from './options.js';
+import { usePrecision } from './precision.js';
+import { Run } from './run.js';
 import { RunLog } from './run-log.js';
 import { type LaunchedStep, launchStep } from './train-step.js';
 
@@ -23,7 +24,8 @@ export async function* train<B = TrainBatch>(
   options: TrainOptions<B>,
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const { steps, schedule, evaluate, signal } = options;
-  const parameters = trainableParameters(options);
+  checkOptions(options);
+  const parameters = trainableParameters(options.model);
   const run = new Run(options);
   const store = options.checkpoint && new CheckpointStore(options.checkpoint, options);
   const resumed = await store?.restore();
@@ -40,27 +42,13 @@ export async function* train<B = TrainBatch>(
     inFlight.shift()?.outcome.dispose();
     const skipped = finite === 0;
     if (skipped) run.updates--;
+    const facts = { step, loss, gradientNorm, learningRate };
     if (!run.lossScale.adjust(!skipped)) {
-      throw new NonFiniteLossError({
-        step,
-        loss,
-        gradientNorm,
-        learningRate,
-        checkpoint: store?.latestPath ?? null,
-      });
+      throw new NonFiniteLossError({ ...facts, checkpoint: store?.latestPath ?? null });
     }
     const reading = meter.observe(step, steps, loss, tokens);
     Object.assign(run, { tokens: reading.tokens, seconds: reading.seconds });
-    const event: StepEvent = {
-      type: 'step',
-      step,
-      steps,
-      loss,
-      learningRate,
-      gradientNorm,
-      skipped,
-      ...reading,
-    };
+    const event: StepEvent = { type: 'step', ...facts, ...reading, steps, skipped };
     log?.write(event);
     return event;
   };
@@ -86,78 +74,13 @@ export async function* train<B = TrainBatch>(
       if (mustSave) yield { type: 'checkpoint', step: run.step, path: await store!.save(run.state()) };
     }
     while (inFlight.length > 0) yield await settle();
-    if (store?.isBehind(run.step))
+    if (store?.isBehind(run.step)) {
       yield { type: 'checkpoint', step: run.step, path: await store.save(run.state()) };
+    }
     signal?.throwIfAborted();
   } finally {
     for (const { outcome } of inFlight) outcome.dispose();
     log?.close();
     leavePrecision();
   }
-}
-
-/** Where a run stands. */
-class Run {
-  step = 0;
-  updates = 0;
-  tokens = 0;
-  seconds = 0;
-  readonly lossScale: LossScale;
-
-  constructor(private readonly options: Pick<TrainOptions<unknown>, 'batches' | 'random' | 'precision'>) {
-    this.lossScale = new LossScale(options.precision === 'f16');
-  }
-
-  state(): TrainerState {
-    const { step, updates, tokens, seconds } = this;
-    const { batches, random } = this.options;
-    const lossScale = this.lossScale.state();
-    return {
-      version: 1,
-      step,
-      updates,
-      tokens,
-      seconds,
-      lossScale,
-      batches: batches.state(),
-      random: random?.state() ?? null,
-    };
-  }
-
-  restore({ step, updates, tokens, seconds, lossScale, batches, random }: TrainerState): void {
-    Object.assign(this, { step, updates, tokens, seconds });
-    this.lossScale.restore(lossScale);
-    this.options.batches.restore(batches);
-    if (random) this.options.random?.restore(random);
-  }
-}
-
-type Limits = Pick<TrainOptions, 'model' | 'steps' | 'accumulate' | 'clipNorm'>;
-
-function trainableParameters({ model, steps, accumulate = 1, clipNorm = 1 }: Limits): NamedParameter[] {
-  requireOption('steps', steps, Number.isInteger(steps) && steps >= 0, 'a whole number');
-  requireOption(
-    'accumulate',
-    accumulate,
-    Number.isInteger(accumulate) && accumulate > 0,
-    'a positive whole number',
-  );
-  requireOption('clipNorm', clipNorm, clipNorm > 0, 'a positive number');
-  return namedTrainable(model);
-}
-
-function requireOption(name: string, value: number, isValid: boolean, expected: string): void {
-  if (!isValid) throw new TrainerError({ where: 'train', what: `bad ${name}`, got: String(value), expected });
-}
-
-function namedTrainable(model: TrainableModel): NamedParameter[] {
-  const named = [...model.namedParameters()].map(([path, parameter]) => ({ path, parameter }));
-  const trainable = named.filter(({ parameter }) => parameter.trainable);
-  if (trainable.length > 0) return trainable;
-  throw new TrainerError({
-    where: 'train',
-    what: 'nothing to train',
-    got: `${named.length} parameters, all frozen`,
-    hint: 'Set trainable = true on the parameters that shall learn.',
-  });
 }

@@ -52,7 +52,7 @@ describe('progressBar', () => {
     bar.update(event(2)); // too soon to be drawn
     bar.close();
     expect(written).toHaveLength(3);
-    expect(written[0]).toMatch(/^\r─+.* 1\/1024 .*\u001b\[K$/);
+    expect(written[0]).toMatch(/^\r─+.* 1\/1024 .* left.\[K$/);
     expect(written[1]).toMatch(/ 2\/1024 /);
     expect(written[2]).toBe('\n');
   });

@@ -105,7 +105,7 @@ describe('a run that is killed with kill -9', () => {
     expect(await runProgram(folder, [])).toMatchObject({ failed: false, wasKilled: false });
     expect(outcome(folder)).toEqual(expected);
     expect(readdirSync(join(folder, 'checkpoints')).sort()).toEqual(['step-00000060', 'step-00000061']);
-  });
+  }, 240_000);
 });
 
 describe('checkpoints', () => {

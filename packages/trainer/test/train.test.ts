@@ -24,6 +24,8 @@ describe('train', () => {
     expect(events.map(({ step }) => step)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
     expect(events[0].loss).toBeGreaterThan(2);
     expect(events[59].smoothedLoss).toBeLessThan(1.2);
+    for (const { secondsLeft, step } of events.slice(0, 59))
+      expect(secondsLeft / (60 - step)).toBeGreaterThan(0);
     const last = events[59];
     expect(last.tokens).toBe(810);
     expect(last.secondsLeft).toBe(0);
@@ -182,14 +184,19 @@ describe('memory', () => {
       if (event.step % 1000 === 0) sizes.add(memoryUsage().bytes);
     }
     expect(sizes.size).toBe(2); // one step more in flight, or not
-  });
+  }, 240_000);
 });
 
 describe('bad options', () => {
   it.each([
-    [{ steps: -1 }, /bad steps: got -1; expected a whole number/],
+    [{ steps: -1 }, /bad steps: got -1; expected a whole number of at least 0/],
     [{ accumulate: 0 }, /bad accumulate: got 0/],
     [{ clipNorm: 0 }, /bad clipNorm: got 0/],
+    [
+      { evaluate: { every: 0, run: async () => ({}) } },
+      /bad evaluate\.every: got 0; expected a whole number of at least 1/,
+    ],
+    [{ checkpoint: { directory: 'nowhere', every: 1.5 } }, /bad checkpoint\.every: got 1\.5/],
   ])('%o', async (changes, message) => {
     await expect(losses(tinyRun(changes))).rejects.toThrow(message);
   });
@@ -203,6 +210,18 @@ describe('bad options', () => {
     const loss = tinyLoss(new TinyModel());
     await expect(losses(tinyRun({ loss }))).rejects.toThrow(
       /the loss gave no trainable parameter a gradient/,
+    );
+  });
+
+  it('a precision that the model does not know, or parameters that are not f32', async () => {
+    const rigid = Object.assign(new TinyModel(), { computeDType: undefined });
+    await expect(losses(tinyRun({ model: rigid as never, precision: 'bf16' }))).rejects.toThrow(
+      /cannot be told to compute in bf16/,
+    );
+    const narrow = new TinyModel();
+    narrow.norm.weight.value = narrow.norm.weight.value.detach().cast('bf16');
+    await expect(losses(tinyRun({ model: narrow }))).rejects.toThrow(
+      /\[norm\.weight\] parameters are trained in f32: got bf16/,
     );
   });
 

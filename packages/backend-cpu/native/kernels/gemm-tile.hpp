@@ -33,12 +33,12 @@ struct DotBf16 {
 #endif
 
 #if defined(__AVX512VNNI__)
-/** Unsigned bytes of A (codes + 128) times signed bytes of B. */
+/** Signed bytes of A times unsigned bytes of B (codes + 128). */
 struct DotI8 {
   static constexpr int STEP = 4;
   static inline __attribute__((always_inline)) F mac(F acc, F a, F b) {
     // The intrinsic makes g++ copy accumulators around; as an instruction it stays in place.
-    asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    asm("vpdpbusd %1, %2, %0" : "+v"(acc) : "v"(a), "v"(b));
     return acc;
   }
 };

@@ -23,16 +23,31 @@ struct Output {
   char* data;
   DType dtype;
   int64_t ld; // elements from row to row
+  const float* column_scale = nullptr;
+  const float* row_scale = nullptr;
+  const int32_t* row_offset = nullptr; // sums are whole numbers, from which this is taken first
+
+  bool is_plain() const { return dtype == DType::f32 && !column_scale; }
 };
 
-/** Converts finished f32 rows into the output. */
+/** The finished value of LANES sums. */
+FRUGAL_INLINE F finish(const Output& out, F sum, int64_t row, int64_t column, int64_t lanes) {
+  if (!out.column_scale) return sum;
+  F scale = load_first(out.column_scale + column, lanes);
+  if (out.row_scale) scale *= set(out.row_scale[row]);
+  return (out.row_offset ? to_float((I)sum - set_int(out.row_offset[row])) : sum) * scale;
+}
+
+/** Converts finished rows of sums into the output; they may lie there already. */
 static void store_rows(const Output& out, int64_t row, int64_t column, const float* from, int64_t ld, int64_t rows, int64_t columns) {
   with_float_type(out.dtype, [&](auto* type) {
     using T = ElementOf<decltype(type)>;
     for (int64_t i = 0; i < rows; i++) {
       T* to = reinterpret_cast<T*>(out.data) + (row + i) * out.ld + column;
-      const float* source = from + i * ld;
-      for (int64_t j = 0; j < columns; j += LANES) store_f_first(to + j, load_first(source + j, smaller(columns - j, LANES)), smaller(columns - j, LANES));
+      for (int64_t j = 0; j < columns; j += LANES) {
+        const int64_t lanes = smaller(columns - j, LANES);
+        store_f_first(to + j, finish(out, load_first(from + i * ld + j, lanes), row + i, column + j, lanes), lanes);
+      }
     }
   });
 }
@@ -99,7 +114,7 @@ struct Gemm {
         tile_kernel<Dot>(smaller(TILE_ROWS, m - i))(tile);
       }
     }
-    if (!in_place) store_rows(out, 0, column, c, ldc, m, columns);
+    if (!out.is_plain()) store_rows(out, 0, column, c, ldc, m, columns);
   }
 
   void many_rows(const Call& call) const {
@@ -152,7 +167,7 @@ struct Gemm {
         }
       }
     }
-    if (!in_place) store_rows(out, row, column + left, c, ldc, rows, width);
+    if (!out.is_plain()) store_rows(out, row, column + left, c, ldc, rows, width);
   }
 
   static void clear(float* c, int64_t ldc, int64_t rows, int64_t columns) {

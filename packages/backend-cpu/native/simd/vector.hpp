@@ -30,7 +30,20 @@ typedef uint32_t U __attribute__((vector_size(LANES * 4)));
 typedef uint16_t H __attribute__((vector_size(LANES * 2)));
 typedef int8_t B __attribute__((vector_size(LANES)));
 
-FRUGAL_INLINE F set(float x) { return x - F{}; }
+/** All lanes the same bits: also used for packed integers, so no arithmetic may touch them. */
+FRUGAL_INLINE F set(float x) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_set1_ps(x);
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_set1_ps(x);
+#elif defined(__SSE2__)
+  return (F)_mm_set1_ps(x);
+#elif defined(__ARM_NEON)
+  return (F)vdupq_n_f32(x);
+#else
+  return F{x, x, x, x};
+#endif
+}
 FRUGAL_INLINE I set_int(int32_t x) { return x - I{}; }
 
 template <class V>

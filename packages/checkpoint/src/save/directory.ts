@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { flushToDisk } from '../disk.js';
 import { CheckpointExistsError, codeOf } from '../errors.js';
 import { explain } from './errors.js';
-import { exists, putBack, refuseOthers, removeLeftovers, type SavePlace, savePlace } from './place.js';
+import { exists, putBack, refuseOthers, removeLeftovers, type SavePlace } from './place.js';
 import { saveInTurn } from './queue.js';
 import { type StagingDirectory, stagingDirectory } from './staging.js';
 
@@ -57,10 +57,9 @@ export async function saveDirectory(
   });
 }
 
-/** Throws {@link CheckpointExistsError} unless a save to `path` may go ahead. */
-export async function checkReplaceable(path: string, options: SaveOptions = {}): Promise<void> {
+/** Throws {@link CheckpointExistsError} unless what is at `where` may be replaced. */
+async function checkReplaceable(where: string, options: SaveOptions): Promise<void> {
   const { replace = true, replaceable = CHECKPOINT_FILES } = options;
-  const where = (await savePlace(path)).target;
   if (!(await exists(where))) return;
   if (!(await lstat(where)).isDirectory()) {
     throw new CheckpointExistsError({

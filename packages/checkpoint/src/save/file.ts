@@ -1,14 +1,20 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { flushToDisk } from '../disk.js';
 import { explain } from './errors.js';
 import { removeLeftovers, type SavePlace } from './place.js';
 import { saveInTurn } from './queue.js';
 
 /**
- * Saves one file as a whole: `write` fills a hidden file beside `path`, which then replaces `path` in one step.
- * Throws CheckpointWriteError when the disk refuses; errors of `write` itself pass through.
+ * Saves one file as a whole: a hidden file beside `path`, with this content or filled by a function that gets its
+ * path, replaces `path` in one step. Throws CheckpointWriteError when the disk refuses; errors of the function itself
+ * pass through.
  */
-export async function saveFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+export async function saveFile(
+  path: string,
+  content: string | Uint8Array | ((temporary: string) => Promise<void>),
+): Promise<void> {
+  const write =
+    typeof content === 'function' ? content : (temporary: string) => writeFile(temporary, content);
   await saveInTurn(path, (place) => save(place, write));
 }
 

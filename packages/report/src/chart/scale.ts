@@ -114,7 +114,7 @@ function tickLabel(value: number, gap: number): string {
   const decimals = Math.min(8, Math.max(0, -Math.floor(Math.log10((gap || size) / scale) + 1e-9)));
   const text = trimZeros((size / scale).toFixed(Math.max(decimals, digitsNeeded(size / scale))));
   const grouped = power === 0 ? text.replace(/^(\d)(\d{3})(?!\d)/, '$1,$2') : text;
-  return `${sign}${grouped}${power > 0 ? `\u202f${PREFIXES[power]}` : ''}`;
+  return `${sign}${grouped}${power > 0 ? ` ${PREFIXES[power]}` : ''}`;
 }
 
 /** 2.5 k needs a digit after the point even when its neighbour is 1 M away. */

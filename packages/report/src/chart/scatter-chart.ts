@@ -10,9 +10,10 @@ import {
   type Plot,
   verticalAxis,
 } from './frame.js';
+import { around, LABEL_HEIGHT, placeLabels, segmentBoxes } from './labels.js';
 import { createScale, isDrawable, type ScaleType } from './scale.js';
 import { seriesClass } from './style.js';
-import { element, FONT_BOX, polyline, svgDocument, textElement, textWidth, tooltip } from './svg.js';
+import { element, polyline, svgDocument, textElement, textWidth, tooltip } from './svg.js';
 
 export interface ScatterPoint {
   readonly x: number;
@@ -41,13 +42,6 @@ interface Placed extends ScatterPoint {
   readonly series: number;
   readonly px: number;
   readonly py: number;
-}
-
-interface Box {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
 }
 
 const RADIUS = 5;
@@ -84,13 +78,14 @@ export function scatterChart(options: ScatterChartOptions): string {
   const placed = points.map(
     (point): Placed => ({ ...point, px: x.position(point.x), py: y.position(point.y) }),
   );
+  const staircase = frontierPath(placed, options);
   return svgDocument({ width, height, title, description: `Points of ${yLabel} over ${xLabel}` }, [
     ...top.markup,
     ...verticalAxis(plot, y, yLabel),
     ...horizontalAxis(plot, x, xLabel, true),
-    ...frontierLine(placed, options),
+    ...(staircase.length > 0 ? [element('path', { class: 'frontier', d: polyline(staircase) })] : []),
     ...placed.map((point) => drawPoint(point, series[point.series].name, options)),
-    ...placeLabels(placed, plot),
+    ...drawLabels(placed, staircase, plot),
     ...(placed.length === 0 ? [emptyNote(plot)] : []),
   ]);
 }
@@ -110,7 +105,10 @@ function drawPoint(
 }
 
 /** A staircase: between two points of the frontier nothing better is known than the worse one. */
-function frontierLine(points: readonly Placed[], { frontier }: ScatterChartOptions): string[] {
+function frontierPath(
+  points: readonly Placed[],
+  { frontier }: ScatterChartOptions,
+): (readonly [x: number, y: number])[] {
   if (!frontier) return [];
   const better = (a: number, b: number, direction: 'lowest' | 'highest') =>
     direction === 'lowest' ? a < b : a > b;
@@ -122,50 +120,27 @@ function frontierLine(points: readonly Placed[], { frontier }: ScatterChartOptio
   if (best.length < 2) return [];
   const corner = (from: Placed, to: Placed): readonly [number, number] =>
     frontier.x === 'lowest' ? [to.px, from.py] : [from.px, to.py];
-  const path = best.flatMap((point, i) =>
-    (i === 0 ? [] : [corner(best[i - 1], point)]).concat([[point.px, point.py]]),
-  );
-  return [element('path', { class: 'frontier', d: polyline(path) })];
-}
-
-/** Each label goes to the side where it covers least. */
-function placeLabels(points: readonly Placed[], plot: Plot): string[] {
-  const taken: Box[] = points.map(({ px, py }) => ({
-    x: px - RADIUS,
-    y: py - RADIUS,
-    width: 2 * RADIUS,
-    height: 2 * RADIUS,
-  }));
-  return points.flatMap(({ label, px, py, series }) => {
-    if (!label) return [];
-    const text = truncate(label, LABEL_CELLS);
-    const size = { width: textWidth(text), height: FONT_BOX };
-    const choices: Box[] = [
-      { ...size, x: px + RADIUS + 4, y: py - FONT_BOX / 2 },
-      { ...size, x: px - size.width / 2, y: py - RADIUS - 3 - FONT_BOX },
-      { ...size, x: px - size.width / 2, y: py + RADIUS + 3 },
-      { ...size, x: px - RADIUS - 4 - size.width, y: py - FONT_BOX / 2 },
-      { ...size, x: px + RADIUS + 1, y: py - RADIUS - FONT_BOX },
-      { ...size, x: px + RADIUS + 1, y: py + RADIUS },
-    ];
-    const costs = choices.map((box) =>
-      taken.reduce((sum, other) => sum + overlap(box, other), outside(box, plot)),
-    );
-    const chosen = choices[costs.indexOf(Math.min(...costs))];
-    taken.push(chosen);
-    const attributes = { class: 'label', x: chosen.x, y: chosen.y + FONT_BOX - 4 };
-    return [element('g', { class: seriesClass(series) }, textElement(text, attributes))];
+  return best.flatMap((point, i) => {
+    const end = [point.px, point.py] as const;
+    return i === 0 ? [end] : [corner(best[i - 1], point), end];
   });
 }
 
-function overlap(a: Box, b: Box): number {
-  const width = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
-  const height = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
-  return width > 0 && height > 0 ? width * height : 0;
-}
-
-/** Leaving the plot costs more than covering something. */
-function outside(box: Box, { left, right, top, bottom }: Plot): number {
-  const beyond = Math.max(0, left - box.x) + Math.max(0, box.x + box.width - right - MARGIN / 2);
-  return 100 * (beyond + Math.max(0, top - box.y) + Math.max(0, box.y + box.height - bottom));
+function drawLabels(
+  points: readonly Placed[],
+  staircase: readonly (readonly [x: number, y: number])[],
+  plot: Plot,
+): string[] {
+  const labelled = points.flatMap(({ label, px, py, series }) =>
+    label ? [{ text: truncate(label, LABEL_CELLS), x: px, y: py, series }] : [],
+  );
+  const obstacles = [...points.map(({ px, py }) => around(px, py, RADIUS)), ...segmentBoxes(staircase)];
+  const places = placeLabels(
+    labelled.map(({ text, x, y }) => ({ x, y, width: textWidth(text) })),
+    { radius: RADIUS, obstacles, plot },
+  );
+  return labelled.map(({ text, series }, i) => {
+    const label = textElement(text, { class: 'label', x: places[i].x, y: places[i].y + LABEL_HEIGHT - 4 });
+    return element('g', { class: seriesClass(series) }, label);
+  });
 }

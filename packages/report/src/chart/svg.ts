@@ -15,9 +15,6 @@ export function element(name: string, attributes: Attributes, ...children: reado
   return children.length === 0 ? `<${name}${text}/>` : `<${name}${text}>${children.join('')}</${name}>`;
 }
 
-/** Height of a line of label text. */
-export const FONT_BOX = 16;
-
 export function textElement(text: string, attributes: Attributes): string {
   return element('text', attributes, escapeMarkup(text));
 }

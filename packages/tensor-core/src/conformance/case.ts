@@ -1,8 +1,7 @@
 import { type DType, isFloating } from '../dtype.js';
 import { packedFormat } from '../formats/index.js';
 import type { OpName, OpSpecs } from '../ops/specs.js';
-import { type Shape, sizeOf } from '../shape.js';
-import { streamOf } from './generate.js';
+import type { Shape } from '../shape.js';
 import type { ToleranceClass } from './tolerance.js';
 
 /** What numbers an input holds; all are drawn from a seed that the case's name gives. */
@@ -16,6 +15,8 @@ export type ValueRange =
   | { readonly kind: 'list'; readonly list: readonly number[] }
   /** Elements as they lie in memory. */
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  /** Part `part` of a packed matrix of random numbers. */
+  | { readonly kind: 'packed'; readonly format: string; readonly rows: number; readonly columns: number; readonly part: number }
   /** Output `output` of another op on some of the other inputs: what a backward op gets from its forward op. */
   | { readonly kind: 'forward'; readonly op: OpName; readonly inputs: readonly number[]; readonly output: number };
 
@@ -98,15 +99,15 @@ export function vector(...values: number[]): InputSpec {
 
 /** The parts of a packed matrix [rows, columns] of random values. */
 export function packedParts(format: string, rows: number, columns: number): InputSpec[] {
-  const random = streamOf(`${format} ${rows} ${columns}`);
-  const values = Float32Array.from({ length: rows * columns }, () => random() * 2 - 1);
-  const { parts, pack } = packedFormat(format);
-  const arrays = pack(values, rows, columns);
-  return parts(rows, columns).map(({ dtype, shape }, i) => {
-    const { buffer, byteOffset, byteLength } = arrays[i];
-    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-    return { shape, dtype, values: { kind: 'bytes', bytes }, layout: 'plain', constant: true };
-  });
+  return packedFormat(format)
+    .parts(rows, columns)
+    .map(({ dtype, shape }, part) => ({
+      shape,
+      dtype,
+      values: { kind: 'packed', format, rows, columns, part },
+      layout: 'plain',
+      constant: true,
+    }));
 }
 
 export function defineCase<N extends OpName>(
@@ -122,12 +123,4 @@ export function defineCase<N extends OpName>(
 /** Whether some input that wants a gradient holds listed numbers: NaN, infinities, ties. */
 export function hasEdgeValues({ inputs }: ConformanceCase): boolean {
   return inputs.some(({ values, constant }) => !constant && values.kind === 'list');
-}
-
-export function describeInputs({ inputs }: ConformanceCase): string {
-  return inputs.map(({ dtype, shape, layout }) => `${dtype} [${shape.join(', ')}]${layout === 'plain' ? '' : ` ${layout}`}`).join(', ');
-}
-
-export function elementsOf({ inputs }: ConformanceCase): number {
-  return inputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }

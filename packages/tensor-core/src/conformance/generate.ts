@@ -2,30 +2,34 @@ import type { Backend } from '../backend.js';
 import { encode, fromBytes } from '../creation.js';
 import { dispatch, run } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
+import { type PartArray, packedFormat } from '../formats/index.js';
+import { uniformStream } from '../gradcheck.js';
 import type { OpSpecs } from '../ops/specs.js';
-import { hostUniform } from '../philox.js';
 import { referenceBackend } from '../reference/index.js';
 import { scope } from '../scope.js';
 import { contiguousStrides, type Shape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import type { ConformanceCase, Layout, ValueRange } from './case.js';
+import { type ConformanceCase, type Layout, uniform, type ValueRange } from './case.js';
 
 /** A stream of uniform numbers in [0, 1) that depends on a name alone. */
 export function streamOf(name: string): () => number {
   let seed = 2166136261;
-  for (let i = 0; i < name.length; i++) seed = Math.imul(seed ^ name.charCodeAt(i), 16777619) >>> 0;
-  let index = 0;
-  return () => hostUniform(seed, index++);
+  for (let i = 0; i < name.length; i++) seed = Math.imul(seed ^ name.charCodeAt(i), 16777619);
+  return uniformStream(seed);
 }
 
-function numbers(range: Exclude<ValueRange, { kind: 'bytes' | 'forward' }>, count: number, random: () => number): number[] {
+function numbers(range: Exclude<ValueRange, { kind: 'bytes' | 'packed' | 'forward' }>, count: number, random: () => number): ArrayLike<number> {
+  const values = new Float64Array(count);
   switch (range.kind) {
     case 'uniform':
-      return Array.from({ length: count }, () => range.low + (range.high - range.low) * random());
+      for (let i = 0; i < count; i++) values[i] = range.low + (range.high - range.low) * random();
+      return values;
     case 'integers':
-      return Array.from({ length: count }, () => range.low + Math.floor((range.high - range.low) * random()));
+      for (let i = 0; i < count; i++) values[i] = range.low + Math.floor((range.high - range.low) * random());
+      return values;
     case 'list':
-      return Array.from({ length: count }, (_, i) => range.list[i % range.list.length]);
+      for (let i = 0; i < count; i++) values[i] = range.list[i % range.list.length];
+      return values;
     case 'distinct': {
       const order = Array.from({ length: count }, (_, i) => i);
       for (let i = count - 1; i > 0; i--) {
@@ -41,8 +45,22 @@ function numbers(range: Exclude<ValueRange, { kind: 'bytes' | 'forward' }>, coun
 function inputBytes(conformanceCase: ConformanceCase, index: number): Uint8Array {
   const { shape, dtype, values } = conformanceCase.inputs[index];
   if (values.kind === 'bytes') return values.bytes;
+  if (values.kind === 'packed') return packedBytes(values);
   if (values.kind === 'forward') return forwardBytes(conformanceCase, values);
   return encode(numbers(values, sizeOf(shape), streamOf(`${conformanceCase.name} ${index}`)), dtype);
+}
+
+/** The matrix packed last: its parts are asked for one after the other. */
+let packed: { readonly key: string; readonly parts: readonly PartArray[] } = { key: '', parts: [] };
+
+function packedBytes({ format, rows, columns, part }: Extract<ValueRange, { kind: 'packed' }>): Uint8Array {
+  const key = `${format} ${rows} ${columns}`;
+  if (packed.key !== key) {
+    const values = Float32Array.from(numbers(uniform(-1, 1), rows * columns, streamOf(key)));
+    packed = { key, parts: packedFormat(format).pack(values, rows, columns) };
+  }
+  const { buffer, byteOffset, byteLength } = packed.parts[part];
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function forwardBytes(conformanceCase: ConformanceCase, { op, inputs, output }: Extract<ValueRange, { kind: 'forward' }>): Uint8Array {
@@ -79,7 +97,7 @@ function storedLayout(shape: Shape, layout: Layout): StoredLayout {
   }
   const stored = shape.map((n, axis) => (layout === 'sliced' || axis === 0 ? n + 3 : n));
   const strides = contiguousStrides(stored);
-  const starts = shape.map((_, axis) => (layout === 'sliced' || axis === 0 ? 2 : 0));
+  const starts = shape.map((_, axis): number => (layout === 'sliced' || axis === 0 ? 2 : 0));
   return {
     shape: stored,
     strides,
@@ -110,6 +128,10 @@ export function buildInput(conformanceCase: ConformanceCase, index: number, back
   const bytes = inputBytes(conformanceCase, index);
   const { shape, strides, offset, look } = storedLayout(spec.shape, spec.layout);
   const width = bytesPerElement(spec.dtype);
+  if (spec.layout === 'plain') {
+    const stored = fromBytes(bytes, { shape, dtype: spec.dtype, backend });
+    return { stored, look: () => stored };
+  }
   const laidOut = new Uint8Array(sizeOf(shape) * width).fill(spec.dtype === 'bool' ? 1 : 0x7f);
   eachElement({ shape: spec.shape, strides, offset }, (i, at) => {
     laidOut.set(bytes.subarray(i * width, (i + 1) * width), at * width);

@@ -18,7 +18,10 @@ export const int8Channel: PackedFormat = {
       const scale = Math.fround(largest / 127);
       scales[r] = scale;
       if (scale === 0) continue;
-      for (let c = 0; c < columns; c++) codes[r * columns + c] = roundHalfEven(row[c] / scale);
+      // Where the scale itself is subnormal and badly rounded, a code could leave the range.
+      for (let c = 0; c < columns; c++) {
+        codes[r * columns + c] = Math.max(-127, Math.min(127, roundHalfEven(Math.fround(row[c] / scale))));
+      }
     }
     return [codes, scales];
   },

@@ -2,7 +2,7 @@ import type { TensorInfo } from '../backend.js';
 import { arange, fill } from '../creation.js';
 import { dispatch } from '../dispatch.js';
 import { ArgumentError, ShapeError } from '../errors.js';
-import { enableGrad } from '../tape.js';
+import { enableGrad, takeGrad } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import { describe, requireDType, requireFloat, requireRank, requireSameDType, requireShape } from './checks.js';
 import { defineOps } from './definition.js';
@@ -72,6 +72,7 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
     indices: ([q]) => [{ input: 3, limit: q.shape[0] + 1 }],
     vjp: {
       saves: { inputs: [0, 1, 2, 3], outputs: [0, 1] },
+      constantOutputs: [1],
       gradients: ({ gradient, input, output, attributes }) => {
         const saved = [input(0), input(1), input(2), input(3), output(0), output(1)];
         return [...dispatch('attentionBackward', [gradient(0), ...saved], attributes), null];
@@ -102,7 +103,7 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
       const leaves = [q, k, v].map((x) => x.detach().setRequiresGrad(true));
       const [out] = enableGrad(() => attentionOps.attention.decompose!([...leaves, starts], attributes));
       out.backward(gradient);
-      return leaves.map((leaf) => leaf.grad!);
+      return leaves.map((leaf) => takeGrad(leaf) ?? fill(leaf, 0, leaf.backend));
     },
   },
   // Queries of running sequences against keys and values in pages; see KVCache in `@frugal/tensor-core/nn`.

@@ -13,7 +13,10 @@ export interface OpDefinition<N extends OpName> {
   view?(input: TensorView, attributes: OpSpecs[N]): Pick<TensorView, 'strides' | 'offset'>;
   /** Reverse-mode rule, written with tensors. Left out: the op's outputs never carry gradients. */
   vjp?: Vjp<N>;
-  /** The same values from other ops, for backends without a kernel. Gradients then flow through those ops. */
+  /**
+   * The same values from other ops, for backends without a kernel. Gradients follow `vjp` all the same; without one
+   * they flow through those ops.
+   */
   decompose?(inputs: readonly Tensor[], attributes: OpSpecs[N]): readonly Tensor[];
   /** Inputs that the op changes in place. */
   mutates?: readonly number[];
@@ -33,6 +36,8 @@ export interface IndexBound {
 export interface Vjp<N extends OpName> {
   /** Inputs and outputs whose values `gradients` reads; core keeps only these alive for the backward walk. */
   readonly saves: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
+  /** Outputs that are by-products of the kernel and carry no gradient. */
+  readonly constantOutputs?: readonly number[];
   /** One gradient per input, null where the input is constant or not differentiable. */
   gradients(context: VjpContext<N>): readonly (Tensor | null)[];
 }
@@ -43,6 +48,8 @@ export interface VjpContext<N extends OpName> {
   readonly outputInfos: readonly TensorInfo[];
   /** Gradient of the loss with respect to output `index`; zeros when the loss does not depend on it. */
   gradient(index?: number): Tensor;
+  /** Whether the loss depends on output `index` at all. */
+  received(index: number): boolean;
   /** The saved value of an input; throws when `saves` does not list it. */
   input(index: number): Tensor;
   /** The saved value of an output; throws when `saves` does not list it. */

@@ -20,6 +20,26 @@ function groupMask(offsets: Tensor, group: number, like: Tensor): Tensor {
   return started.sub(ended).cast(like.dtype).reshape(-1, 1);
 }
 
+/** x [A, m, n], its matrix `index` [m, n]. */
+function matrixAt(x: Tensor, index: number): Tensor {
+  return x.slice(0, index, index + 1).reshape(x.shape[1], x.shape[2]);
+}
+
+/** dtype [N, 1]: 1 for rows that use adapter `index`. */
+function adapterMask(adapter: Tensor, index: number, like: Tensor): Tensor {
+  return adapter.equal(index).cast(like.dtype).reshape(-1, 1);
+}
+
+/** Gradients of down [A, R, C] and up [A, F, R]: sums over the rows of each adapter. */
+function lowRankWeightGradients(g: Tensor, x: Tensor, down: Tensor, up: Tensor, adapter: Tensor, scale: number): Tensor[] {
+  const perAdapter = Array.from({ length: down.shape[0] }, (_, a) => {
+    const mine = g.mul(adapterMask(adapter, a, g)).mul(scale); // [N, F]
+    const narrow = x.matmul(matrixAt(down, a).transpose()); // [N, R]
+    return [mine.matmul(matrixAt(up, a)).transpose().matmul(x), mine.transpose().matmul(narrow)];
+  });
+  return [down, up].map((like, i) => concat(perAdapter.map((pair) => pair[i].reshape(1, ...like.shape.slice(1)))));
+}
+
 /**
  * Matrix products of experts: rows sorted by group, group e owning rows offsets[e] … offsets[e + 1] - 1. The
  * offsets are a tensor, so nothing is read back. Decompositions compute every group for every row.
@@ -54,9 +74,8 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
       },
     },
     decompose: ([x, weight, offsets], { transposeWeight }) => {
-      const [E, rows, columns] = weight.shape;
-      const products = Array.from({ length: E }, (_, e) => {
-        const matrix = weight.slice(0, e, e + 1).reshape(rows, columns);
+      const products = Array.from({ length: weight.shape[0] }, (_, e) => {
+        const matrix = matrixAt(weight, e);
         return x.mul(groupMask(offsets, e, x)).matmul(transposeWeight ? matrix.transpose() : matrix);
       });
       return [products.reduce((sum, product) => sum.add(product))];
@@ -89,12 +108,22 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
       requireShape('groupedLowRank', 'adapter', adapter, [x.shape[0]], inputs);
       return [{ shape: [x.shape[0], up.shape[1]], dtype: x.dtype }];
     },
+    vjp: {
+      saves: { inputs: [0, 1, 2, 3] },
+      gradients: ({ gradient, input, needs, attributes }) => {
+        const [x, down, up, adapter] = [input(0), input(1), input(2), input(3)];
+        const weights = needs(1) || needs(2) ? lowRankWeightGradients(gradient(), x, down, up, adapter, attributes.scale) : [];
+        return [
+          needs(0) ? run('groupedLowRank', [gradient(), up.transpose(), down.transpose(), adapter], attributes) : null,
+          ...[weights[0] ?? null, weights[1] ?? null],
+          null,
+        ];
+      },
+    },
     decompose: ([x, down, up, adapter], { scale }) => {
-      const [A, R, C] = down.shape;
-      const products = Array.from({ length: A }, (_, a) => {
-        const mine = adapter.equal(a).cast(x.dtype).reshape(-1, 1);
-        const narrow = x.mul(mine).matmul(down.slice(0, a, a + 1).reshape(R, C).transpose());
-        return narrow.matmul(up.slice(0, a, a + 1).reshape(up.shape[1], R).transpose());
+      const products = Array.from({ length: down.shape[0] }, (_, a) => {
+        const narrow = x.mul(adapterMask(adapter, a, x)).matmul(matrixAt(down, a).transpose());
+        return narrow.matmul(matrixAt(up, a).transpose());
       });
       return [products.reduce((sum, product) => sum.add(product)).mul(scale)];
     },

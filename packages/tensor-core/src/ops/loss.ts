@@ -44,10 +44,12 @@ export const lossOps = defineOps<'crossEntropy' | 'crossEntropyBackward' | 'klDi
     indices: ([logits], { ignoreIndex }) => [{ input: 1, limit: logits.shape[1], allow: ignoreIndex }],
     vjp: {
       saves: { inputs: [0, 1], outputs: [1] },
-      gradients: ({ gradient, input, output, attributes }) => [
-        run('crossEntropyBackward', [gradient(0), input(0), input(1), output(1)], attributes),
-        null,
-      ],
+      gradients: ({ gradient, received, input, output, attributes }) => {
+        const ofLoss = run('crossEntropyBackward', [gradient(0), input(0), input(1), output(1)], attributes);
+        if (!received(1)) return [ofLoss, null];
+        const probabilities = input(0).cast('f32').sub(column(output(1))).exp();
+        return [ofLoss.add(probabilities.mul(column(gradient(1))).cast(ofLoss.dtype)), null];
+      },
     },
     decompose: ([logits, targets], { ignoreIndex }) => {
       const wide = logits.cast('f32');
@@ -77,6 +79,7 @@ export const lossOps = defineOps<'crossEntropy' | 'crossEntropyBackward' | 'klDi
     },
     vjp: {
       saves: { inputs: [0, 1], outputs: [1, 2] },
+      constantOutputs: [1, 2],
       gradients: ({ gradient, input, output, attributes }) => [
         run('klDivergenceBackward', [gradient(0), input(0), input(1), output(1), output(2)], attributes),
         null,

@@ -39,7 +39,7 @@ function tiles(rows: number): { start: number; count: number }[] {
 
 /** Rows quantised to int8 and back: absmax / 127 per row, ties to even (round(x) by adding and taking off 1.5 · 2^23). */
 function fakeQuantizeRows(x: Tensor): Tensor {
-  const scale = x.abs().max(-1, true).mul(1 / 127);
+  const scale = x.abs().max(-1, true).div(127);
   const safe = scale.maximum(1e-30);
   const magic = 12582912;
   return x.div(safe).add(magic).sub(magic).mul(safe);

@@ -1,5 +1,5 @@
 import { ShapeError } from '../errors.js';
-import { formatShape, type Shape } from '../shape.js';
+import { formatShape, type Shape, sizeOf } from '../shape.js';
 import { requireFloat, requireMinRank } from './checks.js';
 import { defineOps } from './definition.js';
 import type { AxesAttributes } from './specs.js';
@@ -11,6 +11,17 @@ function reducedShape(shape: Shape, { axes, keepDims }: AxesAttributes): number[
 /** The reduced shape with the reduced axes kept as 1, whatever `keepDims` says: broadcasts against the input. */
 function keptShape(shape: Shape, { axes }: AxesAttributes): number[] {
   return reducedShape(shape, { axes, keepDims: true });
+}
+
+/** Refuses to reduce nothing to something. */
+function requireSomething(op: string, from: Shape, to: Shape): void {
+  if (sizeOf(from) > 0 || sizeOf(to) === 0) return;
+  throw new ShapeError({
+    where: op,
+    what: 'no largest value of nothing',
+    got: `${formatShape(from)} reduced to ${formatShape(to)}`,
+    expected: 'at least one element per result',
+  });
 }
 
 export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 'sumOfSquares'>({
@@ -28,10 +39,9 @@ export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 
   },
   max: {
     infer: ([x], attributes) => {
-      if (attributes.axes.some((axis) => x.shape[axis] === 0)) {
-        throw new ShapeError({ where: 'max', what: 'no largest value of nothing', got: formatShape(x.shape) });
-      }
-      return [{ shape: reducedShape(x.shape, attributes), dtype: x.dtype }];
+      const shape = reducedShape(x.shape, attributes);
+      requireSomething('max', x.shape, shape);
+      return [{ shape, dtype: x.dtype }];
     },
     // Equal maxima share the gradient, as PyTorch's amax does.
     vjp: {
@@ -47,8 +57,9 @@ export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 
   },
   argMax: {
     infer: ([x], { axis }) => {
-      if (x.shape[axis] === 0) throw new ShapeError({ where: 'argMax', what: 'no largest value of nothing', got: formatShape(x.shape) });
-      return [{ shape: x.shape.filter((_, i) => i !== axis), dtype: 'i32' }];
+      const shape = x.shape.filter((_, i) => i !== axis);
+      requireSomething('argMax', x.shape, shape);
+      return [{ shape, dtype: 'i32' }];
     },
   },
   cumulativeSum: {

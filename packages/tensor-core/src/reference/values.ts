@@ -41,8 +41,10 @@ function gather(source: RawArray, { shape, strides, offset }: Pick<TensorView, '
   const step = strides[last];
   const position = new Array<number>(shape.length).fill(0);
   let start = offset;
-  for (let i = 0; i < out.length; ) {
-    for (let k = 0, from = start; k < length; k++, from += step) out[i++] = source[from];
+  for (let i = 0; i < out.length; i += length) {
+    if (step === 0) out.fill(source[start], i, i + length);
+    else if (step === 1) out.set(source.subarray(start, start + length), i);
+    else for (let k = 0, from = start; k < length; k++, from += step) out[i + k] = source[from];
     for (let axis = last - 1; axis >= 0; axis--) {
       start += strides[axis];
       if (++position[axis] < shape[axis]) break;

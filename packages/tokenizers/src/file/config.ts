@@ -43,7 +43,7 @@ export function configuredAddedTokens(
     });
     takenIds.add(ownId);
   }
-  let nextId = Math.max(vocabulary.size, ...[...takenIds].map((id) => id + 1));
+  let nextId = [...takenIds].reduce((next, id) => Math.max(next, id + 1), vocabulary.size);
   for (const content of namedTokens(config, map)) {
     if (byContent.has(content)) continue;
     const id = vocabulary.idOf(content) ?? nextId++;

@@ -34,15 +34,23 @@ export function readVocabulary(
 }
 
 function readIdVocabulary(reader: JsonReader): Vocabulary {
-  const entries = Object.entries(reader.object());
-  // Ascending ids fill the table without moving it; files are mostly sorted already, keys like "7" are not.
-  const sorted = entries.every(([, id], i) => i === 0 || (entries[i - 1][1] as number) <= (id as number));
-  if (!sorted) entries.sort((a, b) => (a[1] as number) - (b[1] as number));
+  const ids = reader.object();
+  // Keys and look-ups: on objects of this size several times faster than Object.entries.
+  const tokens = Object.keys(ids);
+  const checked = new Int32Array(tokens.length);
+  let ascending = true;
+  for (let i = 0; i < tokens.length; i++) {
+    checked[i] = checkId(reader, ids[tokens[i]], tokens.length, tokens[i]);
+    ascending &&= i === 0 || checked[i - 1] < checked[i];
+  }
+  const order = ascending ? undefined : Array.from(tokens.keys()).sort((a, b) => checked[a] - checked[b]);
   const vocabulary = new Vocabulary();
-  for (const [token, id] of entries) {
-    if (!vocabulary.add(token, checkId(reader, id, entries.length, token))) {
+  for (let i = 0; i < tokens.length; i++) {
+    const at = order ? order[i] : i;
+    if (!vocabulary.add(tokens[at], checked[at])) {
+      const other = vocabulary.tokenOf(checked[at]);
       reader.fail('two tokens have the same id', {
-        got: `${id} for ${describe(vocabulary.tokenOf(id as number))} and ${describe(token)}`,
+        got: `${checked[at]} for ${describe(other)} and ${describe(tokens[at])}`,
       });
     }
   }

@@ -127,21 +127,30 @@ function readOptions(definition: TokenizerDefinition, readsBytes: boolean): BpeO
 
 function makeTable({ vocabulary, merges, file }: TokenizerDefinition, prefix: string): PairTable {
   const table = new PairTable(merges.length / 2);
+  let previous = -1;
   for (let i = 0; i < merges.length; i += 2) {
     const left = vocabulary.tokenOf(merges[i]) as string;
-    const right = vocabulary.tokenOf(merges[i + 1]) as string;
-    const merged = left + right.slice(prefix.length);
-    const id = vocabulary.idOf(merged);
+    const right = (vocabulary.tokenOf(merges[i + 1]) as string).slice(prefix.length);
+    // Most files list merges in the order of the tokens they make: then nothing has to be joined and looked up.
+    const isNext = isJoined(vocabulary.tokenOf(previous + 1), left, right);
+    const id = isNext ? previous + 1 : vocabulary.idOf(left + right);
     if (id === undefined) {
       const reader = new JsonReader(file, `model.merges[${i / 2}]`, undefined);
       return reader.fail('a merge makes a token that is not in the vocabulary', {
-        got: JSON.stringify(merged),
+        got: JSON.stringify(left + right),
       });
     }
     table.set(merges[i], merges[i + 1], i / 2, id);
+    previous = id;
   }
   return table;
 }
+
+const isJoined = (token: string | undefined, left: string, right: string): boolean =>
+  token !== undefined &&
+  token.length === left.length + right.length &&
+  token.startsWith(left) &&
+  token.endsWith(right);
 
 /** A string of its own memory: a slice of a long text keeps the text alive. */
 const flatCopy = (text: string): string => (text.length < 13 ? text : ` ${text}`.slice(1));

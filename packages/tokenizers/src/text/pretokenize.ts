@@ -4,11 +4,11 @@ import { BertPreTokenizer } from '../library.js';
 import { charactersOfBytes } from './byte-alphabet.js';
 import { compilePattern, WORD_PATTERNS } from './patterns.js';
 import { readPattern } from './read-pattern.js';
-import { SPLIT_BEHAVIORS, type SplitBehavior, splitAt } from './split.js';
+import { createSplit, SPLIT_BEHAVIORS, type SplitBehavior, type Visit } from './split.js';
 import { utf8Bytes } from './utf8.js';
 
 /** Cuts a piece of text into words. `atStart` says whether the piece begins the whole text. */
-export type Pretokenizer = (piece: string, atStart: boolean) => string[];
+export type Pretokenizer = (piece: string, visit: Visit, atStart: boolean) => void;
 
 export interface PretokenizerSteps {
   readonly steps: readonly Pretokenizer[];
@@ -35,13 +35,23 @@ export function createPretokenizer(
 }
 
 /** Runs all steps; each sees every word that the one before it left. */
-export function pretokenize(steps: readonly Pretokenizer[], text: string, atStart: boolean): string[] {
-  let words = [text];
-  for (const step of steps) {
-    if (words.length === 1) words = step(words[0], atStart);
-    else words = words.flatMap((word, index) => step(word, atStart && index === 0));
+export function pretokenize(
+  steps: readonly Pretokenizer[],
+  text: string,
+  atStart: boolean,
+  visit: Visit,
+  from = 0,
+): void {
+  if (from === steps.length) {
+    visit(text);
+    return;
   }
-  return words;
+  let isFirst = atStart;
+  const pass: Visit = (word) => {
+    pretokenize(steps, word, isFirst, visit, from + 1);
+    isFirst = false;
+  };
+  steps[from](text, from + 1 === steps.length ? visit : pass, atStart);
 }
 
 function createSteps(reader: JsonReader): Step[] {
@@ -51,27 +61,29 @@ function createSteps(reader: JsonReader): Step[] {
       return reader.at('pretokenizers').items().flatMap(createSteps);
     case 'Split':
       return [
-        split(readPattern(reader.at('pattern')), readBehavior(reader), reader.at('invert').boolean(false)),
+        createSplit(readPattern(reader.at('pattern')), readBehavior(reader), reader.at('invert').boolean(false)),
       ];
     case 'ByteLevel':
       return byteLevelSteps(reader);
     case 'Metaspace':
       return [metaspace(reader)];
     case 'Digits':
-      return [split(/\p{N}/gu, reader.at('individual_digits').boolean(false) ? 'isolated' : 'contiguous')];
+      return [createSplit(/\p{N}/gu, reader.at('individual_digits').boolean(false) ? 'isolated' : 'contiguous')];
     case 'Punctuation':
-      return [split(compilePattern(PUNCTUATION), readBehavior(reader, 'isolated'))];
+      return [createSplit(compilePattern(PUNCTUATION), readBehavior(reader, 'isolated'))];
     case 'Whitespace':
-      return [split(compilePattern(String.raw`\w+|[^\w\s]+`), 'removed', true)];
+      return [createSplit(compilePattern(String.raw`\w+|[^\w\s]+`), 'removed', true)];
     case 'WhitespaceSplit':
-      return [split(/\p{White_Space}/gu, 'removed')];
+      return [createSplit(/\p{White_Space}/gu, 'removed')];
     case 'CharDelimiterSplit':
       return [splitAtCharacter(reader.at('delimiter').string())];
     case 'FixedLength':
       return [fixedLength(Math.max(1, reader.at('length').index()))];
     case 'BertPreTokenizer': {
       const bert = new BertPreTokenizer();
-      return [(text) => bert.pre_tokenize_text(text)];
+      return [(text, visit) => bert.pre_tokenize_text(text).forEach((word) => {
+          visit(word);
+        })];
     }
     default:
       return reader.fail('unknown pre-tokenizer', {
@@ -82,11 +94,6 @@ function createSteps(reader: JsonReader): Step[] {
       });
   }
 }
-
-const split =
-  (pattern: RegExp, behavior: SplitBehavior, invert = false): Step =>
-  (text) =>
-    splitAt(text, pattern, behavior, invert);
 
 function readBehavior(reader: JsonReader, fallback?: SplitBehavior): SplitBehavior {
   const behavior = reader.at('behavior');
@@ -99,9 +106,9 @@ function readBehavior(reader: JsonReader, fallback?: SplitBehavior): SplitBehavi
 function byteLevelSteps(reader: JsonReader): Step[] {
   const steps: Step[] = [];
   if (reader.at('add_prefix_space').boolean(true))
-    steps.push((text) => [text.startsWith(' ') ? text : ` ${text}`]);
-  if (reader.at('use_regex').boolean(true)) steps.push(split(compilePattern(WORD_PATTERNS.gpt2), 'isolated'));
-  const toBytes = (text: string): string[] => [charactersOfBytes(utf8Bytes(text))];
+    steps.push((text, visit) => visit(text.startsWith(' ') ? text : ` ${text}`));
+  if (reader.at('use_regex').boolean(true)) steps.push(createSplit(compilePattern(WORD_PATTERNS.gpt2), 'isolated'));
+  const toBytes: Pretokenizer = (text, visit) => visit(charactersOfBytes(utf8Bytes(text)));
   return [...steps, Object.assign(toBytes, { toBytes: true as const })];
 }
 
@@ -112,25 +119,35 @@ function metaspace(reader: JsonReader): Step {
     reader.at('prepend_scheme').optionalString() ??
     (reader.at('add_prefix_space').boolean(true) ? 'always' : 'never');
   const cuts = reader.at('split').boolean(true);
-  const pattern = new RegExp(mark.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'), 'gu');
-  return (text, atStart) => {
+  return (text, visit, atStart) => {
     const marked = text.replaceAll(' ', () => mark);
     const wanted = scheme === 'always' || (scheme === 'first' && atStart);
     const complete = wanted && !marked.startsWith(mark) ? mark + marked : marked;
-    return cuts ? splitAt(complete, pattern, 'mergedwithnext', false) : [complete];
+    if (cuts) cutBefore(complete, mark, visit);
+    else visit(complete);
   };
+}
+
+/** Every mark begins a word. */
+function cutBefore(text: string, mark: string, visit: Visit): void {
+  let start = 0;
+  while (start < text.length) {
+    const next = text.indexOf(mark, start + 1);
+    const end = next < 0 ? text.length : next;
+    visit(text.slice(start, end));
+    start = end;
+  }
 }
 
 const splitAtCharacter =
   (delimiter: string): Step =>
-  (text) =>
-    text.split(delimiter).filter((word) => word !== '');
+  (text, visit) => {
+    for (const word of text.split(delimiter)) if (word !== '') visit(word);
+  };
 
 const fixedLength =
   (length: number): Step =>
-  (text) => {
+  (text, visit) => {
     const characters = Array.from(text);
-    const words: string[] = [];
-    for (let i = 0; i < characters.length; i += length) words.push(characters.slice(i, i + length).join(''));
-    return words;
+    for (let i = 0; i < characters.length; i += length) visit(characters.slice(i, i + length).join(''));
   };

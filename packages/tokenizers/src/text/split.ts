@@ -9,26 +9,56 @@ export const SPLIT_BEHAVIORS: readonly SplitBehavior[] = [
   'contiguous',
 ];
 
+/** Takes the pieces of a text in order; none is empty. */
+export type Visit = (piece: string) => void;
+
 interface Span {
   start: number;
   end: number;
   readonly isMatch: boolean;
 }
 
-/** Cuts a text at the matches of `pattern` (global); with `invert`, what does not match counts as the match. */
-export function splitAt(text: string, pattern: RegExp, behavior: SplitBehavior, invert: boolean): string[] {
-  if (behavior === 'isolated') return isolate(text, pattern);
-  const spans = findSpans(text, pattern, invert);
-  return joinSpans(spans, behavior).map(({ start, end }) => text.slice(start, end));
+/**
+ * Makes a function that cuts a text at the matches of `pattern` (global, Unicode); with `invert`, what does not match
+ * counts as the match.
+ */
+export function createSplit(
+  pattern: RegExp,
+  behavior: SplitBehavior,
+  invert = false,
+): (text: string, visit: Visit) => void {
+  if (behavior === 'isolated') return createIsolate(pattern);
+  return (text, visit) => {
+    for (const { start, end } of joinSpans(findSpans(text, pattern, invert), behavior)) visit(text.slice(start, end));
+  };
 }
 
-/** The usual case, and the fast one: matches and what lies between them. */
-function isolate(text: string, pattern: RegExp): string[] {
-  const matches: string[] = text.match(pattern) ?? [];
-  let total = 0;
-  for (const match of matches) total += match.length;
-  if (total === text.length) return matches.includes('') ? matches.filter((match) => match !== '') : matches;
-  return findSpans(text, pattern, false).map(({ start, end }) => text.slice(start, end));
+/**
+ * Matches and what lies between them: the usual case. Word patterns match everywhere, so a sticky test that makes no
+ * match objects does nearly all of it, twice as fast as `String.match`.
+ */
+export function createIsolate(pattern: RegExp): (text: string, visit: Visit) => void {
+  const sticky = new RegExp(pattern.source, pattern.flags.replace('g', 'y'));
+  return (text, visit) => {
+    let at = 0;
+    while (at < text.length) {
+      sticky.lastIndex = at;
+      const end = sticky.test(text) && sticky.lastIndex > at ? sticky.lastIndex : startOfNext(text, pattern, at);
+      visit(text.slice(at, end));
+      at = end;
+    }
+  };
+}
+
+/** Where the next match that is not empty begins, after `from`. */
+function startOfNext(text: string, pattern: RegExp, from: number): number {
+  pattern.lastIndex = from;
+  for (;;) {
+    const match = pattern.exec(text);
+    if (!match) return text.length;
+    if (match[0] !== '') return match.index;
+    pattern.lastIndex = match.index + (text.codePointAt(match.index)! > 0xffff ? 2 : 1);
+  }
 }
 
 function findSpans(text: string, pattern: RegExp, invert: boolean): Span[] {

@@ -33,7 +33,7 @@ const problems: readonly Problem[] = [
   { name: 'window, not causal', lengths: [9, 4], attributes: { window: 3, causal: false } },
   { name: 'soft cap', lengths: [6, 3], attributes: { softCap: 2 } },
   { name: 'soft cap and window', lengths: [12], attributes: { softCap: 1.5, window: 4 } },
-  { name: 'large scores', lengths: [9], attributes: { scale: 20 } },
+  { name: 'large scores', lengths: [9], attributes: { scale: 4 } },
   { name: 'transposed', lengths: [4, 3], layout: 'transposed' },
   { name: 'sliced', lengths: [4, 3], layout: 'sliced' },
   { name: 'bf16', lengths: [20, 5], H: 4, K: 2, D: 16, dtype: 'bf16' },

@@ -10,7 +10,7 @@ export const softmaxCases = [
     ...shapes.map((shape) => defineCase(op, `[${shape}]`, [input(shape)], {})),
     ...layouts.map((layout) => defineCase(op, layout, [input([4, 6], { layout })], {})),
     ...halfDTypes.map((dtype) => defineCase(op, dtype, [input([5, 70], { dtype })], {})),
-    defineCase(op, 'large numbers', [input([4, 50], { values: uniform(-1e4, 1e4) })], {}, { tolerance: 'linalg' }),
+    defineCase(op, 'large numbers', [input([4, 50], { values: uniform(-1e4, 1e4) })], {}, { tolerance: 'linalg', gradients: false }),
     defineCase(op, 'finite differences', [input([2, 4])], {}, { gradients: 'differences' }),
   ]),
   defineCase('softmax', 'masked', [input([3, 6], { values: infinite })], {}),
