@@ -4,8 +4,8 @@
 
 IDS_JSON is a file or JSON itself: a row of token ids, or several rows of equal length. The result has `input_ids`
 [B, T] (i32), `logits` [B, T, V] (f32, computed in f32 whatever the weights are stored in) and `loss` (mean
-cross-entropy of the shifted tokens); without OUT it goes to standard output. Weights that are missing, left over or of another shape are an
-error (exit code 1), because transformers would fill in random numbers and go on.
+cross-entropy of the shifted tokens); without OUT it goes to standard output. Weights that are missing, left over or
+of another shape are an error (exit code 1), because transformers would fill in random numbers and go on.
 """
 
 import json

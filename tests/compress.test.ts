@@ -72,7 +72,7 @@ describe('compress', () => {
     );
     const attempt = compress(model, wrong, { methods: [roundToNearest, probe(new Map())] });
     await expect(attempt).rejects.toThrow(PlanError);
-    const { problems } = await attempt.catch((error: PlanError) => error);
+    const { problems } = (await attempt.catch((error: unknown) => error)) as PlanError;
     expect(problems.some((p) => p.includes('finds no linear at layers.**'))).toBe(true);
     expect(problems.some((p) => p.includes('needs calibration data'))).toBe(true);
     expect(problems.some((p) => p.includes('int7'))).toBe(true);

@@ -19,6 +19,7 @@ from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
+
 def prepare(threads: int) -> None:
     """Before torch is imported: its thread pools read these once."""
     keep_freed_memory()

@@ -1,1 +1,3 @@
+export { countParameters } from './parameters.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './perplexity.js';
+export { measureSpeed, type Speed, type SpeedOptions, type Spread } from './speed.js';

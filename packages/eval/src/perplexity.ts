@@ -1,90 +1,168 @@
-import { ArgumentError, crossEntropy, noGrad, scope, tensor } from '@frugal/tensor-core';
+import {
+  ArgumentError,
+  crossEntropy,
+  keep,
+  NonFiniteError,
+  noGrad,
+  scope,
+  type Tensor,
+  tensor,
+} from '@frugal/tensor-core';
 import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 
 export interface PerplexityOptions {
-  /** Tokens per window; default the model's context. Windows do not overlap, and their first token is not scored. */
-  readonly context?: number;
-  /** Windows per forward pass. */
-  readonly batch?: number;
-  readonly onProgress?: (event: { readonly tokens: number; readonly total: number }) => void;
+  /** Tokens per window; default, and at most, the model's context. */
+  readonly context?: number | undefined;
+  /** Tokens in one forward pass; default 2048. Changes speed and memory, not the result. */
+  readonly tokensPerStep?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((event: { readonly done: number; readonly total: number }) => void) | undefined;
 }
 
 export interface Perplexity {
-  /** exp(nll). */
+  /** exp(nll). Depends on the tokenizer: comparable only between models with the same one. */
   readonly perplexity: number;
-  /** Comparable across tokenizers: nats of all scored tokens / ln 2 / their bytes. */
+  /** Bits that each byte of the scored text costs: comparable between all models. */
   readonly bitsPerByte: number;
-  /** Mean negative log-likelihood of the scored tokens, in nats. */
+  /** Mean negative log-likelihood of a scored token, in nats. */
   readonly nll: number;
   /** Scored tokens. */
   readonly tokens: number;
+  /** UTF-8 bytes of the scored text. */
+  readonly bytes: number;
 }
 
+type TextTokenizer = Pick<Tokenizer, 'encode' | 'tokenBytes' | 'isSpecial'>;
+
+/** Logits held at a time, in numbers: 64 MB. */
+const LOGITS_AT_ONCE = 2 ** 24;
+
 /**
- * How well a model predicts texts. Each text is encoded on its own, with the special tokens that the tokenizer adds,
- * and cut into windows.
- * @throws ArgumentError when there is nothing to score, or the windows do not fit into the model's context
+ * How well a model predicts texts. Each text is encoded as the tokenizer says (with BOS where it adds one) and cut
+ * into windows of `context` tokens that do not overlap; the first token of a window is not scored, nor are its bytes.
+ * @throws ArgumentError when nothing can be scored or `context` is out of range, NonFiniteError for broken weights
  */
 export async function perplexity(
   model: CausalLM,
-  tokenizer: Tokenizer,
-  texts: Iterable<string>,
-  { context = model.contextLength, batch = 16, onProgress }: PerplexityOptions = {},
+  tokenizer: TextTokenizer,
+  texts: string | readonly string[],
+  options: PerplexityOptions = {},
 ): Promise<Perplexity> {
-  if (!(Number.isInteger(context) && context >= 2 && context <= model.contextLength)) {
-    throw new ArgumentError({ where: 'perplexity', what: 'context out of range', got: String(context), expected: `2 to ${model.contextLength}` });
-  }
-  const windows = [...texts].flatMap((text) => cut(tokenizer.encode(text, { addSpecialTokens: true }), context));
-  const total = windows.reduce((sum, window) => sum + window.length - 1, 0);
+  const { context = model.contextLength, tokensPerStep = 2048, signal, onProgress } = options;
+  checkContext(context, model);
+  const { windows, bytes } = cutTexts(typeof texts === 'string' ? [texts] : texts, tokenizer, context);
+  const total = windows.reduce((sum, { length }) => sum + length - 1, 0);
   if (total === 0) {
-    throw new ArgumentError({ where: 'perplexity', what: 'nothing to score', hint: 'Give texts of at least two tokens.' });
+    throw new ArgumentError({
+      where: 'perplexity',
+      what: 'nothing to score',
+      got: 'texts of less than two tokens',
+    });
   }
-  let nats = 0;
-  let bytes = 0;
-  let tokens = 0;
-  for (let i = 0; i < windows.length; i += batch) {
-    const part = windows.slice(i, i + batch);
-    nats += await sumOfLosses(model, part);
-    for (const window of part) {
-      for (const id of window.subarray(1)) bytes += tokenizer.tokenBytes(id).length;
-      tokens += window.length - 1;
+  let sum = 0;
+  let done = 0;
+  for (const step of groupWindows(windows, tokensPerStep)) {
+    signal?.throwIfAborted();
+    for (const losses of windowLosses(model, step)) {
+      for (const loss of await readAndDispose(losses)) sum += loss;
+      done += losses.size;
     }
-    onProgress?.({ tokens, total });
+    if (!Number.isFinite(sum)) throw notFinite(done);
+    onProgress?.({ done, total });
   }
-  const nll = nats / tokens;
-  return { perplexity: Math.exp(nll), bitsPerByte: nats / Math.LN2 / bytes, nll, tokens };
+  const nll = sum / total;
+  return { perplexity: Math.exp(nll), bitsPerByte: sum / Math.LN2 / bytes, nll, tokens: total, bytes };
 }
 
-/** Windows of at least two tokens. */
-function cut(ids: Int32Array, context: number): Int32Array[] {
+function checkContext(context: number, model: CausalLM): void {
+  if (Number.isInteger(context) && context >= 2 && context <= model.contextLength) return;
+  throw new ArgumentError({
+    where: 'perplexity',
+    what: 'context out of range',
+    got: String(context),
+    expected: `2 to ${model.contextLength} tokens`,
+  });
+}
+
+/** Windows of at least two tokens, and the bytes of what will be scored in them. */
+function cutTexts(texts: readonly string[], tokenizer: TextTokenizer, context: number) {
   const windows: Int32Array[] = [];
-  for (let start = 0; start + 1 < ids.length; start += context) {
-    const window = ids.subarray(start, start + context);
-    if (window.length > 1) windows.push(window);
+  const encoder = new TextEncoder();
+  let bytes = 0;
+  for (const text of texts) {
+    const ids = tokenizer.encode(text);
+    bytes += encoder.encode(text).length;
+    for (let start = 0; start < ids.length; start += context) {
+      const first = ids[start];
+      if (!tokenizer.isSpecial(first)) bytes -= tokenizer.tokenBytes(first).length;
+      const window = ids.subarray(start, start + context);
+      if (window.length >= 2) windows.push(window);
+    }
   }
-  return windows;
+  return { windows, bytes };
 }
 
-async function sumOfLosses(model: CausalLM, windows: readonly Int32Array[]): Promise<number> {
-  const scored: number[] = [];
-  const targets: number[] = [];
-  let row = 0;
+/** Neighbouring windows that one forward pass takes together. */
+function groupWindows(windows: readonly Int32Array[], tokensPerStep: number): Int32Array[][] {
+  const groups: Int32Array[][] = [];
+  let room = 0;
   for (const window of windows) {
-    for (let i = 0; i + 1 < window.length; i++) {
-      scored.push(row + i);
-      targets.push(window[i + 1]);
+    if (groups.length === 0 || window.length > room) {
+      groups.push([]);
+      room = tokensPerStep;
     }
-    row += window.length;
+    groups[groups.length - 1].push(window);
+    room -= window.length;
   }
-  const losses = scope(() =>
+  return groups;
+}
+
+/** Losses in nats of all tokens but the first of each window, in pieces so that not all logits exist at once. */
+function* windowLosses(model: CausalLM, windows: readonly Int32Array[]): Generator<Tensor> {
+  const backend = model.parameters()[0]?.value.backend;
+  const rows: number[] = [];
+  const targets: number[] = [];
+  let start = 0;
+  for (const window of windows) {
+    for (let i = 1; i < window.length; i++) {
+      rows.push(start + i - 1);
+      targets.push(window[i]);
+    }
+    start += window.length;
+  }
+  const hidden = scope(() =>
     noGrad(() => {
-      const output = model.forward(stepBatch(windows, { vocabularySize: model.vocabularySize, logits: scored }));
-      return crossEntropy(output.logits().cast('f32'), tensor(Int32Array.from(targets)));
+      const { vocabularySize } = model;
+      return keep(model.forward(stepBatch(windows, { vocabularySize, logits: rows, backend })).hidden);
     }),
   );
-  // Summed in f64 on the host: a sum of many losses in f32 would lose digits.
+  try {
+    const piece = Math.max(1, Math.floor(LOGITS_AT_ONCE / model.vocabularySize));
+    for (let from = 0; from < rows.length; from += piece) {
+      const to = Math.min(rows.length, from + piece);
+      yield scope(() =>
+        noGrad(() => {
+          const logits = model.head.forward(hidden.slice(0, from, to)).cast('f32');
+          return crossEntropy(logits, tensor(Int32Array.from(targets.slice(from, to)), { backend }));
+        }),
+      );
+    }
+  } finally {
+    hidden.dispose();
+  }
+}
+
+async function readAndDispose(losses: Tensor): Promise<Float32Array> {
   const values = await losses.toFloat32();
   losses.dispose();
-  return values.reduce((sum, value) => sum + value, 0);
+  return values;
+}
+
+function notFinite(done: number): NonFiniteError {
+  return new NonFiniteError({
+    where: 'perplexity',
+    what: `a loss among the first ${done} tokens is not finite`,
+    hint: 'Check the weights: frugal doctor MODEL.',
+  });
 }

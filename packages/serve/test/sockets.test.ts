@@ -12,6 +12,7 @@ import {
   type ServeOptions,
   serveModels,
 } from '../src/index.js';
+import { until } from './support/collect.js';
 import { eventsOf } from './support/server.js';
 import { tinyModel } from './support/tiny.js';
 
@@ -31,34 +32,29 @@ async function listen(options: Partial<ServeOptions> = {}) {
   return { server, post, health };
 }
 
-/** Polls through the server itself. */
-async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
-}
-
 describe('a client that disconnects', () => {
   it.each([true, false])('frees its place, stream: %s', async (stream) => {
     const { post, health } = await listen({ limits: { maxRunning: 1 } });
     const controller = new AbortController();
     const response = post({ ...long, stream }, controller.signal);
     response.catch(() => {});
-    await eventually(async () => (await health()).running === 1);
+    await until(async () => (await health()).running === 1);
     controller.abort();
     await expect(response.then((answer) => answer.text())).rejects.toThrow();
-    await eventually(async () => (await health()).running === 0);
+    await until(async () => (await health()).running === 0);
     expect((await post({ ...long, max_tokens: 2 })).status).toBe(200);
   });
 
   it('while it waits, leaves the queue', async () => {
     const { post, health } = await listen({ limits: { maxRunning: 1 } });
     const first = post({ ...long, max_tokens: 120 });
-    await eventually(async () => (await health()).running === 1);
+    await until(async () => (await health()).running === 1);
     const controller = new AbortController();
     const waiting = post(long, controller.signal);
     waiting.catch(() => {});
-    await eventually(async () => (await health()).waiting === 1);
+    await until(async () => (await health()).waiting === 1);
     controller.abort();
-    await eventually(async () => (await health()).waiting === 0);
+    await until(async () => (await health()).waiting === 0);
     expect((await (await first).json()).usage.completion_tokens).toBe(120);
   });
 
@@ -150,9 +146,9 @@ describe('closing', () => {
   it('lets running requests finish and refuses new ones', async () => {
     const { server, post, health } = await listen();
     const running = post({ ...long, stream: true });
-    await eventually(async () => (await health()).running === 1);
+    await until(async () => (await health()).running === 1);
     const closed = server.close();
-    await eventually(async () => (await health()).status === 'draining');
+    await until(async () => (await health()).status === 'draining');
     const refused = await post(long);
     expect(refused.status).toBe(503);
     expect((await refused.json()).error.code).toBe('shutting_down');
@@ -170,7 +166,7 @@ describe('closing', () => {
     });
     const stream = post({ ...long, max_tokens: 240, stream: true });
     const whole = post({ ...long, max_tokens: 240 });
-    await eventually(async () => (await health()).running === 2);
+    await until(async () => (await health()).running === 2);
     await server.close();
     expect(eventsOf(await (await stream).text()).at(-1).error.code).toBe('shutting_down');
     const response = await whole;

@@ -77,7 +77,12 @@ export function ones(shape: Shape, { dtype = 'f32', backend }: CreationOptions =
 /** `count` numbers: start, start + step, … */
 export function arange(
   count: number,
-  { start = 0, step = 1, dtype = 'i32', backend }: { start?: number; step?: number; dtype?: 'f32' | 'i32'; backend?: Backend } = {},
+  {
+    start = 0,
+    step = 1,
+    dtype = 'i32',
+    backend,
+  }: { start?: number; step?: number; dtype?: 'f32' | 'i32'; backend?: Backend } = {},
 ): Tensor {
   return dispatchOn(backend, 'arange', { start, step, count, dtype });
 }
@@ -113,7 +118,8 @@ function requireDType(where: string, backend: Backend, dtype: DType): void {
 /** Numbers as bytes of a dtype; floats are rounded to nearest even. */
 export function encode(values: ArrayLike<number>, dtype: DType): Uint8Array {
   const array = new arrayOf[dtype](values.length);
-  const convert = dtype === 'bf16' ? floatToBf16 : dtype === 'f16' ? floatToF16 : dtype === 'bool' ? toBool : undefined;
+  const convert =
+    dtype === 'bf16' ? floatToBf16 : dtype === 'f16' ? floatToF16 : dtype === 'bool' ? toBool : undefined;
   if (convert) for (let i = 0; i < values.length; i++) array[i] = convert(values[i]);
   else array.set(values);
   return new Uint8Array(array.buffer);

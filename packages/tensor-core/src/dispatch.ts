@@ -1,5 +1,6 @@
 import type { Backend, TensorInfo, TensorView } from './backend.js';
 import { observer } from './debug.js';
+import { bytesPerElement } from './dtype.js';
 import { BackendError, IndexError, LifetimeError } from './errors.js';
 import { allocateStorage } from './memory.js';
 import type { OpDefinition } from './ops/definition.js';
@@ -9,14 +10,17 @@ import { currentBackend, withBackend } from './registry.js';
 import { scope } from './scope.js';
 import { contiguousStrides, formatShape, isContiguous, sizeOf } from './shape.js';
 import { mustRecord, noGrad, recordOp } from './tape.js';
-import { bytesPerElement } from './dtype.js';
 import { Tensor } from './tensor.js';
 
 /**
  * The only way to run an op: infer shapes → kernel of the backend, or decomposition → record on the tape.
  * @throws ShapeError, DTypeError, AxisError, IndexError before any kernel runs; BackendError for a missing kernel
  */
-export function dispatch<N extends OpName>(op: N, inputs: readonly Tensor[], attributes: OpSpecs[N]): readonly Tensor[] {
+export function dispatch<N extends OpName>(
+  op: N,
+  inputs: readonly Tensor[],
+  attributes: OpSpecs[N],
+): readonly Tensor[] {
   const backend = commonBackend(op, inputs);
   const definition = operations[op] as OpDefinition<N>;
   const infos = definition.infer(inputs, attributes);
@@ -36,7 +40,11 @@ export function dispatch<N extends OpName>(op: N, inputs: readonly Tensor[], att
 }
 
 /** Runs an op without inputs on `backend`, or on the current one. */
-export function dispatchOn<N extends OpName>(backend: Backend | undefined, op: N, attributes: OpSpecs[N]): Tensor {
+export function dispatchOn<N extends OpName>(
+  backend: Backend | undefined,
+  op: N,
+  attributes: OpSpecs[N],
+): Tensor {
   const run = () => dispatch(op, [], attributes)[0];
   return backend ? withBackend(backend, run) : run();
 }
@@ -83,10 +91,15 @@ function launch<N extends OpName>(
   outputs: readonly Tensor[],
   attributes: OpSpecs[N],
 ): void {
-  const kernel = backend.kernels[op] as (i: readonly TensorView[], o: readonly TensorView[], a: OpSpecs[N]) => void;
+  const kernel = backend.kernels[op] as (
+    i: readonly TensorView[],
+    o: readonly TensorView[],
+    a: OpSpecs[N],
+  ) => void;
   const { strided } = backend.capabilities;
   const views = strided === 'all' || strided.has(op) ? inputs : inputs.map(contiguousHandle);
-  if (observer.current) observer.current(op, views, outputs, attributes, () => kernel(views, outputs, attributes));
+  if (observer.current)
+    observer.current(op, views, outputs, attributes, () => kernel(views, outputs, attributes));
   else kernel(views, outputs, attributes);
   if (views !== inputs) views.forEach((view, i) => view !== inputs[i] && view.dispose());
 }
@@ -151,7 +164,11 @@ function checkMutation(op: OpName, inputs: readonly Tensor[], mutated: readonly 
       });
     }
     if (!isContiguous(target.shape, target.strides)) {
-      throw new LifetimeError({ where: op, what: 'the target of a mutation must be contiguous', got: formatShape(target.shape) });
+      throw new LifetimeError({
+        where: op,
+        what: 'the target of a mutation must be contiguous',
+        got: formatShape(target.shape),
+      });
     }
   }
 }

@@ -27,14 +27,20 @@ type Differentiable = (...inputs: Tensor[]) => Tensor | readonly Tensor[];
  * must be smooth within 2 · step of the inputs and must use only the tensors that it is given.
  * @throws GradientError with the input, the element and both numbers
  */
-export async function gradcheck(fn: Differentiable, inputs: readonly Tensor[], options: GradcheckOptions = {}): Promise<void> {
+export async function gradcheck(
+  fn: Differentiable,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): Promise<void> {
   const { step = 0.02, tolerance = 1e-3, seed = 0, name = 'gradcheck' } = options;
   const checked = inputs.flatMap((input, i) => (input.requiresGrad ? [i] : []));
   if (checked.length === 0 || checked.some((i) => inputs[i].dtype !== 'f32')) {
     throw new ArgumentError({
       where: name,
       what: 'needs at least one f32 input with requiresGrad, and none of another dtype',
-      got: inputs.map(({ dtype, requiresGrad }) => `${dtype}${requiresGrad ? ' with gradient' : ''}`).join(', '),
+      got: inputs
+        .map(({ dtype, requiresGrad }) => `${dtype}${requiresGrad ? ' with gradient' : ''}`)
+        .join(', '),
     });
   }
   const analytic = await gradients(fn, inputs, checked, seed);
@@ -86,13 +92,21 @@ export function weightedSum(outputs: readonly Tensor[], seed: number): Tensor | 
   outputs.forEach((output, k) => {
     if (!output.requiresGrad) return;
     const weights = weightsOf(seed, k, output.size);
-    const part = output.cast('f32').mul(tensor(weights, { shape: output.shape, backend: output.backend })).sum();
+    const part = output
+      .cast('f32')
+      .mul(tensor(weights, { shape: output.shape, backend: output.backend }))
+      .sum();
     total = total ? total.add(part) : part;
   });
   return total;
 }
 
-async function gradients(fn: Differentiable, inputs: readonly Tensor[], checked: readonly number[], seed: number) {
+async function gradients(
+  fn: Differentiable,
+  inputs: readonly Tensor[],
+  checked: readonly number[],
+  seed: number,
+) {
   const { leaves, differentiable } = scope(() => {
     const leaves = inputs.map((input, i) => input.detach().setRequiresGrad(checked.includes(i)));
     const outputs = listOf(fn(...leaves));
@@ -132,7 +146,9 @@ async function valueAt(
     noGrad(() => {
       const { shape, backend } = inputs[input];
       const replaced = tensor(moved, { shape, backend });
-      return listOf(fn(...inputs.map((other, i) => (i === input ? replaced : other)))).map((output) => output.detach());
+      return listOf(fn(...inputs.map((other, i) => (i === input ? replaced : other)))).map((output) =>
+        output.detach(),
+      );
     }),
   );
   let total = 0;

@@ -1,7 +1,16 @@
 export type { Backend, Capabilities, Kernel, Kernels, TensorInfo, TensorView } from './backend.js';
 export { Storage } from './backend.js';
 export type { Collective } from './collective.js';
-export { arange, type CreationOptions, fill, fromBytes, type NestedNumbers, ones, tensor, zeros } from './creation.js';
+export {
+  arange,
+  type CreationOptions,
+  fill,
+  fromBytes,
+  type NestedNumbers,
+  ones,
+  tensor,
+  zeros,
+} from './creation.js';
 export { type OpObserver, type OpProfile, observer, profile } from './debug.js';
 export { dispatch, hasKernel, run } from './dispatch.js';
 export {
@@ -9,8 +18,8 @@ export {
   bf16ToFloat,
   bytesPerElement,
   type DType,
-  f16ToFloat,
   type FloatDType,
+  f16ToFloat,
   floatToBf16,
   floatToF16,
   isFloating,
@@ -51,12 +60,26 @@ export {
   where,
 } from './ops/functions.js';
 export { operations } from './ops/index.js';
-export { type AttentionAttributes, type GateActivation, type OpName, type OpSpecs, primitiveOps } from './ops/specs.js';
+export {
+  type AttentionAttributes,
+  type GateActivation,
+  type OpName,
+  type OpSpecs,
+  primitiveOps,
+} from './ops/specs.js';
 export { PackedTensor } from './packed-tensor.js';
 export { Random, type RandomOptions, type RandomState } from './random.js';
 export { referenceBackend } from './reference/index.js';
 export { currentBackend, setBackend, withBackend } from './registry.js';
 export { keep, scope } from './scope.js';
-export { broadcastShapes, contiguousStrides, formatShape, isContiguous, type Shape, sameShape, sizeOf } from './shape.js';
+export {
+  broadcastShapes,
+  contiguousStrides,
+  formatShape,
+  isContiguous,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from './shape.js';
 export { checkpoint, customGradient, enableGrad, isRecording, noGrad } from './tape.js';
 export { type Axes, type Operand, Tensor } from './tensor.js';

@@ -4,7 +4,11 @@ import { LifetimeError } from './errors.js';
 const live = { storages: 0, bytes: 0, peakBytes: 0 };
 
 /** Memory that tensors hold now, counted over all backends. Tensors left to the garbage collector count as held. */
-export function memoryUsage(): { readonly storages: number; readonly bytes: number; readonly peakBytes: number } {
+export function memoryUsage(): {
+  readonly storages: number;
+  readonly bytes: number;
+  readonly peakBytes: number;
+} {
   return { ...live };
 }
 
@@ -31,7 +35,10 @@ export function retainStorage(storage: Storage): Storage {
 
 export function releaseStorage(storage: Storage): void {
   if (storage.references <= 0) {
-    throw new LifetimeError({ where: 'memory', what: 'a storage was released more often than it was retained' });
+    throw new LifetimeError({
+      where: 'memory',
+      what: 'a storage was released more often than it was retained',
+    });
   }
   if (--storage.references > 0) return;
   live.storages--;

@@ -2,7 +2,7 @@ import type { Backend } from './backend.js';
 import { fromBytes } from './creation.js';
 import { run } from './dispatch.js';
 import { ShapeError } from './errors.js';
-import { packedFormat, type PartArray } from './formats/index.js';
+import { type PartArray, packedFormat } from './formats/index.js';
 import { currentBackend } from './registry.js';
 import { formatShape } from './shape.js';
 import type { Tensor } from './tensor.js';
@@ -19,20 +19,41 @@ export class PackedTensor {
   ) {}
 
   /** Quantises f32 values (row-major) by round-to-nearest. */
-  static pack(format: string, values: Float32Array, shape: readonly [number, number], backend = currentBackend()): PackedTensor {
+  static pack(
+    format: string,
+    values: Float32Array,
+    shape: readonly [number, number],
+    backend = currentBackend(),
+  ): PackedTensor {
     const [rows, columns] = shape;
     if (values.length !== rows * columns) {
-      throw new ShapeError({ where: 'PackedTensor.pack', what: 'values do not fill the shape', got: String(values.length), expected: formatShape(shape) });
+      throw new ShapeError({
+        where: 'PackedTensor.pack',
+        what: 'values do not fill the shape',
+        got: String(values.length),
+        expected: formatShape(shape),
+      });
     }
     return PackedTensor.fromParts(format, shape, packedFormat(format).pack(values, rows, columns), backend);
   }
 
   /** From the arrays of a format's parts, for example read from a checkpoint. */
-  static fromParts(format: string, shape: readonly [number, number], arrays: readonly PartArray[], backend = currentBackend()): PackedTensor {
-    const parts = packedFormat(format).parts(...shape).map(({ dtype, shape: partShape }, i) => {
-      const { buffer, byteOffset, byteLength } = arrays[i];
-      return fromBytes(new Uint8Array(buffer, byteOffset, byteLength), { dtype, shape: partShape, backend });
-    });
+  static fromParts(
+    format: string,
+    shape: readonly [number, number],
+    arrays: readonly PartArray[],
+    backend = currentBackend(),
+  ): PackedTensor {
+    const parts = packedFormat(format)
+      .parts(...shape)
+      .map(({ dtype, shape: partShape }, i) => {
+        const { buffer, byteOffset, byteLength } = arrays[i];
+        return fromBytes(new Uint8Array(buffer, byteOffset, byteLength), {
+          dtype,
+          shape: partShape,
+          backend,
+        });
+      });
     return new PackedTensor(format, shape, parts);
   }
 
@@ -65,7 +86,11 @@ export class PackedTensor {
   }
 
   async to(backend: Backend): Promise<PackedTensor> {
-    return new PackedTensor(this.format, this.shape, await Promise.all(this.parts.map((part) => part.to(backend))));
+    return new PackedTensor(
+      this.format,
+      this.shape,
+      await Promise.all(this.parts.map((part) => part.to(backend))),
+    );
   }
 
   dispose(): void {

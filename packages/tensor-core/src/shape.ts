@@ -76,7 +76,11 @@ export function normalizeAxis(where: string, axis: number, rank: number): number
 }
 
 /** Normalizes, sorts and de-duplicates axes; `undefined` means all. */
-export function normalizeAxes(where: string, axes: number | readonly number[] | undefined, rank: number): number[] {
+export function normalizeAxes(
+  where: string,
+  axes: number | readonly number[] | undefined,
+  rank: number,
+): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
   const list = typeof axes === 'number' ? [axes] : axes;
   return [...new Set(list.map((axis) => normalizeAxis(where, axis, rank)))].sort((a, b) => a - b);

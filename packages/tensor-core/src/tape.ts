@@ -1,12 +1,12 @@
 import type { TensorInfo } from './backend.js';
+import { fill } from './creation.js';
 import { isFloating } from './dtype.js';
 import { ArgumentError, LifetimeError, ShapeError } from './errors.js';
 import type { Vjp } from './ops/definition.js';
 import type { OpName, OpSpecs } from './ops/specs.js';
-import { replayDraws, recordDraws } from './random-log.js';
-import { enterScope, keep, scope, type ScopeMember } from './scope.js';
+import { recordDraws, replayDraws } from './random-log.js';
+import { enterScope, keep, type ScopeMember, scope } from './scope.js';
 import { formatShape, sameShape } from './shape.js';
-import { fill } from './creation.js';
 import type { Tensor } from './tensor.js';
 
 let gradientsEnabled = true;
@@ -175,7 +175,13 @@ export function recordOp<N extends OpName>(
       output: (index = 0) => savedValue(savedOutputs, index, op, 'output'),
       needs,
     });
-  const node = new TapeNode(op, inputs.map(edgeOf), outputInfos, [...savedInputs.values(), ...savedOutputs.values()], pull);
+  const node = new TapeNode(
+    op,
+    inputs.map(edgeOf),
+    outputInfos,
+    [...savedInputs.values(), ...savedOutputs.values()],
+    pull,
+  );
   attach(node, outputs, vjp.constantOutputs);
 }
 
@@ -219,7 +225,10 @@ export function customGradient(
 ): void {
   if (!mustRecord(inputs)) return;
   const handles = saved.map((tensor) => keep(tensor.detach()));
-  attach(new TapeNode(name, inputs.map(edgeOf), outputs.map(infoOf), handles, (context) => pull(context, handles)), outputs);
+  attach(
+    new TapeNode(name, inputs.map(edgeOf), outputs.map(infoOf), handles, (context) => pull(context, handles)),
+    outputs,
+  );
 }
 
 /**

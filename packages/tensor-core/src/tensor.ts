@@ -6,7 +6,15 @@ import { ArgumentError, DTypeError } from './errors.js';
 import { releaseStorage, retainStorage } from './memory.js';
 import type { OpName } from './ops/specs.js';
 import { enterScope, type ScopeMember } from './scope.js';
-import { formatShape, isContiguous, normalizeAxes, normalizeAxis, resolveReshape, type Shape, sizeOf } from './shape.js';
+import {
+  formatShape,
+  isContiguous,
+  normalizeAxes,
+  normalizeAxis,
+  resolveReshape,
+  type Shape,
+  sizeOf,
+} from './shape.js';
 import { runBackward, type TapeNode } from './tape.js';
 
 /** A second operand: a tensor of the same dtype and backend, or a number. */
@@ -55,9 +63,14 @@ export class Tensor implements TensorView, ScopeMember {
   /** Makes a leaf collect its gradient in `grad`. @throws DTypeError for integers, ArgumentError for non-leaves */
   setRequiresGrad(value: boolean): this {
     if (value && !isFloating(this.dtype)) {
-      throw new DTypeError({ where: 'setRequiresGrad', what: 'only floating-point tensors have gradients', got: this.dtype });
+      throw new DTypeError({
+        where: 'setRequiresGrad',
+        what: 'only floating-point tensors have gradients',
+        got: this.dtype,
+      });
     }
-    if (this.node) throw new ArgumentError({ where: 'setRequiresGrad', what: 'not a leaf', hint: 'Call detach() first.' });
+    if (this.node)
+      throw new ArgumentError({ where: 'setRequiresGrad', what: 'not a leaf', hint: 'Call detach() first.' });
     this.isTrainableLeaf = value;
     return this;
   }
@@ -110,7 +123,8 @@ export class Tensor implements TensorView, ScopeMember {
 
   /** Values of an i32 tensor, row-major. */
   async toInt32(): Promise<Int32Array> {
-    if (this.dtype !== 'i32') throw new DTypeError({ where: 'toInt32', what: 'not an i32 tensor', got: this.dtype });
+    if (this.dtype !== 'i32')
+      throw new DTypeError({ where: 'toInt32', what: 'not an i32 tensor', got: this.dtype });
     const bytes = await this.bytes();
     return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   }
@@ -118,7 +132,12 @@ export class Tensor implements TensorView, ScopeMember {
   /** The value of a tensor with one element. */
   async item(): Promise<number> {
     if (this.size !== 1) {
-      throw new ArgumentError({ where: 'item', what: 'more than one element', got: formatShape(this.shape), expected: 'one element' });
+      throw new ArgumentError({
+        where: 'item',
+        what: 'more than one element',
+        got: formatShape(this.shape),
+        expected: 'one element',
+      });
     }
     return (await this.toFloat32())[0];
   }
@@ -337,7 +356,21 @@ export class Tensor implements TensorView, ScopeMember {
 
 type UnaryOp = Extract<
   OpName,
-  | ('neg' | 'abs' | 'sign' | 'exp' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'sigmoid' | 'erf' | 'floor')
+  | (
+      | 'neg'
+      | 'abs'
+      | 'sign'
+      | 'exp'
+      | 'log'
+      | 'sqrt'
+      | 'rsqrt'
+      | 'sin'
+      | 'cos'
+      | 'tanh'
+      | 'sigmoid'
+      | 'erf'
+      | 'floor'
+    )
   | ('isFinite' | 'logicalNot')
 >;
 type BinaryOp = Extract<

@@ -11,3 +11,4 @@ export type { JsonObject, JsonValue } from './file/json.js';
 export type { TokenizerParts } from './file/tokenizer-json.js';
 export type { PretokenizerName } from './text/patterns.js';
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer.js';
+export { type TrainingOptions, type TrainingProgress, trainByteLevelBpe } from './training/train.js';

@@ -6,7 +6,11 @@ describe('logprobsOf', () => {
 
   it('is log softmax', () => {
     const total = [1, 3, -2, 3, 0].reduce((sum, value) => sum + Math.exp(value), 0);
-    expect(logprobsOf(logits, 2, 0)).toEqual({ id: 2, logprob: expect.closeTo(-2 - Math.log(total), 12), top: [] });
+    expect(logprobsOf(logits, 2, 0)).toEqual({
+      id: 2,
+      logprob: expect.closeTo(-2 - Math.log(total), 12),
+      top: [],
+    });
   });
 
   it('orders the most likely tokens, equal ones by id', () => {

@@ -26,6 +26,10 @@ export function run(engine: Engine, request: Partial<GenerationRequest>): Promis
 }
 
 /** Lets other work run until a condition holds. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 5000; turn++) {
+    if (await condition()) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  throw new Error('the condition did not come true in 5,000 turns of the event loop');
 }

@@ -1,8 +1,61 @@
 import { createModel } from '@frugal/models';
 import { fill } from '@frugal/tensor-core';
+import { createTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { LoadedModel } from '../../src/index.js';
 
-export const tinyConfig = {
+export const byteIds = { begin: 256, end: 257 };
+
+const chatTemplate =
+  '{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}';
+
+/** One token per byte, with the byte as its id; 256 begins a text, 257 ends it. */
+export function byteTokenizer({ chat = false } = {}): Tokenizer {
+  const addedTokens = Object.entries({ '<|begin|>': byteIds.begin, '<|end|>': byteIds.end });
+  return createTokenizer({
+    tokenizerJson: {
+      version: '1.0',
+      added_tokens: addedTokens.map(([content, id]) => ({
+        ...{
+          id,
+          content,
+          special: true,
+          single_word: false,
+          lstrip: false,
+          rstrip: false,
+          normalized: false,
+        },
+      })),
+      normalizer: null,
+      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+      post_processor: {
+        type: 'TemplateProcessing',
+        single: [{ SpecialToken: { id: '<|begin|>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+        pair: [],
+        special_tokens: { '<|begin|>': { id: '<|begin|>', ids: [byteIds.begin], tokens: ['<|begin|>'] } },
+      },
+      decoder: { type: 'ByteLevel' },
+      model: {
+        type: 'BPE',
+        vocab: Object.fromEntries(byteAlphabet().map((token, id) => [token, id])),
+        merges: [],
+      },
+    },
+    tokenizerConfig: {
+      bos_token: '<|begin|>',
+      eos_token: '<|end|>',
+      ...(chat && { chat_template: chatTemplate }),
+    },
+  });
+}
+
+/** The characters that stand for bytes in byte-level vocabularies: printable ones for themselves, others from U+0100. */
+function byteAlphabet(): string[] {
+  const printable = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++));
+}
+
+const config = {
   architectures: ['LlamaForCausalLM'],
   model_type: 'llama',
   hidden_size: 32,
@@ -13,30 +66,14 @@ export const tinyConfig = {
   vocab_size: 260,
   max_position_embeddings: 256,
 };
-const E = new TextEncoder();
-export function byteTokenizer(): any {
-  return {
-    encode: (t: string, o: any = {}) => [...(o.addSpecialTokens === false ? [] : [256]), ...E.encode(t)],
-    endIds: [257],
-    endId: 257,
-    tokenBytes: (id: number) => (id < 256 ? Uint8Array.of(id) : E.encode(`<${id}>`)),
-    streamingDecoder: () => {
-      const d = new TextDecoder();
-      return {
-        push: (id: number) => (id < 256 ? d.decode(Uint8Array.of(id), { stream: true }) : ''),
-        flush: () => d.decode(),
-      };
-    },
-  };
+
+/** A small Llama with random weights: its texts mean nothing, but they are always the same. */
+export function tinyModel({ seed = 1, ...rest }: Partial<LoadedModel> & { seed?: number } = {}): LoadedModel {
+  return { name: 'tiny', model: createModel(config, { seed }), tokenizer: byteTokenizer(), ...rest };
 }
-export function tinyModel(options: Partial<LoadedModel> & { seed?: number } = {}): LoadedModel {
-  const { seed = 1, ...rest } = options;
-  return {
-    name: 'tiny',
-    model: createModel(tinyConfig, { seed }),
-    tokenizer: byteTokenizer(),
-    ...rest,
-  };
+
+export function chatModel(options: Partial<LoadedModel> = {}): LoadedModel {
+  return tinyModel({ tokenizer: byteTokenizer({ chat: true }), ...options });
 }
 
 /** A model whose logits are not numbers. */
@@ -44,11 +81,4 @@ export function brokenModel(): LoadedModel {
   const loaded = tinyModel({ name: 'broken' });
   for (const parameter of loaded.model.parameters()) parameter.value = fill(parameter.value, Number.NaN);
   return loaded;
-}
-
-export function chatModel(options: Parameters<typeof tinyModel>[0] = {}): LoadedModel {
-  const chatTemplate: any = {
-    render: (m: any[]) => `${m.map((x) => `${x.role}: ${x.content}\n`).join('')}assistant: `,
-  };
-  return tinyModel({ chatTemplate, ...options });
 }

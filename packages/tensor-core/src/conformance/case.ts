@@ -16,9 +16,20 @@ export type ValueRange =
   /** Elements as they lie in memory. */
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   /** Part `part` of a packed matrix of random numbers. */
-  | { readonly kind: 'packed'; readonly format: string; readonly rows: number; readonly columns: number; readonly part: number }
+  | {
+      readonly kind: 'packed';
+      readonly format: string;
+      readonly rows: number;
+      readonly columns: number;
+      readonly part: number;
+    }
   /** Output `output` of another op on some of the other inputs: what a backward op gets from its forward op. */
-  | { readonly kind: 'forward'; readonly op: OpName; readonly inputs: readonly number[]; readonly output: number };
+  | {
+      readonly kind: 'forward';
+      readonly op: OpName;
+      readonly inputs: readonly number[];
+      readonly output: number;
+    };
 
 /**
  * How an input lies in memory: row-major, with its last two axes swapped, cut out of a larger tensor, cut out

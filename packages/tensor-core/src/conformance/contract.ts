@@ -30,7 +30,10 @@ function expectEqual(what: string, got: string, expected: string): string[] {
 }
 
 function numbered(backend: Backend): Tensor {
-  return tensor(Float32Array.from({ length: 24 }, (_, i) => i), { shape: [2, 3, 4], backend });
+  return tensor(
+    Float32Array.from({ length: 24 }, (_, i) => i),
+    { shape: [2, 3, 4], backend },
+  );
 }
 
 function floats(...values: number[]): string {
@@ -40,15 +43,24 @@ function floats(...values: number[]): string {
 export const contractChecks: readonly ContractCheck[] = [
   {
     name: 'every primitive has a kernel',
-    check: async ({ kernels }) => primitiveOps.filter((op) => !kernels[op]).map((op) => `no kernel for ${op}`),
+    check: async ({ kernels }) =>
+      primitiveOps.filter((op) => !kernels[op]).map((op) => `no kernel for ${op}`),
   },
   {
     name: 'bytes come back as they were uploaded, in every dtype',
     check: async (backend) => {
       const findings: string[] = [];
       for (const dtype of backend.capabilities.dtypes) {
-        const bytes = Uint8Array.from({ length: 5 * bytesPerElement(dtype) }, (_, i) => (dtype === 'bool' ? i % 2 : (i * 37 + 11) % 120));
-        findings.push(...expectEqual(dtype, await bytesOf(() => fromBytes(bytes, { shape: [5], dtype, backend })), bytes.join()));
+        const bytes = Uint8Array.from({ length: 5 * bytesPerElement(dtype) }, (_, i) =>
+          dtype === 'bool' ? i % 2 : (i * 37 + 11) % 120,
+        );
+        findings.push(
+          ...expectEqual(
+            dtype,
+            await bytesOf(() => fromBytes(bytes, { shape: [5], dtype, backend })),
+            bytes.join(),
+          ),
+        );
       }
       return findings;
     },
@@ -77,17 +89,33 @@ export const contractChecks: readonly ContractCheck[] = [
   {
     name: 'views are read in row-major order',
     check: async (backend) => [
-      ...expectEqual('transposed', await bytesOf(() => numbered(backend).slice(0, 1, 2).reshape(3, 4).transpose().slice(0, 1, 3)), floats(13, 17, 21, 14, 18, 22)),
-      ...expectEqual('expanded', await bytesOf(() => numbered(backend).slice(2, 3, 4).slice(1, 0, 1).expand(2, 2, 1)), floats(3, 3, 15, 15)),
+      ...expectEqual(
+        'transposed',
+        await bytesOf(() => numbered(backend).slice(0, 1, 2).reshape(3, 4).transpose().slice(0, 1, 3)),
+        floats(13, 17, 21, 14, 18, 22),
+      ),
+      ...expectEqual(
+        'expanded',
+        await bytesOf(() => numbered(backend).slice(2, 3, 4).slice(1, 0, 1).expand(2, 2, 1)),
+        floats(3, 3, 15, 15),
+      ),
       ...expectEqual('empty', await bytesOf(() => numbered(backend).slice(1, 1, 1)), ''),
-      ...expectEqual('scalar', await bytesOf(() => numbered(backend).slice(0, 1, 2).slice(1, 1, 2).slice(2, 2, 3).reshape()), floats(18)),
+      ...expectEqual(
+        'scalar',
+        await bytesOf(() => numbered(backend).slice(0, 1, 2).slice(1, 1, 2).slice(2, 2, 3).reshape()),
+        floats(18),
+      ),
     ],
   },
   {
     name: 'empty storages can be allocated, uploaded and freed',
     check: async (backend) => {
       backend.free(backend.allocate(0));
-      return expectEqual('bytes', await bytesOf(() => fromBytes(new Uint8Array(0), { shape: [0, 3], dtype: 'f32', backend })), '');
+      return expectEqual(
+        'bytes',
+        await bytesOf(() => fromBytes(new Uint8Array(0), { shape: [0, 3], dtype: 'f32', backend })),
+        '',
+      );
     },
   },
   {

@@ -1,5 +1,11 @@
 import type { Backend } from '../backend.js';
-import { type CaseResult, checkingModes, type ConformanceMode, type ConformanceTask, conformanceTasks } from './run.js';
+import {
+  type CaseResult,
+  type ConformanceMode,
+  type ConformanceTask,
+  checkingModes,
+  conformanceTasks,
+} from './run.js';
 
 /** What the suite needs of a test runner; vitest and Jest fit. */
 export interface TestRunner {

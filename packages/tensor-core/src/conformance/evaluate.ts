@@ -21,7 +21,10 @@ export function isPrimitive(op: OpName): boolean {
 }
 
 /** Why this backend is not asked to run a case; null when it is. */
-export function whySkipped({ op, inputs, attributes }: ConformanceCase, { capabilities, kernels, ...backend }: Backend): string | null {
+export function whySkipped(
+  { op, inputs, attributes }: ConformanceCase,
+  { capabilities, kernels, ...backend }: Backend,
+): string | null {
   const outputs = definitionOf(op).infer(inputs, attributes);
   const missing = [...inputs, ...outputs].find(({ dtype }: TensorInfo) => !capabilities.dtypes.has(dtype));
   if (missing) return `no ${missing.dtype}`;
@@ -65,7 +68,10 @@ export async function evaluate(conformanceCase: ConformanceCase, backend: Backen
 }
 
 /** Gradients of a weighted sum of the outputs, per input; null where none flows. */
-export async function evaluateGradients(conformanceCase: ConformanceCase, backend: Backend): Promise<(Values | null)[]> {
+export async function evaluateGradients(
+  conformanceCase: ConformanceCase,
+  backend: Backend,
+): Promise<(Values | null)[]> {
   const { op, inputs, attributes } = conformanceCase;
   const stored = scope(() => {
     const built = inputs.map((spec, index) => {
@@ -83,7 +89,12 @@ export async function evaluateGradients(conformanceCase: ConformanceCase, backen
   return gradients;
 }
 
-function runOn(backend: Backend, op: OpName, inputs: readonly Tensor[], attributes: ConformanceCase['attributes']): readonly Tensor[] {
+function runOn(
+  backend: Backend,
+  op: OpName,
+  inputs: readonly Tensor[],
+  attributes: ConformanceCase['attributes'],
+): readonly Tensor[] {
   return withBackend(backend, () => dispatch(op, inputs, attributes));
 }
 

@@ -9,7 +9,7 @@ import { referenceBackend } from '../reference/index.js';
 import { scope } from '../scope.js';
 import { contiguousStrides, type Shape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { type ConformanceCase, type Layout, uniform, type ValueRange } from './case.js';
+import type { ConformanceCase, Layout, ValueRange } from './case.js';
 
 /** A stream of uniform numbers in [0, 1) that depends on a name alone. */
 export function streamOf(name: string): () => number {
@@ -18,7 +18,11 @@ export function streamOf(name: string): () => number {
   return uniformStream(seed);
 }
 
-function numbers(range: Exclude<ValueRange, { kind: 'bytes' | 'packed' | 'forward' }>, count: number, random: () => number): ArrayLike<number> {
+function numbers(
+  range: Exclude<ValueRange, { kind: 'bytes' | 'packed' | 'forward' }>,
+  count: number,
+  random: () => number,
+): ArrayLike<number> {
   const values = new Float64Array(count);
   switch (range.kind) {
     case 'uniform':
@@ -56,18 +60,25 @@ let packed: { readonly key: string; readonly parts: readonly PartArray[] } = { k
 function packedBytes({ format, rows, columns, part }: Extract<ValueRange, { kind: 'packed' }>): Uint8Array {
   const key = `${format} ${rows} ${columns}`;
   if (packed.key !== key) {
-    const values = Float32Array.from(numbers(uniform(-1, 1), rows * columns, streamOf(key)));
+    const values = Float32Array.from(
+      numbers({ kind: 'uniform', low: -1, high: 1 }, rows * columns, streamOf(key)),
+    );
     packed = { key, parts: packedFormat(format).pack(values, rows, columns) };
   }
   const { buffer, byteOffset, byteLength } = packed.parts[part];
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-function forwardBytes(conformanceCase: ConformanceCase, { op, inputs, output }: Extract<ValueRange, { kind: 'forward' }>): Uint8Array {
+function forwardBytes(
+  conformanceCase: ConformanceCase,
+  { op, inputs, output }: Extract<ValueRange, { kind: 'forward' }>,
+): Uint8Array {
   const reference = referenceBackend();
   return scope(() => {
     const tensors = inputs.map((index) => buildInput(conformanceCase, index, reference).look());
-    return reference.readSync!(dispatch(op, tensors, conformanceCase.attributes as OpSpecs[typeof op])[output]);
+    return reference.readSync!(
+      dispatch(op, tensors, conformanceCase.attributes as OpSpecs[typeof op])[output],
+    );
   });
 }
 
@@ -107,11 +118,15 @@ function storedLayout(shape: Shape, layout: Layout): StoredLayout {
 }
 
 /** Calls `visit(i, at)` with the stored position `at` of each logical element i, row-major. */
-function eachElement({ shape, strides, offset }: { shape: Shape; strides: readonly number[]; offset: number }, visit: (i: number, at: number) => void): void {
+function eachElement(
+  { shape, strides, offset }: { shape: Shape; strides: readonly number[]; offset: number },
+  visit: (i: number, at: number) => void,
+): void {
   const sizes = contiguousStrides(shape);
   for (let i = 0; i < sizeOf(shape); i++) {
     let at = offset;
-    for (let axis = 0; axis < shape.length; axis++) at += (Math.floor(i / sizes[axis]) % shape[axis]) * strides[axis];
+    for (let axis = 0; axis < shape.length; axis++)
+      at += (Math.floor(i / sizes[axis]) % shape[axis]) * strides[axis];
     visit(i, at);
   }
 }

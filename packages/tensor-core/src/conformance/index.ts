@@ -4,11 +4,11 @@ export { withoutFusedKernels } from './decomposed.js';
 export { type DescribeOptions, describeConformance, type TestRunner } from './describe.js';
 export {
   type CaseResult,
-  checkingModes,
   type ConformanceMode,
   type ConformanceOptions,
   type ConformanceReport,
   type ConformanceTask,
+  checkingModes,
   conformanceTasks,
   runConformance,
 } from './run.js';

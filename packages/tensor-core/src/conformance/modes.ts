@@ -26,8 +26,14 @@ function once<K extends object, V>(known: WeakMap<K, V>, key: K, make: () => V):
 /** Messages about what is wrong; none when the case passes. */
 type Findings = string[];
 
-export async function checkValues(conformanceCase: ConformanceCase, backend: Backend, chained = false): Promise<Findings> {
-  const expected = await once(expectedValues, conformanceCase, () => evaluate(conformanceCase, referenceBackend()));
+export async function checkValues(
+  conformanceCase: ConformanceCase,
+  backend: Backend,
+  chained = false,
+): Promise<Findings> {
+  const expected = await once(expectedValues, conformanceCase, () =>
+    evaluate(conformanceCase, referenceBackend()),
+  );
   const actual = await evaluate(conformanceCase, backend);
   const { op, tolerance: kind = classOf[op] ?? 'accumulated' } = conformanceCase;
   const { mutates = [] } = definitionOf(op);
@@ -69,21 +75,30 @@ export async function checkDecomposed(conformanceCase: ConformanceCase, backend:
 
 export async function checkGradients(conformanceCase: ConformanceCase, backend: Backend): Promise<Findings> {
   const findings = await compareGradients(conformanceCase, backend);
-  if (conformanceCase.gradients === 'differences') findings.push(...(await checkDifferences(conformanceCase, backend)));
+  if (conformanceCase.gradients === 'differences')
+    findings.push(...(await checkDifferences(conformanceCase, backend)));
   return findings;
 }
 
 async function compareGradients(conformanceCase: ConformanceCase, backend: Backend): Promise<Findings> {
-  const expected = await once(expectedGradients, conformanceCase, () => evaluateGradients(conformanceCase, referenceBackend()));
+  const expected = await once(expectedGradients, conformanceCase, () =>
+    evaluateGradients(conformanceCase, referenceBackend()),
+  );
   const actual = await evaluateGradients(conformanceCase, backend);
   const kind = classOf[conformanceCase.op] === 'linalg' ? 'linalg' : 'accumulated';
-  return compareAll('gradient', actual, expected, (values) => toleranceOf(values.dtype, kind, chainOf(values)));
+  return compareAll('gradient', actual, expected, (values) =>
+    toleranceOf(values.dtype, kind, chainOf(values)),
+  );
 }
 
 async function checkDifferences(conformanceCase: ConformanceCase, backend: Backend): Promise<Findings> {
   const { op, inputs, attributes, name } = conformanceCase;
   const stored = inputs.map((spec, index) => {
-    const { stored } = buildInput({ ...conformanceCase, inputs: inputs.map((i) => ({ ...i, layout: 'plain' })) }, index, backend);
+    const { stored } = buildInput(
+      { ...conformanceCase, inputs: inputs.map((i) => ({ ...i, layout: 'plain' })) },
+      index,
+      backend,
+    );
     return stored.setRequiresGrad(!spec.constant && isFloating(spec.dtype));
   });
   try {

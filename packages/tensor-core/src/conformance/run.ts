@@ -28,7 +28,11 @@ export interface ConformanceReport {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  readonly failures: readonly { readonly mode: ConformanceMode; readonly case: string; readonly message: string }[];
+  readonly failures: readonly {
+    readonly mode: ConformanceMode;
+    readonly case: string;
+    readonly message: string;
+  }[];
   readonly speeds: readonly SpeedResult[];
 }
 
@@ -53,19 +57,29 @@ export interface ConformanceTask {
 export function conformanceTasks(mode: ConformanceMode): ConformanceTask[] {
   switch (mode) {
     case 'contract':
-      return contractChecks.map((check) => task(mode, 'backend', check.name, (backend) => checkContract(check, backend)));
+      return contractChecks.map((check) =>
+        task(mode, 'backend', check.name, (backend) => checkContract(check, backend)),
+      );
     case 'values':
       return conformanceCases.map((one) => caseTask(mode, one, (backend) => checkValues(one, backend)));
     case 'decomposed':
-      return conformanceCases.filter(hasDecomposition).map((one) => caseTask(mode, one, (backend) => checkDecomposed(one, backend)));
+      return conformanceCases
+        .filter(hasDecomposition)
+        .map((one) => caseTask(mode, one, (backend) => checkDecomposed(one, backend)));
     case 'gradients':
-      return conformanceCases.filter(hasGradients).map((one) => caseTask(mode, one, (backend) => checkGradients(one, backend)));
+      return conformanceCases
+        .filter(hasGradients)
+        .map((one) => caseTask(mode, one, (backend) => checkGradients(one, backend)));
     case 'speed':
       return speedCases.map(speedTask);
   }
 }
 
-function caseTask(mode: ConformanceMode, one: ConformanceCase, check: (backend: Backend) => Promise<string[]>): ConformanceTask {
+function caseTask(
+  mode: ConformanceMode,
+  one: ConformanceCase,
+  check: (backend: Backend) => Promise<string[]>,
+): ConformanceTask {
   return task(mode, one.op, one.name, check, (backend) => whySkipped(one, backend));
 }
 
@@ -109,7 +123,10 @@ function speedTask(one: ConformanceCase): ConformanceTask {
 }
 
 /** Proves (or disproves) a backend; see {@link ConformanceMode} for what is checked. */
-export async function runConformance(backend: Backend, options: ConformanceOptions = {}): Promise<ConformanceReport> {
+export async function runConformance(
+  backend: Backend,
+  options: ConformanceOptions = {},
+): Promise<ConformanceReport> {
   const { modes = checkingModes, filter = () => true, onCase } = options;
   const results: CaseResult[] = [];
   for (const mode of modes) {
@@ -124,7 +141,9 @@ export async function runConformance(backend: Backend, options: ConformanceOptio
     passed: count('passed'),
     failed: count('failed'),
     skipped: count('skipped'),
-    failures: results.flatMap(({ mode, status, message = '', case: name }) => (status === 'failed' ? [{ mode, case: name, message }] : [])),
+    failures: results.flatMap(({ mode, status, message = '', case: name }) =>
+      status === 'failed' ? [{ mode, case: name, message }] : [],
+    ),
     speeds: results.flatMap(({ speed }) => (speed ? [speed] : [])),
   };
 }

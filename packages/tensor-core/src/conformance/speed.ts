@@ -38,16 +38,36 @@ export const speedCases: readonly ConformanceCase[] = [
   defineCase('matmul', 'decode', [input([1, 1024]), input([1024, 4096], { layout: 'transposed' })], {}),
   defineCase('matmul', 'projection', [input([rows, 256]), input([256, 256], { layout: 'transposed' })], {}),
   defineCase('matmul', 'feed-forward', [input([rows, 256]), input([256, 688], { layout: 'transposed' })], {}),
-  defineCase('matmul', 'weight gradient', [input([256, rows], { layout: 'transposed' }), input([rows, 688])], {}),
-  defineCase('matmul', 'bf16', [input([rows, 256], { dtype: 'bf16' }), input([256, 688], { dtype: 'bf16', layout: 'transposed' })], {}),
+  defineCase(
+    'matmul',
+    'weight gradient',
+    [input([256, rows], { layout: 'transposed' }), input([rows, 688])],
+    {},
+  ),
+  defineCase(
+    'matmul',
+    'bf16',
+    [input([rows, 256], { dtype: 'bf16' }), input([256, 688], { dtype: 'bf16', layout: 'transposed' })],
+    {},
+  ),
   defineCase('softmax', 'rows of 256', [input(wide)], {}),
   defineCase('rmsNorm', 'activations', [input(wide), input([256])], { epsilon: 1e-5 }),
   defineCase('rmsNormBackward', 'activations', [input(wide), input(wide), input([256])], { epsilon: 1e-5 }),
-  defineCase('rope', 'queries', [heads(8), input([rows, 32]), input([rows, 32])], { interleaved: false, inverse: false }),
+  defineCase('rope', 'queries', [heads(8), input([rows, 32]), input([rows, 32])], {
+    interleaved: false,
+    inverse: false,
+  }),
   defineCase('swiglu', 'feed-forward', [input([rows, 688]), input([rows, 688])], { activation: 'silu' }),
-  defineCase('attention', '8 × 256 tokens', [heads(4), heads(2), heads(2), vector(...Array.from({ length: 9 }, (_, i) => i * 256))], causal),
+  defineCase(
+    'attention',
+    '8 × 256 tokens',
+    [heads(4), heads(2), heads(2), vector(...Array.from({ length: 9 }, (_, i) => i * 256))],
+    causal,
+  ),
   defineCase('attention', '2048 tokens', [heads(4), heads(2), heads(2), vector(0, rows)], causal),
-  defineCase('crossEntropy', 'vocabulary 4096', [input([rows, 4096]), indices([rows], 4096)], { ignoreIndex: -100 }),
+  defineCase('crossEntropy', 'vocabulary 4096', [input([rows, 4096]), indices([rows], 4096)], {
+    ignoreIndex: -100,
+  }),
   defineCase('packedMatmul', 'int8 decode', [input([1, 1024]), ...packedParts('int8-channel', 4096, 1024)], {
     ...{ format: 'int8-channel', rows: 4096, columns: 1024, transpose: false, activation: 'int8' },
   }),
@@ -60,12 +80,18 @@ function flopsOf({ op, inputs }: ConformanceCase): number | null {
   if (op === 'packedMatmul') return 2 * sizeOf(a.shape) * sizeOf(b.shape.slice(0, 1));
   if (op !== 'attention' || d.values.kind !== 'list') return null;
   const starts = d.values.list;
-  const pairs = starts.slice(1).reduce((sum, end, i) => sum + ((end - starts[i]) * (end - starts[i] + 1)) / 2, 0);
+  const pairs = starts
+    .slice(1)
+    .reduce((sum, end, i) => sum + ((end - starts[i]) * (end - starts[i] + 1)) / 2, 0);
   return 4 * pairs * a.shape[1] * a.shape[2];
 }
 
 /** Runs a case again and again for about `seconds`. */
-export async function measureSpeed(one: ConformanceCase, backend: Backend, seconds = 0.3): Promise<SpeedResult> {
+export async function measureSpeed(
+  one: ConformanceCase,
+  backend: Backend,
+  seconds = 0.3,
+): Promise<SpeedResult> {
   const { op, inputs, attributes, name } = one;
   const built = inputs.map((_, index) => buildInput(one, index, backend));
   const views = built.map((made) => made.look());
@@ -86,5 +112,11 @@ export async function measureSpeed(one: ConformanceCase, backend: Backend, secon
   const bytes = tensors.reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * bytesPerElement(dtype), 0);
   const flops = flopsOf(one);
   const opsPerSecond = runs / elapsed;
-  return { op, case: name, opsPerSecond, gigabytesPerSecond: (bytes * opsPerSecond) / 1e9, gigaflops: flops && (flops * opsPerSecond) / 1e9 };
+  return {
+    op,
+    case: name,
+    opsPerSecond,
+    gigabytesPerSecond: (bytes * opsPerSecond) / 1e9,
+    gigaflops: flops && (flops * opsPerSecond) / 1e9,
+  };
 }

@@ -31,9 +31,29 @@ const halves: Record<'bf16' | 'f16', { readonly unit: number; readonly smallest:
 };
 
 export const classOf: { readonly [N in OpName]?: ToleranceClass } = {
-  ...classes('exact', ['fill', 'randomUniform', 'neg', 'abs', 'sign', 'floor', 'isFinite', 'logicalNot', 'cast']),
+  ...classes('exact', [
+    'fill',
+    'randomUniform',
+    'neg',
+    'abs',
+    'sign',
+    'floor',
+    'isFinite',
+    'logicalNot',
+    'cast',
+  ]),
   ...classes('exact', ['maximum', 'minimum', 'equal', 'less', 'lessEqual', 'where', 'max', 'argMax']),
-  ...classes('exact', ['copy', 'concat', 'pad', 'gatherRows', 'takeAlongAxis', 'topK', 'sort', 'assign', 'writeRows']),
+  ...classes('exact', [
+    'copy',
+    'concat',
+    'pad',
+    'gatherRows',
+    'takeAlongAxis',
+    'topK',
+    'sort',
+    'assign',
+    'writeRows',
+  ]),
   ...classes('exact', ['reshape', 'permute', 'slice', 'expand']),
   ...classes('rounded', ['arange', 'add', 'sub', 'mul', 'div', 'sqrt', 'unpack', 'packedGather']),
   ...classes('elementwise', ['exp', 'log', 'rsqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'erf', 'pow']),

@@ -16,10 +16,19 @@ export interface GenerateOptions extends SamplingOptions {
  * Tokens that follow a prompt, one by one.
  * @throws ArgumentError when prompt and maxTokens do not fit into the model's context
  */
-export async function* generate(model: CausalLM, prompt: ArrayLike<number>, options: GenerateOptions): AsyncGenerator<number> {
+export async function* generate(
+  model: CausalLM,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions,
+): AsyncGenerator<number> {
   const { maxTokens, stopIds = [], signal, prefillChunk = 512 } = options;
   checkSampling(options);
-  if (prompt.length === 0) throw new ArgumentError({ where: 'generate', what: 'the prompt is empty', hint: 'Start with the BOS token.' });
+  if (prompt.length === 0)
+    throw new ArgumentError({
+      where: 'generate',
+      what: 'the prompt is empty',
+      hint: 'Start with the BOS token.',
+    });
   if (prompt.length + maxTokens > model.contextLength) {
     throw new ArgumentError({
       where: 'generate',
@@ -30,7 +39,11 @@ export async function* generate(model: CausalLM, prompt: ArrayLike<number>, opti
     });
   }
   const backend = model.parameters()[0]?.value.backend;
-  const cache = new PagedKVCache(model.cacheSpec, { tokens: prompt.length + maxTokens, dtype: model.computeDType, backend });
+  const cache = new PagedKVCache(model.cacheSpec, {
+    tokens: prompt.length + maxTokens,
+    dtype: model.computeDType,
+    backend,
+  });
   const sequence = cache.open();
   try {
     let next: number[] = Array.from(prompt);
@@ -53,13 +66,25 @@ export async function* generate(model: CausalLM, prompt: ArrayLike<number>, opti
   }
 }
 
-function forward(model: CausalLM, cache: PagedKVCache, sequence: number, tokens: number[], logits: 'last' | []) {
+function forward(
+  model: CausalLM,
+  cache: PagedKVCache,
+  sequence: number,
+  tokens: number[],
+  logits: 'last' | [],
+) {
   return scope(() =>
     noGrad(() => {
       const startPositions = [cache.length(sequence)];
       const view = cache.extend([sequence], [tokens.length]);
       const { backend } = view.pageTable;
-      const batch = stepBatch([tokens], { vocabularySize: model.vocabularySize, logits, startPositions, cache: view, backend });
+      const batch = stepBatch([tokens], {
+        vocabularySize: model.vocabularySize,
+        logits,
+        startPositions,
+        cache: view,
+        backend,
+      });
       const output = model.forward(batch);
       return keep(logits === 'last' ? output.logits() : output.hidden);
     }),

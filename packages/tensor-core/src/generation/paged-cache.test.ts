@@ -4,7 +4,11 @@ import { CacheFullError, PagedKVCache } from './paged-cache.js';
 
 const spec = [{ parts: [{ name: 'key', shape: [2, 3] }] }, { parts: [{ name: 'key', shape: [2, 3] }] }];
 
-async function rowsOf(cache: PagedKVCache, ids: number[], counts: number[]): Promise<{ table: number[]; lengths: number[] }> {
+async function rowsOf(
+  cache: PagedKVCache,
+  ids: number[],
+  counts: number[],
+): Promise<{ table: number[]; lengths: number[] }> {
   const view = cache.extend(ids, counts);
   return { table: [...(await view.pageTable.toInt32())], lengths: [...(await view.lengths.toInt32())] };
 }

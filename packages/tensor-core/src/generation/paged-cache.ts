@@ -1,4 +1,16 @@
-import { ArgumentError, type Backend, FrugalError, keep, noGrad, scope, sizeOf, tensor, type FloatDType, type Tensor, zeros } from '../index.js';
+import {
+  ArgumentError,
+  type Backend,
+  type FloatDType,
+  FrugalError,
+  keep,
+  noGrad,
+  scope,
+  sizeOf,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../index.js';
 import type { CacheSpec, CacheView, KVCache } from '../nn/index.js';
 
 /** The cache has no free page left: close sequences, or make it larger. */
@@ -45,7 +57,10 @@ export class PagedKVCache implements KVCache {
 
   /** Bytes that one token takes over all layers. */
   static bytesPerToken(spec: CacheSpec, dtype: FloatDType): number {
-    const values = spec.reduce((sum, { parts }) => sum + parts.reduce((inner, { shape }) => inner + sizeOf(shape), 0), 0);
+    const values = spec.reduce(
+      (sum, { parts }) => sum + parts.reduce((inner, { shape }) => inner + sizeOf(shape), 0),
+      0,
+    );
     return values * (dtype === 'f32' ? 4 : 2);
   }
 
@@ -65,7 +80,12 @@ export class PagedKVCache implements KVCache {
   truncate(sequence: number, length: number): void {
     const entry = this.find(sequence);
     if (length > entry.length) {
-      throw new ArgumentError({ where: 'PagedKVCache.truncate', what: 'longer than the sequence', got: String(length), expected: `at most ${entry.length}` });
+      throw new ArgumentError({
+        where: 'PagedKVCache.truncate',
+        what: 'longer than the sequence',
+        got: String(length),
+        expected: `at most ${entry.length}`,
+      });
     }
     entry.length = length;
     this.free.push(...entry.pages.splice(Math.ceil(length / this.pageSize)).reverse());
@@ -96,8 +116,10 @@ export class PagedKVCache implements KVCache {
     }
     const rows: number[] = [];
     entries.forEach((entry, i) => {
-      for (let missing = this.pagesNeeded(entry.length, counts[i]); missing > 0; missing--) entry.pages.push(this.free.pop()!);
-      for (let position = entry.length; position < entry.length + counts[i]; position++) rows.push(this.row(entry, position));
+      for (let missing = this.pagesNeeded(entry.length, counts[i]); missing > 0; missing--)
+        entry.pages.push(this.free.pop()!);
+      for (let position = entry.length; position < entry.length + counts[i]; position++)
+        rows.push(this.row(entry, position));
       entry.length += counts[i];
     });
     return this.view(entries, rows);
@@ -111,14 +133,20 @@ export class PagedKVCache implements KVCache {
 
   private view(entries: readonly Sequence[], rows: readonly number[]): CacheView {
     const width = Math.max(...entries.map(({ pages }) => pages.length));
-    const table = entries.flatMap(({ pages }) => [...pages, ...new Array<number>(width - pages.length).fill(0)]);
+    const table = entries.flatMap(({ pages }) => [
+      ...pages,
+      ...new Array<number>(width - pages.length).fill(0),
+    ]);
     const { backend } = this.parts.values().next().value as Tensor;
     const writeRows = tensor(Int32Array.from(rows), { backend });
     const part = (layer: number, name: string) => this.parts.get(`${layer}.${name}`) as Tensor;
     return {
       pageSize: this.pageSize,
       pageTable: tensor(Int32Array.from(table), { shape: [entries.length, width], backend }),
-      lengths: tensor(Int32Array.from(entries, ({ length }) => length), { backend }),
+      lengths: tensor(
+        Int32Array.from(entries, ({ length }) => length),
+        { backend },
+      ),
       part,
       write: (layer, name, values) => {
         scope(() => noGrad(() => part(layer, name).writeRows(writeRows, values.cast(this.dtype))));

@@ -24,7 +24,9 @@ describe('sampleToken', () => {
 
   it.each([0.5, 1, 2])('follows the softmax at temperature %d', (temperature) => {
     const expected = softmax(temperature);
-    frequencies({ temperature, seed: 3 }).forEach((frequency, id) => expect(Math.abs(frequency - expected[id])).toBeLessThan(0.015));
+    frequencies({ temperature, seed: 3 }).forEach((frequency, id) =>
+      expect(Math.abs(frequency - expected[id])).toBeLessThan(0.015),
+    );
   });
 
   it('topK keeps the k most likely', () => {
@@ -33,10 +35,17 @@ describe('sampleToken', () => {
   });
 
   it('topP keeps the smallest set that reaches the mass', () => {
-    const probabilities = softmax(1).map((p, id) => ({ p, id })).sort((a, b) => b.p - a.p);
+    const probabilities = softmax(1)
+      .map((p, id) => ({ p, id }))
+      .sort((a, b) => b.p - a.p);
     const topP = probabilities[0].p + probabilities[1].p - 1e-3;
     const seen = frequencies({ temperature: 1, topP });
-    expect(seen.map((f, id) => (f > 0 ? id : -1)).filter((id) => id >= 0).sort()).toEqual([probabilities[0].id, probabilities[1].id].sort());
+    expect(
+      seen
+        .map((f, id) => (f > 0 ? id : -1))
+        .filter((id) => id >= 0)
+        .sort(),
+    ).toEqual([probabilities[0].id, probabilities[1].id].sort());
   });
 
   it('minP drops what is unlikely beside the best', () => {
@@ -46,7 +55,8 @@ describe('sampleToken', () => {
   });
 
   it('gives the same token for the same seed and index, and other texts for other seeds', () => {
-    const text = (seed: number) => Array.from({ length: 50 }, (_, i) => sampleToken(logits, { temperature: 1, seed }, i));
+    const text = (seed: number) =>
+      Array.from({ length: 50 }, (_, i) => sampleToken(logits, { temperature: 1, seed }, i));
     expect(text(1)).toEqual(text(1));
     expect(text(1)).not.toEqual(text(2));
   });

@@ -15,9 +15,21 @@ export interface SamplingOptions {
 }
 
 /** @throws ArgumentError naming the option that is out of range */
-export function checkSampling({ temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 }: SamplingOptions): void {
+export function checkSampling({
+  temperature = 0,
+  topK = 0,
+  topP = 1,
+  minP = 0,
+  seed = 0,
+}: SamplingOptions): void {
   const check = (name: string, value: number, valid: boolean, expected: string) => {
-    if (!valid) throw new ArgumentError({ where: 'sampling', what: `${name} out of range`, got: String(value), expected });
+    if (!valid)
+      throw new ArgumentError({
+        where: 'sampling',
+        what: `${name} out of range`,
+        got: String(value),
+        expected,
+      });
   };
   check('temperature', temperature, temperature >= 0 && Number.isFinite(temperature), '0 or more');
   check('topK', topK, Number.isInteger(topK) && topK >= 0, 'an integer, 0 or more');
@@ -39,7 +51,8 @@ export function sampleToken(logits: Float32Array, options: SamplingOptions, inde
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   let kept = 0;
   let mass = 0;
-  while (kept < weights.length && (kept === 0 || (mass < topP * total && weights[kept] >= minP))) mass += weights[kept++];
+  while (kept < weights.length && (kept === 0 || (mass < topP * total && weights[kept] >= minP)))
+    mass += weights[kept++];
   let target = hostUniform(seed, index) * mass;
   for (let i = 0; i < kept; i++) {
     target -= weights[i];

@@ -2,8 +2,8 @@ import { attention, rope, run, type Tensor } from '../index.js';
 import type { LinearLike } from './linear.js';
 import type { StepContext } from './model.js';
 import { Module } from './module.js';
-import type { RotaryEmbedding } from './rotary.js';
 import type { RMSNorm } from './norm.js';
+import type { RotaryEmbedding } from './rotary.js';
 
 export interface AttentionOptions {
   readonly query: LinearLike;
@@ -74,7 +74,14 @@ export class Attention extends Module {
     if (!cache) return attention(q, k, v, sequenceStarts, attributes);
     cache.write(layer, 'key', k);
     cache.write(layer, 'value', v);
-    const inputs = [q, cache.part(layer, 'key'), cache.part(layer, 'value'), sequenceStarts, cache.pageTable, cache.lengths];
+    const inputs = [
+      q,
+      cache.part(layer, 'key'),
+      cache.part(layer, 'value'),
+      sequenceStarts,
+      cache.pageTable,
+      cache.lengths,
+    ];
     return run('cachedAttention', inputs, { ...attributes, pageSize: cache.pageSize });
   }
 }

@@ -1,5 +1,5 @@
-import { isRecording, type Random, type Tensor } from '../index.js';
 import { ArgumentError } from '../errors.js';
+import { isRecording, type Random, type Tensor } from '../index.js';
 import { Module } from './module.js';
 
 /** Zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate), while gradients are recorded. */
@@ -9,7 +9,13 @@ export class Dropout extends Module {
     private readonly random: Random,
   ) {
     super();
-    if (!(rate >= 0 && rate < 1)) throw new ArgumentError({ where: 'Dropout', what: 'rate out of range', got: String(rate), expected: '0 ≤ rate < 1' });
+    if (!(rate >= 0 && rate < 1))
+      throw new ArgumentError({
+        where: 'Dropout',
+        what: 'rate out of range',
+        got: String(rate),
+        expected: '0 ≤ rate < 1',
+      });
   }
 
   forward(x: Tensor): Tensor {

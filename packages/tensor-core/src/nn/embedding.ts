@@ -18,7 +18,11 @@ export class Embedding extends Module implements EmbeddingLike {
     this.weight = weight instanceof Parameter ? weight : new Parameter(weight);
   }
 
-  static init(vocabularySize: number, size: number, { random, std = 0.02 }: { random: Random; std?: number }): Embedding {
+  static init(
+    vocabularySize: number,
+    size: number,
+    { random, std = 0.02 }: { random: Random; std?: number },
+  ): Embedding {
     return new Embedding(scope(() => random.normal([vocabularySize, size]).mul(std)));
   }
 

@@ -14,6 +14,9 @@ export class GatedMLP extends Module {
   }
 
   forward(x: Tensor, rows?: RowContext): Tensor {
-    return this.down.forward(swiglu(this.gate.forward(x, rows), this.up.forward(x, rows), this.activation), rows);
+    return this.down.forward(
+      swiglu(this.gate.forward(x, rows), this.up.forward(x, rows), this.activation),
+      rows,
+    );
   }
 }

@@ -3,7 +3,14 @@ export type { CacheLayerSpec, CachePart, CacheSpec, CacheView, KVCache } from '.
 export { Dropout } from './dropout.js';
 export { Embedding, type EmbeddingLike, PackedEmbedding } from './embedding.js';
 export { GatedMLP } from './gated-mlp.js';
-export { type ActivationFormat, isLinearLike, Linear, type LinearLike, PackedLinear, type RowContext } from './linear.js';
+export {
+  type ActivationFormat,
+  isLinearLike,
+  Linear,
+  type LinearLike,
+  PackedLinear,
+  type RowContext,
+} from './linear.js';
 export { distillationLoss, nextTokenLoss, type StreamOptions, streamLogits, type Teacher } from './loss.js';
 export type {
   Block,

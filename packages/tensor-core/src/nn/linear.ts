@@ -1,4 +1,12 @@
-import { ArgumentError, noGrad, PackedTensor, type Random, scope, type Tensor, zeros } from '../index.js';
+import {
+  ArgumentError,
+  noGrad,
+  type PackedTensor,
+  type Random,
+  scope,
+  type Tensor,
+  zeros,
+} from '../index.js';
 import { Module, Parameter } from './module.js';
 
 /** What travels with the rows of a step beside the activations. */
@@ -97,7 +105,10 @@ export class PackedLinear extends Module implements LinearLike {
 
   constructor(
     readonly weight: PackedTensor,
-    { bias = null, activation = null }: { bias?: Parameter | null; activation?: ActivationFormat | null } = {},
+    {
+      bias = null,
+      activation = null,
+    }: { bias?: Parameter | null; activation?: ActivationFormat | null } = {},
   ) {
     super();
     this.bias = bias;

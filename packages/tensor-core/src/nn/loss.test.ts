@@ -28,8 +28,16 @@ function expectClose(a: Float32Array, b: Float32Array): void {
 }
 
 describe.each([
-  ['nextTokenLoss', (hidden: Tensor, maximumLogitBytes: number) => nextTokenLoss(hidden, head, targets, weights, { maximumLogitBytes })],
-  ['distillationLoss', (hidden: Tensor, maximumLogitBytes: number) => distillationLoss(hidden, head, teacher, { temperature: 2, weights, maximumLogitBytes })],
+  [
+    'nextTokenLoss',
+    (hidden: Tensor, maximumLogitBytes: number) =>
+      nextTokenLoss(hidden, head, targets, weights, { maximumLogitBytes }),
+  ],
+  [
+    'distillationLoss',
+    (hidden: Tensor, maximumLogitBytes: number) =>
+      distillationLoss(hidden, head, teacher, { temperature: 2, weights, maximumLogitBytes }),
+  ],
 ])('%s', (_, loss) => {
   it('gives the same in pieces as in one', async () => {
     const whole = await results(loss, 1e9);

@@ -24,7 +24,10 @@ export function streamLogits(
   let total: Tensor | null = null;
   for (let start = 0; start < rows; start += step) {
     const end = Math.min(rows, start + step);
-    const piece = checkpoint((part) => lossOfRows(head.forward(part), start, end), hidden.slice(0, start, end));
+    const piece = checkpoint(
+      (part) => lossOfRows(head.forward(part), start, end),
+      hidden.slice(0, start, end),
+    );
     total = total ? total.add(piece) : piece;
   }
   return total as Tensor;
@@ -55,7 +58,11 @@ export function distillationLoss(
   hidden: Tensor,
   head: LinearLike,
   teacher: Teacher,
-  { temperature = 1, weights = null, ...options }: StreamOptions & { temperature?: number; weights?: Tensor | null } = {},
+  {
+    temperature = 1,
+    weights = null,
+    ...options
+  }: StreamOptions & { temperature?: number; weights?: Tensor | null } = {},
 ): Tensor {
   const loss = (logits: Tensor, start: number, end: number) => {
     const target = noGrad(() => teacher.head.forward(teacher.hidden.slice(0, start, end)));

@@ -47,7 +47,10 @@ describe('Module', () => {
   it('frees everything it holds', () => {
     const before = memoryUsage().storages;
     const stack = new Stack();
-    stack.head.forward(tensor([[1, 2]])).sum().backward();
+    stack.head
+      .forward(tensor([[1, 2]]))
+      .sum()
+      .backward();
     const now = memoryUsage().storages;
     expect(now).toBeGreaterThan(before);
     stack.dispose();
@@ -59,7 +62,10 @@ describe('Module', () => {
     const linear = Linear.init(2, 2, { random: new Random(1) });
     const other = Linear.init(2, 2, { random: new Random(2) });
     linear.weight.trainable = false;
-    other.forward(linear.forward(tensor([[1, 2]]))).sum().backward();
+    other
+      .forward(linear.forward(tensor([[1, 2]])))
+      .sum()
+      .backward();
     expect(linear.weight.gradient).toBeNull();
     expect(other.weight.gradient).not.toBeNull();
   });

@@ -95,7 +95,9 @@ export abstract class Module {
     return this.named(Buffer);
   }
 
-  private *named<T extends Parameter | Buffer>(kind: new (...args: never[]) => T): Iterable<readonly [string, T]> {
+  private *named<T extends Parameter | Buffer>(
+    kind: new (...args: never[]) => T,
+  ): Iterable<readonly [string, T]> {
     const seen = new Set<T>();
     for (const [path, module] of this.namedModules()) {
       for (const [name, member] of module.members()) {

@@ -1,4 +1,4 @@
-import { tensor, type Tensor } from '../index.js';
+import { type Tensor, tensor } from '../index.js';
 import type { StepContext } from './model.js';
 
 export interface RotaryOptions {

@@ -1,4 +1,4 @@
-import { ArgumentError, type Backend, IndexError, tensor, type Tensor } from '../index.js';
+import { ArgumentError, type Backend, IndexError, type Tensor, tensor } from '../index.js';
 import type { CacheView } from './cache.js';
 import type { RowContext } from './linear.js';
 
@@ -47,7 +47,11 @@ export function stepBatch(sequences: readonly ArrayLike<number>[], options: Step
   let row = 0;
   sequences.forEach((sequence, s) => {
     if (sequence.length === 0) {
-      throw new ArgumentError({ where: 'stepBatch', what: `sequence ${s} is empty`, hint: 'Start with the BOS token.' });
+      throw new ArgumentError({
+        where: 'stepBatch',
+        what: `sequence ${s} is empty`,
+        hint: 'Start with the BOS token.',
+      });
     }
     const first = options.startPositions?.[s] ?? 0;
     for (let i = 0; i < sequence.length; i++, row++) {
@@ -67,7 +71,8 @@ export function stepBatch(sequences: readonly ArrayLike<number>[], options: Step
     starts[s + 1] = row;
   });
   const adapters = options.adapters;
-  const perRow = adapters && Int32Array.from(tokens, (_, i) => adapters[starts.findIndex((start) => start > i) - 1]);
+  const perRow =
+    adapters && Int32Array.from(tokens, (_, i) => adapters[starts.findIndex((start) => start > i) - 1]);
   return {
     tokens: tensor(tokens, { backend }),
     positions: tensor(positions, { backend }),

@@ -35,13 +35,24 @@ function activationDerivative(activation: GateActivation, x: Tensor): Tensor {
       return x.sign().maximum(0);
     case 'gelu': {
       const cdf = x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
-      const density = x.mul(x).mul(-0.5).exp().mul(1 / Math.sqrt(2 * Math.PI));
+      const density = x
+        .mul(x)
+        .mul(-0.5)
+        .exp()
+        .mul(1 / Math.sqrt(2 * Math.PI));
       return cdf.add(x.mul(density));
     }
     case 'gelu-tanh': {
       const t = geluTanhInner(x).tanh();
-      const inner = x.mul(x).mul(3 * 0.044715).add(1).mul(SQRT_2_OVER_PI);
-      return t.add(1).mul(0.5).add(x.mul(0.5).mul(t.mul(t).neg().add(1)).mul(inner));
+      const inner = x
+        .mul(x)
+        .mul(3 * 0.044715)
+        .add(1)
+        .mul(SQRT_2_OVER_PI);
+      return t
+        .add(1)
+        .mul(0.5)
+        .add(x.mul(0.5).mul(t.mul(t).neg().add(1)).mul(inner));
     }
   }
 }
@@ -52,7 +63,10 @@ export const activationOps = defineOps<'silu' | 'gelu' | 'swiglu' | 'swigluBackw
       requireFloat('silu', inputs);
       return [inputs[0]];
     },
-    vjp: { saves: { inputs: [0] }, gradients: ({ gradient, input }) => [gradient().mul(activationDerivative('silu', input(0)))] },
+    vjp: {
+      saves: { inputs: [0] },
+      gradients: ({ gradient, input }) => [gradient().mul(activationDerivative('silu', input(0)))],
+    },
     decompose: ([x]) => [x.mul(x.sigmoid())],
   },
   gelu: {
@@ -81,7 +95,8 @@ export const activationOps = defineOps<'silu' | 'gelu' | 'swiglu' | 'swigluBackw
     },
     vjp: {
       saves: { inputs: [0, 1] },
-      gradients: ({ gradient, input, attributes }) => dispatch('swigluBackward', [gradient(), input(0), input(1)], attributes),
+      gradients: ({ gradient, input, attributes }) =>
+        dispatch('swigluBackward', [gradient(), input(0), input(1)], attributes),
     },
     decompose: ([gate, up], { activation }) => [applyActivation(activation, gate).mul(up)],
   },

@@ -4,7 +4,14 @@ import { dispatch } from '../dispatch.js';
 import { ArgumentError, ShapeError } from '../errors.js';
 import { enableGrad, takeGrad } from '../tape.js';
 import type { Tensor } from '../tensor.js';
-import { describe, requireDType, requireFloat, requireRank, requireSameDType, requireShape } from './checks.js';
+import {
+  describe,
+  requireDType,
+  requireFloat,
+  requireRank,
+  requireSameDType,
+  requireShape,
+} from './checks.js';
 import { defineOps } from './definition.js';
 import { where } from './functions.js';
 import type { AttentionAttributes } from './specs.js';
@@ -17,11 +24,20 @@ function requireHeads(op: string, [q, k, v]: readonly TensorInfo[], attributes: 
   requireShape(op, 'values', v, [k.shape[0], k.shape[1], -1], inputs);
   requireShape(op, 'keys', k, [-1, -1, q.shape[2]], inputs);
   if (q.shape[1] % k.shape[1] !== 0) {
-    throw new ShapeError({ where: op, what: 'query heads must be a multiple of key heads', got: describe(inputs) });
+    throw new ShapeError({
+      where: op,
+      what: 'query heads must be a multiple of key heads',
+      got: describe(inputs),
+    });
   }
   const { window } = attributes;
   if (window !== undefined && !(Number.isInteger(window) && window > 0)) {
-    throw new ArgumentError({ where: op, what: 'window out of range', got: String(window), expected: 'a positive integer' });
+    throw new ArgumentError({
+      where: op,
+      what: 'window out of range',
+      got: String(window),
+      expected: 'a positive integer',
+    });
   }
 }
 
@@ -46,8 +62,17 @@ function both(a: Tensor, b: Tensor): Tensor {
 }
 
 /** Scores [..., T] with forbidden pairs at -∞ → weights and log Σ exp, both f32. */
-function normalize(scores: Tensor, mask: Tensor, { softCap }: AttentionAttributes): { weights: Tensor; logSumExp: Tensor } {
-  const capped = softCap ? scores.mul(1 / softCap).tanh().mul(softCap) : scores;
+function normalize(
+  scores: Tensor,
+  mask: Tensor,
+  { softCap }: AttentionAttributes,
+): { weights: Tensor; logSumExp: Tensor } {
+  const capped = softCap
+    ? scores
+        .mul(1 / softCap)
+        .tanh()
+        .mul(softCap)
+    : scores;
   const masked = where(mask, capped, fill({ shape: [], dtype: 'f32' }, -1e30, scores.backend));
   const top = masked.max(-1, true).detach();
   const exponentials = masked.sub(top).exp();
@@ -138,11 +163,18 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
       const capacity = pageTable.shape[1] * pageSize;
       const sequence = sequenceOfRow(starts, N);
       const slots = arange(pageSize, { backend: q.backend }).reshape(1, 1, pageSize);
-      const rows = pageTable.reshape(...pageTable.shape, 1).mul(pageSize).add(slots).reshape(-1, capacity); // [S, L]
+      const rows = pageTable
+        .reshape(...pageTable.shape, 1)
+        .mul(pageSize)
+        .add(slots)
+        .reshape(-1, capacity); // [S, L]
       const cacheRows = rows.gatherRows(sequence); // [N, L]
       const gather = (cache: Tensor) => cache.gatherRows(cacheRows).cast('f32').permute(0, 2, 1, 3); // [N, K, L, D]
       const end = starts.slice(0, 1, starts.shape[0]).gatherRows(sequence);
-      const position = lengths.gatherRows(sequence).sub(end).add(arange(N, { backend: q.backend })); // [N]
+      const position = lengths
+        .gatherRows(sequence)
+        .sub(end)
+        .add(arange(N, { backend: q.backend })); // [N]
       const column = arange(capacity, { backend: q.backend }).reshape(1, capacity);
       const mask = allowed(position.reshape(N, 1), column, attributes).reshape(N, 1, 1, capacity);
       const query = q.cast('f32').reshape(N, K, H / K, D);

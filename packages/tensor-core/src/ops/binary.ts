@@ -31,7 +31,9 @@ function broadcast(op: string, inputs: readonly TensorInfo[]): number[] {
 /** Sums a gradient over the axes along which its input was repeated. */
 export function sumToShape(gradient: Tensor, shape: Shape): Tensor {
   const lead = gradient.rank - shape.length;
-  const axes = gradient.shape.map((_, i) => i).filter((i) => i < lead || (shape[i - lead] === 1 && gradient.shape[i] !== 1));
+  const axes = gradient.shape
+    .map((_, i) => i)
+    .filter((i) => i < lead || (shape[i - lead] === 1 && gradient.shape[i] !== 1));
   return axes.length === 0 ? gradient : gradient.sum(axes, true).reshape(...shape);
 }
 
@@ -41,7 +43,12 @@ function arithmetic<N extends Arithmetic>(op: N, vjp: Vjp<N>): OpDefinition<N> {
       requireSameDType(op, inputs);
       if (op === 'div' || op === 'pow') requireFloat(op, inputs);
       else if (inputs[0].dtype === 'bool' || inputs[0].dtype === 'u8') {
-        throw new DTypeError({ where: op, what: 'has no arithmetic for this dtype', got: describe(inputs), hint: "Use cast('i32')." });
+        throw new DTypeError({
+          where: op,
+          what: 'has no arithmetic for this dtype',
+          got: describe(inputs),
+          hint: "Use cast('i32').",
+        });
       }
       return [{ shape: broadcast(op, inputs), dtype: inputs[0].dtype }];
     },
@@ -59,7 +66,16 @@ function partials<N extends Arithmetic>(
     saves,
     gradients: ({ gradient, input, inputInfos, needs }) =>
       [left, right].map((partial, i) =>
-        needs(i) ? sumToShape(partial(gradient(), () => input(0), () => input(1)), inputInfos[i].shape) : null,
+        needs(i)
+          ? sumToShape(
+              partial(
+                gradient(),
+                () => input(0),
+                () => input(1),
+              ),
+              inputInfos[i].shape,
+            )
+          : null,
       ),
   };
 }
@@ -82,12 +98,37 @@ function comparison<N extends Comparison>(op: N): OpDefinition<N> {
 const both = { inputs: [0, 1] } as const;
 
 export const binaryOps = defineOps<Extract<OpName, Arithmetic | Comparison | 'where'>>({
-  add: arithmetic('add', partials({}, (g) => g, (g) => g)),
-  sub: arithmetic('sub', partials({}, (g) => g, (g) => g.neg())),
-  mul: arithmetic('mul', partials(both, (g, _, y) => g.mul(y()), (g, x) => g.mul(x()))),
+  add: arithmetic(
+    'add',
+    partials(
+      {},
+      (g) => g,
+      (g) => g,
+    ),
+  ),
+  sub: arithmetic(
+    'sub',
+    partials(
+      {},
+      (g) => g,
+      (g) => g.neg(),
+    ),
+  ),
+  mul: arithmetic(
+    'mul',
+    partials(
+      both,
+      (g, _, y) => g.mul(y()),
+      (g, x) => g.mul(x()),
+    ),
+  ),
   div: arithmetic(
     'div',
-    partials(both, (g, _, y) => g.div(y()), (g, x, y) => g.mul(x()).div(y().mul(y())).neg()),
+    partials(
+      both,
+      (g, _, y) => g.div(y()),
+      (g, x, y) => g.mul(x()).div(y().mul(y())).neg(),
+    ),
   ),
   pow: arithmetic(
     'pow',
@@ -100,11 +141,19 @@ export const binaryOps = defineOps<Extract<OpName, Arithmetic | Comparison | 'wh
   ),
   maximum: arithmetic(
     'maximum',
-    partials(both, (g, x, y) => selected(g, y().less(x()), x().equal(y())), (g, x, y) => selected(g, x().less(y()), x().equal(y()))),
+    partials(
+      both,
+      (g, x, y) => selected(g, y().less(x()), x().equal(y())),
+      (g, x, y) => selected(g, x().less(y()), x().equal(y())),
+    ),
   ),
   minimum: arithmetic(
     'minimum',
-    partials(both, (g, x, y) => selected(g, x().less(y()), x().equal(y())), (g, x, y) => selected(g, y().less(x()), x().equal(y()))),
+    partials(
+      both,
+      (g, x, y) => selected(g, x().less(y()), x().equal(y())),
+      (g, x, y) => selected(g, y().less(x()), x().equal(y())),
+    ),
   ),
   equal: comparison('equal'),
   less: comparison('less'),
@@ -113,7 +162,11 @@ export const binaryOps = defineOps<Extract<OpName, Arithmetic | Comparison | 'wh
     infer: (inputs) => {
       const [condition, ...branches] = inputs;
       if (condition.dtype !== 'bool') {
-        throw new DTypeError({ where: 'where', what: 'the condition must be bool', got: describe([condition]) });
+        throw new DTypeError({
+          where: 'where',
+          what: 'the condition must be bool',
+          got: describe([condition]),
+        });
       }
       requireSameDType('where', branches);
       return [{ shape: broadcast('where', inputs), dtype: branches[0].dtype }];

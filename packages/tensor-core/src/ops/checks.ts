@@ -31,12 +31,24 @@ export function requireSameDType(op: string, inputs: readonly TensorInfo[]): voi
 
 export function requireDType(op: string, name: string, info: TensorInfo, dtype: DType): void {
   if (info.dtype === dtype) return;
-  throw new DTypeError({ where: op, what: `${name} must be ${dtype}`, got: describe([info]), hint: `Convert with cast('${dtype}').` });
+  throw new DTypeError({
+    where: op,
+    what: `${name} must be ${dtype}`,
+    got: describe([info]),
+    hint: `Convert with cast('${dtype}').`,
+  });
 }
 
 /** Refuses a shape; sizes of -1 in `expected` match anything. */
-export function requireShape(op: string, name: string, info: TensorInfo, expected: Shape, all: readonly TensorInfo[]): void {
-  const fits = info.shape.length === expected.length && expected.every((n, axis) => n < 0 || n === info.shape[axis]);
+export function requireShape(
+  op: string,
+  name: string,
+  info: TensorInfo,
+  expected: Shape,
+  all: readonly TensorInfo[],
+): void {
+  const fits =
+    info.shape.length === expected.length && expected.every((n, axis) => n < 0 || n === info.shape[axis]);
   if (fits) return;
   throw new ShapeError({
     where: op,
@@ -48,7 +60,12 @@ export function requireShape(op: string, name: string, info: TensorInfo, expecte
 
 export function requireRank(op: string, name: string, info: TensorInfo, rank: number): void {
   if (info.shape.length === rank) return;
-  throw new ShapeError({ where: op, what: `${name} has the wrong number of axes`, got: formatShape(info.shape), expected: `${rank} axes` });
+  throw new ShapeError({
+    where: op,
+    what: `${name} has the wrong number of axes`,
+    got: formatShape(info.shape),
+    expected: `${rank} axes`,
+  });
 }
 
 export function requireMinRank(op: string, name: string, info: TensorInfo, rank: number): void {

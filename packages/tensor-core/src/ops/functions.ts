@@ -30,7 +30,10 @@ export function topK(x: Tensor, k: number): { readonly values: Tensor; readonly 
 }
 
 /** Stable sort of the last axis. */
-export function sort(x: Tensor, { descending = false } = {}): { readonly values: Tensor; readonly indices: Tensor } {
+export function sort(
+  x: Tensor,
+  { descending = false } = {},
+): { readonly values: Tensor; readonly indices: Tensor } {
   const [values, indices] = dispatch('sort', [x], { descending });
   return { values, indices };
 }
@@ -55,7 +58,13 @@ export function rope(x: Tensor, cos: Tensor, sin: Tensor, { interleaved = false 
 }
 
 /** Attention within packed sequences: q [N, H, D], k [N, K, D], v [N, K, Dv], sequenceStarts i32 [S + 1] → [N, H, Dv]. */
-export function attention(q: Tensor, k: Tensor, v: Tensor, sequenceStarts: Tensor, attributes: AttentionAttributes): Tensor {
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  sequenceStarts: Tensor,
+  attributes: AttentionAttributes,
+): Tensor {
   return run('attention', [q, k, v, sequenceStarts], attributes);
 }
 
@@ -93,6 +102,11 @@ export function packedMatmul(
 }
 
 /** Rows of x [N, C] times the matrix of their group; see ops/grouped.ts. */
-export function groupedMatmul(x: Tensor, weight: Tensor, offsets: Tensor, { transposeWeight = false } = {}): Tensor {
+export function groupedMatmul(
+  x: Tensor,
+  weight: Tensor,
+  offsets: Tensor,
+  { transposeWeight = false } = {},
+): Tensor {
   return run('groupedMatmul', [x, weight, offsets], { transposeWeight });
 }

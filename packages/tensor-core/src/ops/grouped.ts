@@ -3,7 +3,14 @@ import { arange } from '../creation.js';
 import { run } from '../dispatch.js';
 import { ShapeError } from '../errors.js';
 import type { Tensor } from '../tensor.js';
-import { describe, requireDType, requireFloat, requireRank, requireSameDType, requireShape } from './checks.js';
+import {
+  describe,
+  requireDType,
+  requireFloat,
+  requireRank,
+  requireSameDType,
+  requireShape,
+} from './checks.js';
 import { defineOps } from './definition.js';
 import { concat } from './functions.js';
 
@@ -15,8 +22,14 @@ function requireOffsets(op: string, offsets: TensorInfo, groups: number): void {
 /** dtype [N, 1]: 1 for rows of group e, offsets[e] ≤ row < offsets[e + 1]. */
 function groupMask(offsets: Tensor, group: number, like: Tensor): Tensor {
   const row = arange(like.shape[0], { backend: like.backend });
-  const started = offsets.slice(0, group, group + 1).lessEqual(row).cast('i32');
-  const ended = offsets.slice(0, group + 1, group + 2).lessEqual(row).cast('i32');
+  const started = offsets
+    .slice(0, group, group + 1)
+    .lessEqual(row)
+    .cast('i32');
+  const ended = offsets
+    .slice(0, group + 1, group + 2)
+    .lessEqual(row)
+    .cast('i32');
   return started.sub(ended).cast(like.dtype).reshape(-1, 1);
 }
 
@@ -31,13 +44,22 @@ function adapterMask(adapter: Tensor, index: number, like: Tensor): Tensor {
 }
 
 /** Gradients of down [A, R, C] and up [A, F, R]: sums over the rows of each adapter. */
-function lowRankWeightGradients(g: Tensor, x: Tensor, down: Tensor, up: Tensor, adapter: Tensor, scale: number): Tensor[] {
+function lowRankWeightGradients(
+  g: Tensor,
+  x: Tensor,
+  down: Tensor,
+  up: Tensor,
+  adapter: Tensor,
+  scale: number,
+): Tensor[] {
   const perAdapter = Array.from({ length: down.shape[0] }, (_, a) => {
     const mine = g.mul(adapterMask(adapter, a, g)).mul(scale); // [N, F]
     const narrow = x.matmul(matrixAt(down, a).transpose()); // [N, R]
     return [mine.matmul(matrixAt(up, a)).transpose().matmul(x), mine.transpose().matmul(narrow)];
   });
-  return [down, up].map((like, i) => concat(perAdapter.map((pair) => pair[i].reshape(1, ...like.shape.slice(1)))));
+  return [down, up].map((like, i) =>
+    concat(perAdapter.map((pair) => pair[i].reshape(1, ...like.shape.slice(1)))),
+  );
 }
 
 /**
@@ -67,8 +89,12 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
         const [x, weight, offsets] = [input(0), input(1), input(2)];
         const sides = transposeWeight ? [gradient(), x] : [x, gradient()];
         return [
-          needs(0) ? run('groupedMatmul', [gradient(), weight, offsets], { transposeWeight: !transposeWeight }) : null,
-          needs(1) ? run('groupedMatmulWeightGradient', [...sides, offsets], { groups: weight.shape[0] }) : null,
+          needs(0)
+            ? run('groupedMatmul', [gradient(), weight, offsets], { transposeWeight: !transposeWeight })
+            : null,
+          needs(1)
+            ? run('groupedMatmulWeightGradient', [...sides, offsets], { groups: weight.shape[0] })
+            : null,
           null,
         ];
       },
@@ -91,7 +117,11 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
     },
     decompose: ([x, g, offsets], { groups }) => {
       const products = Array.from({ length: groups }, (_, e) =>
-        x.mul(groupMask(offsets, e, x)).transpose().matmul(g).reshape(1, x.shape[1], g.shape[1]),
+        x
+          .mul(groupMask(offsets, e, x))
+          .transpose()
+          .matmul(g)
+          .reshape(1, x.shape[1], g.shape[1]),
       );
       return [concat(products, 0)];
     },
@@ -112,9 +142,14 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
       saves: { inputs: [0, 1, 2, 3] },
       gradients: ({ gradient, input, needs, attributes }) => {
         const [x, down, up, adapter] = [input(0), input(1), input(2), input(3)];
-        const weights = needs(1) || needs(2) ? lowRankWeightGradients(gradient(), x, down, up, adapter, attributes.scale) : [];
+        const weights =
+          needs(1) || needs(2)
+            ? lowRankWeightGradients(gradient(), x, down, up, adapter, attributes.scale)
+            : [];
         return [
-          needs(0) ? run('groupedLowRank', [gradient(), up.transpose(), down.transpose(), adapter], attributes) : null,
+          needs(0)
+            ? run('groupedLowRank', [gradient(), up.transpose(), down.transpose(), adapter], attributes)
+            : null,
           ...[weights[0] ?? null, weights[1] ?? null],
           null,
         ];

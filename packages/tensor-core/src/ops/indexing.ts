@@ -42,7 +42,10 @@ export const indexingOps = defineOps<
       return [{ shape: [rows, ...values.shape.slice(1)], dtype: values.dtype }];
     },
     indices: (_, { rows }) => [{ input: 0, limit: rows }],
-    vjp: { saves: { inputs: [0] }, gradients: ({ gradient, input }) => [null, gradient().gatherRows(input(0))] },
+    vjp: {
+      saves: { inputs: [0] },
+      gradients: ({ gradient, input }) => [null, gradient().gatherRows(input(0))],
+    },
   },
   takeAlongAxis: {
     infer: ([x, indices], { axis }) => {
@@ -69,7 +72,10 @@ export const indexingOps = defineOps<
     indices: (_, { size }) => [{ input: 0, limit: size }],
     vjp: {
       saves: { inputs: [0] },
-      gradients: ({ gradient, input, attributes: { axis } }) => [null, gradient().takeAlongAxis(input(0), axis)],
+      gradients: ({ gradient, input, attributes: { axis } }) => [
+        null,
+        gradient().takeAlongAxis(input(0), axis),
+      ],
     },
   },
   // The k largest of the last axis, descending; the smaller index first among equals → (values, indices i32).
@@ -78,7 +84,12 @@ export const indexingOps = defineOps<
       requireMinRank('topK', 'the input', x, 1);
       const length = x.shape[x.shape.length - 1];
       if (!Number.isInteger(k) || k < 1 || k > length) {
-        throw new ArgumentError({ where: 'topK', what: 'k out of range', got: `k = ${k} for ${describe([x])}`, expected: `1 to ${length}` });
+        throw new ArgumentError({
+          where: 'topK',
+          what: 'k out of range',
+          got: `k = ${k} for ${describe([x])}`,
+          expected: `1 to ${length}`,
+        });
       }
       const shape = [...x.shape.slice(0, -1), k];
       return [
@@ -125,7 +136,13 @@ export const mutationOps = defineOps<'assign' | 'writeRows'>({
       requireMinRank('writeRows', 'the target', target, 1);
       requireDType('writeRows', 'indices', indices, 'i32');
       requireSameDType('writeRows', [target, rows]);
-      requireShape('writeRows', 'rows', rows, [indices.shape[0], ...target.shape.slice(1)], [target, indices, rows]);
+      requireShape(
+        'writeRows',
+        'rows',
+        rows,
+        [indices.shape[0], ...target.shape.slice(1)],
+        [target, indices, rows],
+      );
       return [];
     },
     indices: ([target]) => [{ input: 1, limit: target.shape[0] }],

@@ -26,7 +26,12 @@ export const linalgOps = defineOps<'cholesky' | 'triangularSolve'>({
       requireDType('triangularSolve', 'the right side', right, 'f32');
       requireRank('triangularSolve', 'the right side', right, 2);
       if (right.shape[0] !== lower.shape[0]) {
-        throw new ShapeError({ where: 'triangularSolve', what: 'sizes differ', got: describe(inputs), expected: '[N, N] and [N, M]' });
+        throw new ShapeError({
+          where: 'triangularSolve',
+          what: 'sizes differ',
+          got: describe(inputs),
+          expected: '[N, N] and [N, M]',
+        });
       }
       return [right];
     },

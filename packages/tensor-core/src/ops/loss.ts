@@ -2,7 +2,14 @@ import type { TensorInfo } from '../backend.js';
 import { arange, fill } from '../creation.js';
 import { run } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
-import { requireDType, requireFloat, requireRank, requireSameDType, requireSameShape, requireShape } from './checks.js';
+import {
+  requireDType,
+  requireFloat,
+  requireRank,
+  requireSameDType,
+  requireSameShape,
+  requireShape,
+} from './checks.js';
 import { defineOps } from './definition.js';
 import { where } from './functions.js';
 
@@ -31,7 +38,9 @@ function column(x: Tensor): Tensor {
 }
 
 /** Losses per row; log Σ exp comes along because the backward pass needs it, and so do z-losses. */
-export const lossOps = defineOps<'crossEntropy' | 'crossEntropyBackward' | 'klDivergence' | 'klDivergenceBackward'>({
+export const lossOps = defineOps<
+  'crossEntropy' | 'crossEntropyBackward' | 'klDivergence' | 'klDivergenceBackward'
+>({
   // (logits [N, V], targets i32 [N]) → (-log softmax(logits)[target], log Σ exp), both f32 [N]; ignored rows give 0.
   crossEntropy: {
     infer: (inputs) => {
@@ -47,7 +56,10 @@ export const lossOps = defineOps<'crossEntropy' | 'crossEntropyBackward' | 'klDi
       gradients: ({ gradient, received, input, output, attributes }) => {
         const ofLoss = run('crossEntropyBackward', [gradient(0), input(0), input(1), output(1)], attributes);
         if (!received(1)) return [ofLoss, null];
-        const probabilities = input(0).cast('f32').sub(column(output(1))).exp();
+        const probabilities = input(0)
+          .cast('f32')
+          .sub(column(output(1)))
+          .exp();
         return [ofLoss.add(probabilities.mul(column(gradient(1))).cast(ofLoss.dtype)), null];
       },
     },
@@ -66,7 +78,11 @@ export const lossOps = defineOps<'crossEntropy' | 'crossEntropyBackward' | 'klDi
       const probabilities = logits.cast('f32').sub(column(total)).exp();
       const ignored = column(targets.equal(ignoreIndex));
       const difference = probabilities.sub(oneHot(targets, logits.shape[1]));
-      return [where(ignored, fill(difference, 0, logits.backend), difference.mul(column(gradient))).cast(logits.dtype)];
+      return [
+        where(ignored, fill(difference, 0, logits.backend), difference.mul(column(gradient))).cast(
+          logits.dtype,
+        ),
+      ];
     },
   },
   // (student [N, V], teacher [N, V]) → (KL(teacher ‖ student) of softmax(x / T), log Σ exp of both), all f32 [N].
@@ -96,7 +112,12 @@ export const lossOps = defineOps<'crossEntropy' | 'crossEntropyBackward' | 'klDi
   klDivergenceBackward: {
     infer: ([, student]) => [student],
     decompose: ([gradient, student, teacher, studentTotal, teacherTotal], { temperature }) => {
-      const softmax = (x: Tensor, total: Tensor) => x.cast('f32').mul(1 / temperature).sub(column(total)).exp();
+      const softmax = (x: Tensor, total: Tensor) =>
+        x
+          .cast('f32')
+          .mul(1 / temperature)
+          .sub(column(total))
+          .exp();
       const difference = softmax(student, studentTotal).sub(softmax(teacher, teacherTotal));
       return [difference.mul(column(gradient).mul(1 / temperature)).cast(student.dtype)];
     },

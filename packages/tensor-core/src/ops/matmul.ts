@@ -1,8 +1,8 @@
 import { ShapeError } from '../errors.js';
 import { broadcastShapes } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { describe, requireFloat, requireMinRank, requireSameDType } from './checks.js';
 import { sumToShape } from './binary.js';
+import { describe, requireFloat, requireMinRank, requireSameDType } from './checks.js';
 import { defineOps } from './definition.js';
 
 export const matmulOps = defineOps<'matmul'>({

@@ -1,14 +1,26 @@
 import { ShapeError } from '../errors.js';
-import { broadcastShapes, broadcastStrides, contiguousStrides, formatShape, sameShape, sizeOf } from '../shape.js';
-import { describe, requireSameDType } from './checks.js';
+import {
+  broadcastShapes,
+  broadcastStrides,
+  contiguousStrides,
+  formatShape,
+  sameShape,
+  sizeOf,
+} from '../shape.js';
 import { sumToShape } from './binary.js';
+import { describe, requireSameDType } from './checks.js';
 import { defineOps } from './definition.js';
 
 export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' | 'copy' | 'concat' | 'pad'>({
   reshape: {
     infer: ([x], { shape }) => {
       if (sizeOf(shape) !== sizeOf(x.shape)) {
-        throw new ShapeError({ where: 'reshape', what: 'the number of elements changes', got: describe([x]), expected: formatShape(shape) });
+        throw new ShapeError({
+          where: 'reshape',
+          what: 'the number of elements changes',
+          got: describe([x]),
+          expected: formatShape(shape),
+        });
       }
       return [{ shape, dtype: x.dtype }];
     },
@@ -30,7 +42,9 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
     view: (input, { axes }) => ({ strides: axes.map((axis) => input.strides[axis]), offset: input.offset }),
     vjp: {
       saves: {},
-      gradients: ({ gradient, attributes: { axes } }) => [gradient().permute(...axes.map((_, i) => axes.indexOf(i)))],
+      gradients: ({ gradient, attributes: { axes } }) => [
+        gradient().permute(...axes.map((_, i) => axes.indexOf(i))),
+      ],
     },
   },
   slice: {
@@ -53,7 +67,10 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
     vjp: {
       saves: {},
       gradients: ({ gradient, inputInfos: [x], attributes: { starts, sizes } }) => [
-        gradient().pad(starts, x.shape.map((n, i) => n - starts[i] - sizes[i])),
+        gradient().pad(
+          starts,
+          x.shape.map((n, i) => n - starts[i] - sizes[i]),
+        ),
       ],
     },
   },
@@ -61,11 +78,19 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
     infer: ([x], { shape }) => {
       const target = broadcastShapes(x.shape, shape);
       if (!target || !sameShape(target, shape)) {
-        throw new ShapeError({ where: 'expand', what: 'only axes of size 1 can be repeated', got: formatShape(x.shape), expected: `a shape that broadcasts to ${formatShape(shape)}` });
+        throw new ShapeError({
+          where: 'expand',
+          what: 'only axes of size 1 can be repeated',
+          got: formatShape(x.shape),
+          expected: `a shape that broadcasts to ${formatShape(shape)}`,
+        });
       }
       return [{ shape, dtype: x.dtype }];
     },
-    view: (input, { shape }) => ({ strides: broadcastStrides(input.shape, input.strides, shape), offset: input.offset }),
+    view: (input, { shape }) => ({
+      strides: broadcastStrides(input.shape, input.strides, shape),
+      offset: input.offset,
+    }),
     vjp: { saves: {}, gradients: ({ gradient, inputInfos: [x] }) => [sumToShape(gradient(), x.shape)] },
   },
   copy: {
@@ -78,7 +103,11 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
       const [first] = inputs;
       for (const { shape } of inputs) {
         if (shape.length !== first.shape.length || shape.some((n, i) => i !== axis && n !== first.shape[i])) {
-          throw new ShapeError({ where: 'concat', what: `shapes differ outside axis ${axis}`, got: describe(inputs) });
+          throw new ShapeError({
+            where: 'concat',
+            what: `shapes differ outside axis ${axis}`,
+            got: describe(inputs),
+          });
         }
       }
       const length = inputs.reduce((sum, { shape }) => sum + shape[axis], 0);
@@ -112,7 +141,10 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
     vjp: {
       saves: {},
       gradients: ({ gradient, inputInfos: [x], attributes: { before } }) => [
-        x.shape.reduce((g, n, axis) => (g.shape[axis] === n ? g : g.slice(axis, before[axis], before[axis] + n)), gradient()),
+        x.shape.reduce(
+          (g, n, axis) => (g.shape[axis] === n ? g : g.slice(axis, before[axis], before[axis] + n)),
+          gradient(),
+        ),
       ],
     },
   },

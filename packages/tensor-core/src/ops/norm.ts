@@ -16,7 +16,8 @@ export const normOps = defineOps<'rmsNorm' | 'rmsNormBackward' | 'layerNorm'>({
     },
     vjp: {
       saves: { inputs: [0, 1] },
-      gradients: ({ gradient, input, attributes }) => dispatch('rmsNormBackward', [gradient(), input(0), input(1)], attributes),
+      gradients: ({ gradient, input, attributes }) =>
+        dispatch('rmsNormBackward', [gradient(), input(0), input(1)], attributes),
     },
     decompose: ([x, weight], { epsilon }) => {
       const wide = x.cast('f32');

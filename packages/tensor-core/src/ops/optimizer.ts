@@ -9,7 +9,8 @@ export const optimizerOps = defineOps<'adamw'>({
     mutates: [0, 1, 2],
     infer: (inputs) => {
       const [parameter, first, second, gradient, scale, finite] = inputs;
-      for (const state of [parameter, first, second]) requireDType('adamw', 'parameter and moments', state, 'f32');
+      for (const state of [parameter, first, second])
+        requireDType('adamw', 'parameter and moments', state, 'f32');
       requireFloat('adamw', [gradient]);
       requireSameShape('adamw', [parameter, first, second, gradient]);
       for (const factor of [scale, finite]) {
@@ -24,7 +25,10 @@ export const optimizerOps = defineOps<'adamw'>({
       const g = gradient.cast('f32').mul(scale);
       const nextFirst = first.mul(beta1).add(g.mul(1 - beta1));
       const nextSecond = second.mul(beta2).add(g.mul(g).mul(1 - beta2));
-      const denominator = nextSecond.mul(1 / (1 - beta2 ** step)).sqrt().add(epsilon);
+      const denominator = nextSecond
+        .mul(1 / (1 - beta2 ** step))
+        .sqrt()
+        .add(epsilon);
       const update = nextFirst.mul(learningRate / (1 - beta1 ** step)).div(denominator);
       // Not parameter · (1 - rate · decay): rounded to f32, that factor drifts over many steps.
       const next = parameter.sub(parameter.mul(learningRate * weightDecay).add(update));

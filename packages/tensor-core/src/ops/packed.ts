@@ -15,7 +15,9 @@ function requireParts(op: string, parts: readonly TensorInfo[], attributes: Pack
   const expected = packedFormat(attributes.format).parts(attributes.rows, attributes.columns);
   const fits =
     parts.length === expected.length &&
-    expected.every(({ dtype, shape }, i) => dtype === parts[i].dtype && shape.join() === parts[i].shape.join());
+    expected.every(
+      ({ dtype, shape }, i) => dtype === parts[i].dtype && shape.join() === parts[i].shape.join(),
+    );
   if (fits) return;
   throw new ShapeError({
     where: op,
@@ -25,7 +27,12 @@ function requireParts(op: string, parts: readonly TensorInfo[], attributes: Pack
   });
 }
 
-function unpackRows(parts: readonly Tensor[], attributes: PackedAttributes, rowStart: number, rowCount: number): Tensor {
+function unpackRows(
+  parts: readonly Tensor[],
+  attributes: PackedAttributes,
+  rowStart: number,
+  rowCount: number,
+): Tensor {
   const { format, rows, columns } = attributes;
   return run('unpack', parts, { format, rows, columns, rowStart, rowCount });
 }
@@ -53,7 +60,12 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
       requireParts('unpack', parts, attributes);
       const { rowStart, rowCount, rows, columns } = attributes;
       if (rowStart < 0 || rowCount < 0 || rowStart + rowCount > rows) {
-        throw new ArgumentError({ where: 'unpack', what: 'rows out of range', got: `${rowCount} from ${rowStart}`, expected: `within ${rows}` });
+        throw new ArgumentError({
+          where: 'unpack',
+          what: 'rows out of range',
+          got: `${rowCount} from ${rowStart}`,
+          expected: `within ${rows}`,
+        });
       }
       return [{ shape: [rowCount, columns], dtype: 'f32' }];
     },
@@ -68,7 +80,12 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
         ? [attributes.rows, attributes.columns]
         : [attributes.columns, attributes.rows];
       if (x.shape[x.shape.length - 1] !== inner) {
-        throw new ShapeError({ where: 'packedMatmul', what: 'inner sizes differ', got: describe([x]), expected: `[..., ${inner}]` });
+        throw new ShapeError({
+          where: 'packedMatmul',
+          what: 'inner sizes differ',
+          got: describe([x]),
+          expected: `[..., ${inner}]`,
+        });
       }
       return [{ shape: [...x.shape.slice(0, -1), outer], dtype: x.dtype }];
     },
@@ -88,9 +105,13 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
       const matrix = input.rank === 1 ? input.reshape(1, -1) : input;
       const pieces = tiles(rows).map(({ start, count }) => {
         const weight = unpackRows(parts, attributes, start, count);
-        return transpose ? matrix.slice(-1, start, start + count).matmul(weight) : matrix.matmul(weight.transpose());
+        return transpose
+          ? matrix.slice(-1, start, start + count).matmul(weight)
+          : matrix.matmul(weight.transpose());
       });
-      const result = transpose ? pieces.reduce((sum, piece) => sum.add(piece)) : concat(pieces, matrix.rank - 1);
+      const result = transpose
+        ? pieces.reduce((sum, piece) => sum.add(piece))
+        : concat(pieces, matrix.rank - 1);
       const { shape } = x;
       return [result.reshape(...shape.slice(0, -1), result.shape[result.rank - 1]).cast(x.dtype)];
     },
@@ -103,6 +124,8 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
       return [{ shape: [...indices.shape, attributes.columns], dtype: 'f32' }];
     },
     indices: (_, { rows }) => [{ input: 0, limit: rows }],
-    decompose: ([indices, ...parts], attributes) => [unpackRows(parts, attributes, 0, attributes.rows).gatherRows(indices)],
+    decompose: ([indices, ...parts], attributes) => [
+      unpackRows(parts, attributes, 0, attributes.rows).gatherRows(indices),
+    ],
   },
 });

@@ -5,7 +5,9 @@ import { defineOps } from './definition.js';
 import type { AxesAttributes } from './specs.js';
 
 function reducedShape(shape: Shape, { axes, keepDims }: AxesAttributes): number[] {
-  return keepDims ? shape.map((n, i) => (axes.includes(i) ? 1 : n)) : shape.filter((_, i) => !axes.includes(i));
+  return keepDims
+    ? shape.map((n, i) => (axes.includes(i) ? 1 : n))
+    : shape.filter((_, i) => !axes.includes(i));
 }
 
 /** The reduced shape with the reduced axes kept as 1, whatever `keepDims` says: broadcasts against the input. */
@@ -28,12 +30,17 @@ export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 
   // Sums of i8, u8 and bool count in i32.
   sum: {
     infer: ([x], attributes) => [
-      { shape: reducedShape(x.shape, attributes), dtype: x.dtype === 'i8' || x.dtype === 'u8' || x.dtype === 'bool' ? 'i32' : x.dtype },
+      {
+        shape: reducedShape(x.shape, attributes),
+        dtype: x.dtype === 'i8' || x.dtype === 'u8' || x.dtype === 'bool' ? 'i32' : x.dtype,
+      },
     ],
     vjp: {
       saves: {},
       gradients: ({ gradient, inputInfos: [x], attributes }) => [
-        gradient().reshape(...keptShape(x.shape, attributes)).expand(...x.shape),
+        gradient()
+          .reshape(...keptShape(x.shape, attributes))
+          .expand(...x.shape),
       ],
     },
   },
@@ -51,7 +58,11 @@ export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 
         const kept = keptShape(x.shape, attributes);
         const isMax = x.equal(output().reshape(...kept)).cast(x.dtype);
         const share = isMax.div(isMax.sum(attributes.axes, true));
-        return [gradient().reshape(...kept).mul(share)];
+        return [
+          gradient()
+            .reshape(...kept)
+            .mul(share),
+        ];
       },
     },
   },

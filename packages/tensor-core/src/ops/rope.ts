@@ -17,7 +17,12 @@ export const ropeOps = defineOps<'rope'>({
       requireShape('rope', 'cos', cos, [x.shape[0], -1], inputs);
       requireShape('rope', 'sin', sin, cos.shape, inputs);
       if (2 * cos.shape[1] > x.shape[2]) {
-        throw new ShapeError({ where: 'rope', what: 'more rotated pairs than the head has', got: describe(inputs), expected: 'R ≤ D / 2' });
+        throw new ShapeError({
+          where: 'rope',
+          what: 'more rotated pairs than the head has',
+          got: describe(inputs),
+          expected: 'R ≤ D / 2',
+        });
       }
       return [x];
     },
@@ -38,7 +43,10 @@ export const ropeOps = defineOps<'rope'>({
       const pairs = interleaved ? rotated.reshape(N, H, R, 2) : rotated.reshape(N, H, 2, R).transpose(); // [N, H, R, 2]
       const [a, b] = [0, 1].map((i) => pairs.slice(3, i, i + 1).reshape(N, H, R));
       const parts: Tensor[] = [a.mul(cos).sub(b.mul(sin)), b.mul(cos).add(a.mul(sin))];
-      const stacked = concat(parts.map((part) => part.reshape(N, H, R, 1)), 3);
+      const stacked = concat(
+        parts.map((part) => part.reshape(N, H, R, 1)),
+        3,
+      );
       const flat = (interleaved ? stacked : stacked.transpose()).reshape(N, H, 2 * R).cast(x.dtype);
       return [2 * R === D ? flat : concat([flat, x.slice(2, 2 * R, D)], 2)];
     },

@@ -1,5 +1,5 @@
-import { requireFloat, requireMinRank, requireSameShape } from './checks.js';
 import { dispatch } from '../dispatch.js';
+import { requireFloat, requireMinRank, requireSameShape } from './checks.js';
 import { defineOps } from './definition.js';
 
 /** Softmax over the last axis; the largest value is subtracted first. */

@@ -41,7 +41,12 @@ export interface PackedAttributes {
 export interface OpSpecs {
   // creation
   fill: { readonly shape: Shape; readonly dtype: DType; readonly value: number };
-  arange: { readonly start: number; readonly step: number; readonly count: number; readonly dtype: 'f32' | 'i32' };
+  arange: {
+    readonly start: number;
+    readonly step: number;
+    readonly count: number;
+    readonly dtype: 'f32' | 'i32';
+  };
   randomUniform: RandomAttributes;
   randomNormal: RandomAttributes;
 
@@ -183,7 +188,19 @@ export const primitiveOps = [
   ...(['fill', 'arange', 'randomUniform', 'randomNormal'] as const),
   ...(['neg', 'abs', 'sign', 'exp', 'log', 'sqrt', 'rsqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'erf'] as const),
   ...(['floor', 'isFinite', 'logicalNot', 'cast'] as const),
-  ...(['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'equal', 'less', 'lessEqual', 'where'] as const),
+  ...([
+    'add',
+    'sub',
+    'mul',
+    'div',
+    'pow',
+    'maximum',
+    'minimum',
+    'equal',
+    'less',
+    'lessEqual',
+    'where',
+  ] as const),
   ...(['sum', 'max', 'argMax', 'cumulativeSum'] as const),
   ...(['copy', 'concat', 'pad'] as const),
   ...(['gatherRows', 'scatterAddRows', 'takeAlongAxis', 'scatterAddAlongAxis', 'topK', 'sort'] as const),

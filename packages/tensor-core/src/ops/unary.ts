@@ -4,7 +4,20 @@ import { describe, requireFloat } from './checks.js';
 import { defineOps, type OpDefinition, type Vjp } from './definition.js';
 import type { OpName } from './specs.js';
 
-type FloatUnary = 'exp' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'sigmoid' | 'erf' | 'floor' | 'neg' | 'abs' | 'sign';
+type FloatUnary =
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'rsqrt'
+  | 'sin'
+  | 'cos'
+  | 'tanh'
+  | 'sigmoid'
+  | 'erf'
+  | 'floor'
+  | 'neg'
+  | 'abs'
+  | 'sign';
 
 /** A rule that needs the input x. */
 function fromInput<N extends FloatUnary>(derivative: (g: Tensor, x: Tensor) => Tensor): Vjp<N> {
@@ -37,22 +50,50 @@ function signedUnary<N extends 'neg' | 'abs' | 'sign'>(op: N, vjp?: Vjp<N>): OpD
   };
 }
 
-export const unaryOps = defineOps<
-  Extract<OpName, FloatUnary | 'isFinite' | 'logicalNot' | 'cast'>
->({
+export const unaryOps = defineOps<Extract<OpName, FloatUnary | 'isFinite' | 'logicalNot' | 'cast'>>({
   neg: signedUnary('neg', { saves: {}, gradients: ({ gradient }) => [gradient().neg()] }),
-  abs: signedUnary('abs', fromInput((g, x) => g.mul(x.sign()))),
+  abs: signedUnary(
+    'abs',
+    fromInput((g, x) => g.mul(x.sign())),
+  ),
   sign: signedUnary('sign'),
   floor: floatUnary('floor'),
-  exp: floatUnary('exp', fromOutput((g, y) => g.mul(y))),
-  log: floatUnary('log', fromInput((g, x) => g.div(x))),
-  sqrt: floatUnary('sqrt', fromOutput((g, y) => g.div(y).mul(0.5))),
-  rsqrt: floatUnary('rsqrt', fromOutput((g, y) => g.mul(y.mul(y).mul(y)).mul(-0.5))),
-  sin: floatUnary('sin', fromInput((g, x) => g.mul(x.cos()))),
-  cos: floatUnary('cos', fromInput((g, x) => g.mul(x.sin()).neg())),
-  tanh: floatUnary('tanh', fromOutput((g, y) => g.mul(y.mul(y).neg().add(1)))),
-  sigmoid: floatUnary('sigmoid', fromOutput((g, y) => g.mul(y.mul(y.neg().add(1))))),
-  erf: floatUnary('erf', fromInput((g, x) => g.mul(x.mul(x).neg().exp()).mul(2 / Math.sqrt(Math.PI)))),
+  exp: floatUnary(
+    'exp',
+    fromOutput((g, y) => g.mul(y)),
+  ),
+  log: floatUnary(
+    'log',
+    fromInput((g, x) => g.div(x)),
+  ),
+  sqrt: floatUnary(
+    'sqrt',
+    fromOutput((g, y) => g.div(y).mul(0.5)),
+  ),
+  rsqrt: floatUnary(
+    'rsqrt',
+    fromOutput((g, y) => g.mul(y.mul(y).mul(y)).mul(-0.5)),
+  ),
+  sin: floatUnary(
+    'sin',
+    fromInput((g, x) => g.mul(x.cos())),
+  ),
+  cos: floatUnary(
+    'cos',
+    fromInput((g, x) => g.mul(x.sin()).neg()),
+  ),
+  tanh: floatUnary(
+    'tanh',
+    fromOutput((g, y) => g.mul(y.mul(y).neg().add(1))),
+  ),
+  sigmoid: floatUnary(
+    'sigmoid',
+    fromOutput((g, y) => g.mul(y.mul(y.neg().add(1)))),
+  ),
+  erf: floatUnary(
+    'erf',
+    fromInput((g, x) => g.mul(x.mul(x).neg().exp()).mul(2 / Math.sqrt(Math.PI))),
+  ),
   isFinite: {
     infer: (inputs) => {
       requireFloat('isFinite', inputs);

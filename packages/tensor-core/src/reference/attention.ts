@@ -4,7 +4,11 @@ import { defineKernels } from './kernels.js';
 import { readFloats, readIndices, writeFloats } from './values.js';
 
 /** First and last position that a query at `position` sees, of a sequence of `length` keys. */
-function visible(position: number, length: number, { causal, window }: AttentionAttributes): [number, number] {
+function visible(
+  position: number,
+  length: number,
+  { causal, window }: AttentionAttributes,
+): [number, number] {
   const first = window ? Math.max(0, position - window + 1) : 0;
   const last = causal ? position : window ? Math.min(length - 1, position + window - 1) : length - 1;
   return [first, last];
@@ -22,7 +26,12 @@ interface Query {
 }
 
 /** Fills `scores[j]` with scale · q·k (capped) for the keys that are seen; returns log Σ exp. */
-function scoreKeys(query: Query, keys: Float32Array, { scale, softCap }: AttentionAttributes, scores: Float64Array): number {
+function scoreKeys(
+  query: Query,
+  keys: Float32Array,
+  { scale, softCap }: AttentionAttributes,
+  scores: Float64Array,
+): number {
   const { values, start, D, first, last } = query;
   let top = Number.NEGATIVE_INFINITY;
   for (let j = first; j <= last; j++) {
@@ -135,7 +144,12 @@ export const attentionKernels = defineKernels<'attention' | 'attentionBackward' 
         for (let h = 0; h < H; h++) {
           const head = Math.floor((h * K) / H);
           const keyAt = (j: number) => (cacheRow(j) * K + head) * D;
-          const total = scoreKeys({ values: q, start: (row * H + h) * D, D, first, last, keyAt }, k, attributes, scores);
+          const total = scoreKeys(
+            { values: q, start: (row * H + h) * D, D, first, last, keyAt },
+            k,
+            attributes,
+            scores,
+          );
           const to = (row * H + h) * Dv;
           for (let j = first; j <= last; j++) {
             const weight = Math.exp(scores[j] - total);

@@ -24,7 +24,9 @@ function multiplyRow(
   }
 }
 
-export const groupedKernels = defineKernels<'groupedMatmul' | 'groupedMatmulWeightGradient' | 'groupedLowRank'>({
+export const groupedKernels = defineKernels<
+  'groupedMatmul' | 'groupedMatmulWeightGradient' | 'groupedLowRank'
+>({
   // Rows outside all groups give 0.
   groupedMatmul: ([input, weights, offsets], [output], { transposeWeight }) => {
     const [x, weight, starts] = [readFloats(input), readFloats(weights), readIndices(offsets)];
@@ -34,7 +36,9 @@ export const groupedKernels = defineKernels<'groupedMatmul' | 'groupedMatmulWeig
     writeFloats(output, (out) => {
       out.fill(0);
       for (let e = 0; e < E; e++) {
-        const strides = transposeWeight ? { rowStride: 1, columnStride: C } : { rowStride: F, columnStride: 1 };
+        const strides = transposeWeight
+          ? { rowStride: 1, columnStride: C }
+          : { rowStride: F, columnStride: 1 };
         for (let n = starts[e]; n < starts[e + 1]; n++) {
           multiplyRow(x, n * C, C, weight, { start: e * C * F, ...strides }, sums);
           out.set(sums, n * F);

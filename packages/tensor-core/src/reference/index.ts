@@ -64,7 +64,12 @@ class ReferenceBackend implements Backend {
     try {
       return new HostStorage(this, new ArrayBuffer(byteLength));
     } catch (cause) {
-      throw new BackendError({ where: 'reference backend', what: 'out of memory', got: `${byteLength} bytes`, cause });
+      throw new BackendError({
+        where: 'reference backend',
+        what: 'out of memory',
+        got: `${byteLength} bytes`,
+        cause,
+      });
     }
   }
 

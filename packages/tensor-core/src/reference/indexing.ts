@@ -14,7 +14,11 @@ import {
 } from './values.js';
 
 /** Positions of the last axis, best first; equal values stay in ascending position. */
-function orderedRows(x: TensorView, descending: boolean, store: (row: number, order: Int32Array) => void): void {
+function orderedRows(
+  x: TensorView,
+  descending: boolean,
+  store: (row: number, order: Int32Array) => void,
+): void {
   const values = readNumbers(x);
   const { rows, columns } = rowsAndColumns(x.shape);
   for (let row = 0; row < rows; row++) {
@@ -31,7 +35,12 @@ function orderedRows(x: TensorView, descending: boolean, store: (row: number, or
 }
 
 /** Writes the first `count` of each ordered row: values and positions. */
-function writeOrdered(x: TensorView, [values, indices]: readonly TensorView[], count: number, descending: boolean): void {
+function writeOrdered(
+  x: TensorView,
+  [values, indices]: readonly TensorView[],
+  count: number,
+  descending: boolean,
+): void {
   const { columns } = rowsAndColumns(x.shape);
   const source = readRaw(x);
   const valueOut = rawInPlace(values);
@@ -50,7 +59,9 @@ export const indexingKernels = defineKernels<
   gatherRows: ([table, indices], [output]) => {
     const rows = readRaw(table);
     const width = sizeOf(table.shape.slice(1));
-    readIndices(indices).forEach((row, i) => writeRaw(output, rows.subarray(row * width, (row + 1) * width), i * width));
+    readIndices(indices).forEach((row, i) =>
+      writeRaw(output, rows.subarray(row * width, (row + 1) * width), i * width),
+    );
   },
 
   scatterAddRows: ([indices, values], [output]) => {
@@ -71,7 +82,8 @@ export const indexingKernels = defineKernels<
     const { outer, length, inner } = splitAtAxis(indices.shape, axis);
     for (let o = 0, at = 0; o < outer; o++) {
       for (let i = 0; i < length; i++) {
-        for (let n = 0; n < inner; n++, at++) out[at] = source[(o * x.shape[axis] + positions[at]) * inner + n];
+        for (let n = 0; n < inner; n++, at++)
+          out[at] = source[(o * x.shape[axis] + positions[at]) * inner + n];
       }
     }
   },
@@ -90,7 +102,8 @@ export const indexingKernels = defineKernels<
   },
 
   topK: ([x], outputs, { k }) => writeOrdered(x, outputs, k, true),
-  sort: ([x], outputs, { descending }) => writeOrdered(x, outputs, rowsAndColumns(x.shape).columns, descending),
+  sort: ([x], outputs, { descending }) =>
+    writeOrdered(x, outputs, rowsAndColumns(x.shape).columns, descending),
 });
 
 export const mutationKernels = defineKernels<'assign' | 'writeRows'>({
@@ -99,6 +112,8 @@ export const mutationKernels = defineKernels<'assign' | 'writeRows'>({
   writeRows: ([target, indices, rows]) => {
     const source = readRaw(rows);
     const width = sizeOf(target.shape.slice(1));
-    readIndices(indices).forEach((row, i) => writeRaw(target, source.subarray(i * width, (i + 1) * width), row * width));
+    readIndices(indices).forEach((row, i) =>
+      writeRaw(target, source.subarray(i * width, (i + 1) * width), row * width),
+    );
   },
 });

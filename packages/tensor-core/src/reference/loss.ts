@@ -2,7 +2,9 @@ import { defineKernels } from './kernels.js';
 import { logSumExp } from './softmax.js';
 import { readFloats, readIndices, writeFloats } from './values.js';
 
-export const lossKernels = defineKernels<'crossEntropy' | 'crossEntropyBackward' | 'klDivergence' | 'klDivergenceBackward'>({
+export const lossKernels = defineKernels<
+  'crossEntropy' | 'crossEntropyBackward' | 'klDivergence' | 'klDivergenceBackward'
+>({
   crossEntropy: ([logits, targets], [losses, totals], { ignoreIndex }) => {
     const x = readFloats(logits);
     const chosen = readIndices(targets);
@@ -31,7 +33,8 @@ export const lossKernels = defineKernels<'crossEntropy' | 'crossEntropyBackward'
   klDivergence: ([student, teacher], [losses, studentTotals, teacherTotals], { temperature }) => {
     const [s, t] = [readFloats(student), readFloats(teacher)];
     const [N, V] = student.shape;
-    const sumsOf = (x: Float32Array) => Float64Array.from({ length: N }, (_, n) => logSumExp(x, n * V, V, 1 / temperature));
+    const sumsOf = (x: Float32Array) =>
+      Float64Array.from({ length: N }, (_, n) => logSumExp(x, n * V, V, 1 / temperature));
     const [studentSums, teacherSums] = [sumsOf(s), sumsOf(t)];
     writeFloats(losses, (out) => {
       for (let n = 0; n < N; n++) {
@@ -50,14 +53,19 @@ export const lossKernels = defineKernels<'crossEntropy' | 'crossEntropyBackward'
     writeFloats(teacherTotals, (out) => out.set(teacherSums));
   },
 
-  klDivergenceBackward: ([gradient, student, teacher, studentTotals, teacherTotals], [output], { temperature }) => {
+  klDivergenceBackward: (
+    [gradient, student, teacher, studentTotals, teacherTotals],
+    [output],
+    { temperature },
+  ) => {
     const [g, s, t] = [readFloats(gradient), readFloats(student), readFloats(teacher)];
     const [studentSums, teacherSums] = [readFloats(studentTotals), readFloats(teacherTotals)];
     const [N, V] = student.shape;
     writeFloats(output, (out) => {
       for (let n = 0; n < N; n++) {
         for (let i = n * V; i < (n + 1) * V; i++) {
-          const difference = Math.exp(s[i] / temperature - studentSums[n]) - Math.exp(t[i] / temperature - teacherSums[n]);
+          const difference =
+            Math.exp(s[i] / temperature - studentSums[n]) - Math.exp(t[i] / temperature - teacherSums[n]);
           out[i] = (g[n] / temperature) * difference;
         }
       }

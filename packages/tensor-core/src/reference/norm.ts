@@ -2,7 +2,13 @@ import { defineKernels } from './kernels.js';
 import { readFloats, rowsAndColumns, writeFloats } from './values.js';
 
 /** 1 / √(mean((x - center)²) + ε) of one row. */
-function inverseDeviation(x: Float32Array, start: number, columns: number, epsilon: number, center = 0): number {
+function inverseDeviation(
+  x: Float32Array,
+  start: number,
+  columns: number,
+  epsilon: number,
+  center = 0,
+): number {
   let sum = 0;
   for (let i = start; i < start + columns; i++) sum += (x[i] - center) * (x[i] - center);
   return 1 / Math.sqrt(sum / columns + epsilon);

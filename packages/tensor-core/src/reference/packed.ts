@@ -20,12 +20,17 @@ function unpackRows(
 
 function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(rows * columns);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c];
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c];
   return out;
 }
 
 /** Each row as whole numbers -127..127 times a scale, absmax / 127 in f32; a row of zeros has scale 0. */
-export function quantizeRows(x: Float32Array, rows: number, columns: number): { codes: Float32Array; scales: Float32Array } {
+export function quantizeRows(
+  x: Float32Array,
+  rows: number,
+  columns: number,
+): { codes: Float32Array; scales: Float32Array } {
   const codes = new Float32Array(rows * columns);
   const scales = new Float32Array(rows);
   for (let r = 0; r < rows; r++) {
@@ -43,7 +48,9 @@ export function quantizeRows(x: Float32Array, rows: number, columns: number): { 
 
 export const packedKernels = defineKernels<'unpack' | 'packedMatmul' | 'packedGather'>({
   unpack: (parts, [output], attributes) => {
-    writeFloats(output, (out) => out.set(unpackRows(parts, attributes, attributes.rowStart, attributes.rowCount)));
+    writeFloats(output, (out) =>
+      out.set(unpackRows(parts, attributes, attributes.rowStart, attributes.rowCount)),
+    );
   },
 
   // int8 activations on int8-channel weights are a dot product of whole numbers, times fround(xScale · weightScale).
@@ -75,7 +82,9 @@ export const packedKernels = defineKernels<'unpack' | 'packedMatmul' | 'packedGa
 
   packedGather: ([indices, ...parts], [output], attributes) => {
     writeFloats(output, (out) => {
-      readIndices(indices).forEach((row, i) => out.set(unpackRows(parts, attributes, row, 1), i * attributes.columns));
+      readIndices(indices).forEach((row, i) =>
+        out.set(unpackRows(parts, attributes, row, 1), i * attributes.columns),
+      );
     });
   },
 });

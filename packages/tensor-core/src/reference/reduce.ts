@@ -1,10 +1,20 @@
 import type { TensorView } from '../backend.js';
 import { sizeOf } from '../shape.js';
 import { defineKernels } from './kernels.js';
-import { type NumberArray, readFloats, readNumbers, splitAtAxis, writeFloats, writeNumbers } from './values.js';
+import {
+  type NumberArray,
+  readFloats,
+  readNumbers,
+  splitAtAxis,
+  writeFloats,
+  writeNumbers,
+} from './values.js';
 
 /** The numbers of each output element one after the other: [..., reduced axes]. */
-function readGroups(x: TensorView, axes: readonly number[]): { readonly values: NumberArray; readonly length: number } {
+function readGroups(
+  x: TensorView,
+  axes: readonly number[],
+): { readonly values: NumberArray; readonly length: number } {
   const kept = x.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
   const order = [...kept, ...axes];
   const shape = order.map((axis) => x.shape[axis]);
@@ -34,7 +44,8 @@ export const reduceKernels = defineKernels<'sum' | 'max' | 'argMax' | 'cumulativ
     writeNumbers(output, (out) => {
       for (let i = 0; i < out.length; i++) {
         let largest = values[i * length];
-        for (let k = i * length + 1; k < (i + 1) * length; k++) if (isGreater(values[k], largest)) largest = values[k];
+        for (let k = i * length + 1; k < (i + 1) * length; k++)
+          if (isGreater(values[k], largest)) largest = values[k];
         out[i] = largest;
       }
     });
@@ -45,7 +56,8 @@ export const reduceKernels = defineKernels<'sum' | 'max' | 'argMax' | 'cumulativ
     writeNumbers(output, (out) => {
       for (let i = 0; i < out.length; i++) {
         let best = 0;
-        for (let k = 1; k < length; k++) if (isGreater(values[i * length + k], values[i * length + best])) best = k;
+        for (let k = 1; k < length; k++)
+          if (isGreater(values[i * length + k], values[i * length + best])) best = k;
         out[i] = best;
       }
     });

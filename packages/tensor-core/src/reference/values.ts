@@ -35,7 +35,11 @@ export function readRaw(view: TensorView): RawArray {
   return out;
 }
 
-function gather(source: RawArray, { shape, strides, offset }: Pick<TensorView, 'shape' | 'strides' | 'offset'>, out: RawArray): void {
+function gather(
+  source: RawArray,
+  { shape, strides, offset }: Pick<TensorView, 'shape' | 'strides' | 'offset'>,
+  out: RawArray,
+): void {
   const last = shape.length - 1;
   const length = shape[last];
   const step = strides[last];
@@ -104,7 +108,10 @@ export function rawInPlace(view: TensorView): RawArray {
 }
 
 /** Sizes before, along and after an axis: element (o, i, n) lies at (o · length + i) · inner + n. */
-export function splitAtAxis(shape: Shape, axis: number): { readonly outer: number; readonly length: number; readonly inner: number } {
+export function splitAtAxis(
+  shape: Shape,
+  axis: number,
+): { readonly outer: number; readonly length: number; readonly inner: number } {
   return { outer: sizeOf(shape.slice(0, axis)), length: shape[axis], inner: sizeOf(shape.slice(axis + 1)) };
 }
 

@@ -61,14 +61,20 @@ function createSteps(reader: JsonReader): Step[] {
       return reader.at('pretokenizers').items().flatMap(createSteps);
     case 'Split':
       return [
-        createSplit(readPattern(reader.at('pattern')), readBehavior(reader), reader.at('invert').boolean(false)),
+        createSplit(
+          readPattern(reader.at('pattern')),
+          readBehavior(reader),
+          reader.at('invert').boolean(false),
+        ),
       ];
     case 'ByteLevel':
       return byteLevelSteps(reader);
     case 'Metaspace':
       return [metaspace(reader)];
     case 'Digits':
-      return [createSplit(/\p{N}/gu, reader.at('individual_digits').boolean(false) ? 'isolated' : 'contiguous')];
+      return [
+        createSplit(/\p{N}/gu, reader.at('individual_digits').boolean(false) ? 'isolated' : 'contiguous'),
+      ];
     case 'Punctuation':
       return [createSplit(compilePattern(PUNCTUATION), readBehavior(reader, 'isolated'))];
     case 'Whitespace':
@@ -81,9 +87,12 @@ function createSteps(reader: JsonReader): Step[] {
       return [fixedLength(Math.max(1, reader.at('length').index()))];
     case 'BertPreTokenizer': {
       const bert = new BertPreTokenizer();
-      return [(text, visit) => bert.pre_tokenize_text(text).forEach((word) => {
-          visit(word);
-        })];
+      return [
+        (text, visit) =>
+          bert.pre_tokenize_text(text).forEach((word) => {
+            visit(word);
+          }),
+      ];
     }
     default:
       return reader.fail('unknown pre-tokenizer', {
@@ -107,7 +116,8 @@ function byteLevelSteps(reader: JsonReader): Step[] {
   const steps: Step[] = [];
   if (reader.at('add_prefix_space').boolean(true))
     steps.push((text, visit) => visit(text.startsWith(' ') ? text : ` ${text}`));
-  if (reader.at('use_regex').boolean(true)) steps.push(createSplit(compilePattern(WORD_PATTERNS.gpt2), 'isolated'));
+  if (reader.at('use_regex').boolean(true))
+    steps.push(createSplit(compilePattern(WORD_PATTERNS.gpt2), 'isolated'));
   const toBytes: Pretokenizer = (text, visit) => visit(charactersOfBytes(utf8Bytes(text)));
   return [...steps, Object.assign(toBytes, { toBytes: true as const })];
 }

@@ -29,7 +29,8 @@ export function createSplit(
 ): (text: string, visit: Visit) => void {
   if (behavior === 'isolated') return createIsolate(pattern);
   return (text, visit) => {
-    for (const { start, end } of joinSpans(findSpans(text, pattern, invert), behavior)) visit(text.slice(start, end));
+    for (const { start, end } of joinSpans(findSpans(text, pattern, invert), behavior))
+      visit(text.slice(start, end));
   };
 }
 
@@ -43,7 +44,8 @@ export function createIsolate(pattern: RegExp): (text: string, visit: Visit) => 
     let at = 0;
     while (at < text.length) {
       sticky.lastIndex = at;
-      const end = sticky.test(text) && sticky.lastIndex > at ? sticky.lastIndex : startOfNext(text, pattern, at);
+      const end =
+        sticky.test(text) && sticky.lastIndex > at ? sticky.lastIndex : startOfNext(text, pattern, at);
       visit(text.slice(at, end));
       at = end;
     }

@@ -50,7 +50,8 @@ export class PairQueue {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= size) break;
-      if (child + 1 < size && this.isBefore(pairs[child + 1], counts[child + 1], pairs[child], counts[child])) child++;
+      if (child + 1 < size && this.isBefore(pairs[child + 1], counts[child + 1], pairs[child], counts[child]))
+        child++;
       if (!this.isBefore(pairs[child], counts[child], pair, count)) break;
       pairs[at] = pairs[child];
       counts[at] = counts[child];

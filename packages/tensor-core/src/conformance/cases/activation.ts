@@ -20,15 +20,32 @@ export const activationCases = [
     defineCase(op, `${name}finite differences`, [input([2, 4])], attributes, { gradients: 'differences' }),
   ]),
   ...gates.flatMap((activation) => [
-    ...oddShapes.map((shape) => defineCase('swiglu', `${activation} [${shape}]`, [input(shape), input(shape)], { activation })),
-    ...floatDTypes.map((dtype) =>
-      defineCase('swiglu', `${activation} ${dtype}`, [input([9, 40], { dtype }), input([9, 40], { dtype })], { activation }),
+    ...oddShapes.map((shape) =>
+      defineCase('swiglu', `${activation} [${shape}]`, [input(shape), input(shape)], { activation }),
     ),
-    defineCase('swiglu', `${activation} views`, [input([4, 6], { layout: 'transposed' }), input([4, 6], { layout: 'sliced' })], { activation }),
-    defineCase('swiglu', `${activation} wide range`, [input([500], { values: wide }), input([500])], { activation }),
-    defineCase('swiglu', `${activation} finite differences`, [input([2, 3], { values: uniform(0.2, 2) }), input([2, 3])], { activation }, {
-      gradients: 'differences',
+    ...floatDTypes.map((dtype) =>
+      defineCase('swiglu', `${activation} ${dtype}`, [input([9, 40], { dtype }), input([9, 40], { dtype })], {
+        activation,
+      }),
+    ),
+    defineCase(
+      'swiglu',
+      `${activation} views`,
+      [input([4, 6], { layout: 'transposed' }), input([4, 6], { layout: 'sliced' })],
+      { activation },
+    ),
+    defineCase('swiglu', `${activation} wide range`, [input([500], { values: wide }), input([500])], {
+      activation,
     }),
+    defineCase(
+      'swiglu',
+      `${activation} finite differences`,
+      [input([2, 3], { values: uniform(0.2, 2) }), input([2, 3])],
+      { activation },
+      {
+        gradients: 'differences',
+      },
+    ),
     ...floatDTypes.map((dtype) =>
       defineCase(
         'swigluBackward',
@@ -40,11 +57,25 @@ export const activationCases = [
     defineCase(
       'swigluBackward',
       `${activation} views`,
-      [input([4, 6], { layout: 'expanded' }), input([4, 6], { layout: 'transposed' }), input([4, 6], { layout: 'sliced' })],
+      [
+        input([4, 6], { layout: 'expanded' }),
+        input([4, 6], { layout: 'transposed' }),
+        input([4, 6], { layout: 'sliced' }),
+      ],
       { activation },
     ),
-    defineCase('swigluBackward', `${activation} wide range`, [input([500]), input([500], { values: wide }), input([500])], { activation }),
+    defineCase(
+      'swigluBackward',
+      `${activation} wide range`,
+      [input([500]), input([500], { values: wide }), input([500])],
+      { activation },
+    ),
   ]),
   // Gates of 0, ±∞ and NaN; `up` is finite.
-  defineCase('swiglu', 'relu of edge values', [input([40], { values: edges }), input([40], { values: uniform(0.5, 1) })], { activation: 'relu' }),
+  defineCase(
+    'swiglu',
+    'relu of edge values',
+    [input([40], { values: edges }), input([40], { values: uniform(0.5, 1) })],
+    { activation: 'relu' },
+  ),
 ];

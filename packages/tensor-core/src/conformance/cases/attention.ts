@@ -1,6 +1,14 @@
 import type { FloatDType } from '../../dtype.js';
 import type { AttentionAttributes } from '../../ops/specs.js';
-import { type ConformanceCase, defineCase, input, type InputSpec, type Layout, saved, vector } from '../case.js';
+import {
+  type ConformanceCase,
+  defineCase,
+  type InputSpec,
+  input,
+  type Layout,
+  saved,
+  vector,
+} from '../case.js';
 import { halfDTypes } from './shared.js';
 
 interface Problem {
@@ -39,7 +47,13 @@ const problems: readonly Problem[] = [
   { name: 'bf16', lengths: [20, 5], H: 4, K: 2, D: 16, dtype: 'bf16' },
   { name: 'f16', lengths: [20, 5], H: 4, K: 2, D: 16, dtype: 'f16' },
   // Across the block sizes that kernels like.
-  ...[31, 32, 63, 64, 65, 127, 128, 129].map((length) => ({ name: `${length} tokens`, lengths: [length], H: 2, K: 1, D: 16 })),
+  ...[31, 32, 63, 64, 65, 127, 128, 129].map((length) => ({
+    name: `${length} tokens`,
+    lengths: [length],
+    H: 2,
+    K: 1,
+    D: 16,
+  })),
   { name: 'long and short', lengths: [130, 1, 65], H: 4, K: 2, D: 24, Dv: 16 },
   { name: 'long window', lengths: [200], H: 2, K: 1, D: 8, attributes: { window: 70 } },
   { name: 'long, not causal', lengths: [150, 30], H: 2, K: 2, D: 8, attributes: { causal: false } },
@@ -51,12 +65,26 @@ function starts(lengths: readonly number[]): InputSpec {
 }
 
 function attentionCase(problem: Problem, gradients?: 'differences'): ConformanceCase {
-  return defineCase('attention', problem.name, attentionInputs(problem), attributesOf(problem), { gradients });
+  return defineCase('attention', problem.name, attentionInputs(problem), attributesOf(problem), {
+    gradients,
+  });
 }
 
-function attentionInputs({ lengths, H = 2, K = 2, D = 8, Dv = D, dtype = 'f32', layout = 'plain' }: Problem): InputSpec[] {
+function attentionInputs({
+  lengths,
+  H = 2,
+  K = 2,
+  D = 8,
+  Dv = D,
+  dtype = 'f32',
+  layout = 'plain',
+}: Problem): InputSpec[] {
   const N = lengths.reduce((sum, length) => sum + length, 0);
-  const [q, k, v] = [input([N, H, D], { dtype, layout }), input([N, K, D], { dtype, layout }), input([N, K, Dv], { dtype, layout })];
+  const [q, k, v] = [
+    input([N, H, D], { dtype, layout }),
+    input([N, K, D], { dtype, layout }),
+    input([N, K, Dv], { dtype, layout }),
+  ];
   return [q, k, v, starts(lengths)];
 }
 
@@ -72,7 +100,12 @@ function backwardCase(problem: Problem): ConformanceCase {
   return defineCase(
     'attentionBackward',
     problem.name,
-    [output, ...inputs, saved('attention', forward, 0, output), saved('attention', forward, 1, input([N, H]))],
+    [
+      output,
+      ...inputs,
+      saved('attention', forward, 0, output),
+      saved('attention', forward, 1, input([N, H])),
+    ],
     attributesOf(problem),
   );
 }
@@ -92,21 +125,100 @@ interface CachedProblem {
 
 const cachedProblems: readonly CachedProblem[] = [
   { name: 'one token', pageSize: 4, sequences: [[1, 1]] },
-  { name: 'decode', pageSize: 4, sequences: [[7, 1], [4, 1], [13, 1]] },
+  {
+    name: 'decode',
+    pageSize: 4,
+    sequences: [
+      [7, 1],
+      [4, 1],
+      [13, 1],
+    ],
+  },
   { name: 'prefill', pageSize: 4, sequences: [[9, 9]] },
-  { name: 'chunked prefill with decode', pageSize: 4, sequences: [[11, 5], [6, 1], [3, 3]] },
-  { name: 'a sequence without queries', pageSize: 4, sequences: [[5, 2], [6, 0], [3, 1]] },
-  { name: 'pages of one token', pageSize: 1, sequences: [[5, 2], [3, 1]] },
-  { name: 'grouped heads', pageSize: 8, sequences: [[20, 3], [9, 1]], H: 6, K: 2 },
-  { name: 'Dv other than D', pageSize: 8, sequences: [[20, 3], [9, 1]], D: 12, Dv: 5 },
-  { name: 'window', pageSize: 4, sequences: [[20, 3], [9, 1]], attributes: { window: 5 } },
+  {
+    name: 'chunked prefill with decode',
+    pageSize: 4,
+    sequences: [
+      [11, 5],
+      [6, 1],
+      [3, 3],
+    ],
+  },
+  {
+    name: 'a sequence without queries',
+    pageSize: 4,
+    sequences: [
+      [5, 2],
+      [6, 0],
+      [3, 1],
+    ],
+  },
+  {
+    name: 'pages of one token',
+    pageSize: 1,
+    sequences: [
+      [5, 2],
+      [3, 1],
+    ],
+  },
+  {
+    name: 'grouped heads',
+    pageSize: 8,
+    sequences: [
+      [20, 3],
+      [9, 1],
+    ],
+    H: 6,
+    K: 2,
+  },
+  {
+    name: 'Dv other than D',
+    pageSize: 8,
+    sequences: [
+      [20, 3],
+      [9, 1],
+    ],
+    D: 12,
+    Dv: 5,
+  },
+  {
+    name: 'window',
+    pageSize: 4,
+    sequences: [
+      [20, 3],
+      [9, 1],
+    ],
+    attributes: { window: 5 },
+  },
   { name: 'soft cap', pageSize: 4, sequences: [[10, 2]], attributes: { softCap: 2 } },
-  { name: 'long', pageSize: 16, sequences: [[200, 2], [65, 1], [129, 64]], H: 4, K: 2, D: 16 },
-  ...halfDTypes.map((dtype) => ({ name: dtype, pageSize: 4, sequences: [[7, 1], [13, 2]] as const, dtype })),
+  {
+    name: 'long',
+    pageSize: 16,
+    sequences: [
+      [200, 2],
+      [65, 1],
+      [129, 64],
+    ],
+    H: 4,
+    K: 2,
+    D: 16,
+  },
+  ...halfDTypes.map((dtype) => ({
+    name: dtype,
+    pageSize: 4,
+    sequences: [
+      [7, 1],
+      [13, 2],
+    ] as const,
+    dtype,
+  })),
 ];
 
 /** Pages are given out from the back, so that sequences do not lie in order. */
-function pageTable(sequences: CachedProblem['sequences'], pageSize: number): { table: number[]; width: number; pages: number } {
+function pageTable(
+  sequences: CachedProblem['sequences'],
+  pageSize: number,
+): { table: number[]; width: number; pages: number } {
   const counts = sequences.map(([length]) => Math.ceil(length / pageSize));
   const width = Math.max(...counts);
   let next = counts.reduce((sum, count) => sum + count, 0);
@@ -138,7 +250,14 @@ function cachedCase(problem: CachedProblem): ConformanceCase {
 const differentiated: readonly Problem[] = [
   { name: 'finite differences', lengths: [3, 2], H: 2, K: 1, D: 3, Dv: 2 },
   { name: 'finite differences, not causal', lengths: [3], H: 1, K: 1, D: 3, attributes: { causal: false } },
-  { name: 'finite differences, window and soft cap', lengths: [4], H: 1, K: 1, D: 3, attributes: { window: 2, softCap: 1.5 } },
+  {
+    name: 'finite differences, window and soft cap',
+    lengths: [4],
+    H: 1,
+    K: 1,
+    D: 3,
+    attributes: { window: 2, softCap: 1.5 },
+  },
 ];
 
 export const attentionCases = [

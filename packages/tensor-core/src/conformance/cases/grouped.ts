@@ -27,7 +27,16 @@ const problems: readonly Groups[] = [
   { name: 'finite differences', offsets: [0, 2, 3], C: 2, F: 2, gradients: 'differences' },
 ];
 
-function matmulCases({ name, offsets, C = 5, F = 6, dtype = 'f32', layout = 'plain', gradients, ...rest }: Groups): ConformanceCase[] {
+function matmulCases({
+  name,
+  offsets,
+  C = 5,
+  F = 6,
+  dtype = 'f32',
+  layout = 'plain',
+  gradients,
+  ...rest
+}: Groups): ConformanceCase[] {
   const groups = offsets.length - 1;
   const N = rest.N ?? offsets[groups];
   const options = { dtype, layout };
@@ -36,19 +45,37 @@ function matmulCases({ name, offsets, C = 5, F = 6, dtype = 'f32', layout = 'pla
       defineCase(
         'groupedMatmul',
         `${name}${transposeWeight ? ', weight transposed' : ''}`,
-        [input([N, C], options), input(transposeWeight ? [groups, F, C] : [groups, C, F], options), vector(...offsets)],
+        [
+          input([N, C], options),
+          input(transposeWeight ? [groups, F, C] : [groups, C, F], options),
+          vector(...offsets),
+        ],
         { transposeWeight },
         { gradients },
       ),
     ),
-    defineCase('groupedMatmulWeightGradient', name, [input([N, C], options), input([N, F], options), vector(...offsets)], { groups }),
+    defineCase(
+      'groupedMatmulWeightGradient',
+      name,
+      [input([N, C], options), input([N, F], options), vector(...offsets)],
+      { groups },
+    ),
   ];
 }
 
-function lowRankCase(name: string, N: number, { dtype = 'f32', layout = 'plain', C = 5, F = 7, gradients }: Partial<Groups> = {}): ConformanceCase {
+function lowRankCase(
+  name: string,
+  N: number,
+  { dtype = 'f32', layout = 'plain', C = 5, F = 7, gradients }: Partial<Groups> = {},
+): ConformanceCase {
   const [A, R] = [3, 2];
   const adapters = input([N], { dtype: 'i32', values: list(0, -1, 2, 1, 1, -1, 0) });
-  const inputs = [input([N, C], { dtype, layout }), input([A, R, C], { dtype, layout }), input([A, F, R], { dtype, layout }), adapters];
+  const inputs = [
+    input([N, C], { dtype, layout }),
+    input([A, R, C], { dtype, layout }),
+    input([A, F, R], { dtype, layout }),
+    adapters,
+  ];
   return defineCase('groupedLowRank', name, inputs, { scale: 0.5 }, { gradients });
 }
 

@@ -1,9 +1,15 @@
 import { encode } from '../../creation.js';
-import { defineCase, input, type InputSpec, type Layout, list } from '../case.js';
+import { defineCase, type InputSpec, input, type Layout, list } from '../case.js';
 import { streamOf } from '../generate.js';
 
 function matrix(rows: number, columns: number, values: ArrayLike<number>): InputSpec {
-  return { shape: [rows, columns], dtype: 'f32', values: { kind: 'bytes', bytes: encode(values, 'f32') }, layout: 'plain', constant: true };
+  return {
+    shape: [rows, columns],
+    dtype: 'f32',
+    values: { kind: 'bytes', bytes: encode(values, 'f32') },
+    layout: 'plain',
+    constant: true,
+  };
 }
 
 /** A random lower triangle whose diagonal is at least 1. */
@@ -32,11 +38,29 @@ const constant = { constant: true } as const;
 const layouts: readonly Layout[] = ['transposed', 'sliced'];
 
 export const linalgCases = [
-  ...[0, 1, 2, 5, 31, 64, 65, 130].map((size) => defineCase('cholesky', `${size}`, [positiveDefinite(size)], {})),
-  defineCase('cholesky', 'not positive definite', [input([3, 3], { values: list(4, 2, 1, 2, 1, 3, 1, 3, 9), ...constant })], {}),
+  ...[0, 1, 2, 5, 31, 64, 65, 130].map((size) =>
+    defineCase('cholesky', `${size}`, [positiveDefinite(size)], {}),
+  ),
+  defineCase(
+    'cholesky',
+    'not positive definite',
+    [input([3, 3], { values: list(4, 2, 1, 2, 1, 3, 1, 3, 9), ...constant })],
+    {},
+  ),
   defineCase('cholesky', 'transposed', [{ ...positiveDefinite(9), layout: 'transposed' }], {}),
   ...[false, true].flatMap((transpose) => [
-    ...([[0, 3], [1, 1], [2, 3], [5, 0], [5, 1], [33, 7], [65, 65], [130, 9]] as const).map(([size, columns]) =>
+    ...(
+      [
+        [0, 3],
+        [1, 1],
+        [2, 3],
+        [5, 0],
+        [5, 1],
+        [33, 7],
+        [65, 65],
+        [130, 9],
+      ] as const
+    ).map(([size, columns]) =>
       defineCase(
         'triangularSolve',
         `${size} × ${columns}${transpose ? ', transposed' : ''}`,
@@ -56,7 +80,10 @@ export const linalgCases = [
     defineCase(
       'triangularSolve',
       `full matrix${transpose ? ', transposed' : ''}`,
-      [input([3, 3], { values: list(2, Number.NaN, 7, 0.5, 3, Number.NaN, 1, -1, 4), ...constant }), input([3, 2], constant)],
+      [
+        input([3, 3], { values: list(2, Number.NaN, 7, 0.5, 3, Number.NaN, 1, -1, 4), ...constant }),
+        input([3, 2], constant),
+      ],
       { transpose },
     ),
   ]),

@@ -1,5 +1,17 @@
 import type { FloatDType } from '../../dtype.js';
-import { type ConformanceCase, defineCase, indices, input, type InputSpec, type Layout, list, saved, uniform, type ValueRange, vector } from '../case.js';
+import {
+  type ConformanceCase,
+  defineCase,
+  type InputSpec,
+  indices,
+  input,
+  type Layout,
+  list,
+  saved,
+  uniform,
+  type ValueRange,
+  vector,
+} from '../case.js';
 import { halfDTypes } from './shared.js';
 
 interface Logits {
@@ -51,7 +63,11 @@ function crossEntropyCases(problem: Logits): ConformanceCase[] {
 
 function klDivergenceCases(problem: Logits, temperature: number): ConformanceCase[] {
   const name = `${problem.name}, temperature ${temperature}`;
-  const [student, teacher, perRow] = [logits(problem), { ...logits(problem), constant: true }, input([problem.N])];
+  const [student, teacher, perRow] = [
+    logits(problem),
+    { ...logits(problem), constant: true },
+    input([problem.N]),
+  ];
   const total = (output: number) => saved('klDivergence', [1, 2], output, perRow);
   return [
     defineCase('klDivergence', name, [student, teacher], { temperature }),
@@ -62,10 +78,32 @@ function klDivergenceCases(problem: Logits, temperature: number): ConformanceCas
 export const lossCases = [
   ...problems.flatMap(crossEntropyCases),
   defineCase('crossEntropy', 'another ignored index', [input([3, 5]), vector(0, 4, 2)], { ignoreIndex: 4 }),
-  defineCase('crossEntropy', 'NaN stays visible', [input([2, 4], { values: list(1, Number.NaN, 2, 0, 1, 2, 3, 4) }), vector(0, 1)], { ignoreIndex }),
-  defineCase('crossEntropy', 'finite differences', [input([3, 4]), vector(1, ignoreIndex, 3)], { ignoreIndex }, { gradients: 'differences' }),
+  defineCase(
+    'crossEntropy',
+    'NaN stays visible',
+    [input([2, 4], { values: list(1, Number.NaN, 2, 0, 1, 2, 3, 4) }), vector(0, 1)],
+    { ignoreIndex },
+  ),
+  defineCase(
+    'crossEntropy',
+    'finite differences',
+    [input([3, 4]), vector(1, ignoreIndex, 3)],
+    { ignoreIndex },
+    { gradients: 'differences' },
+  ),
   ...problems.filter(({ targets }) => !targets).flatMap((problem) => klDivergenceCases(problem, 1)),
   ...problems.slice(3, 5).flatMap((problem) => klDivergenceCases(problem, 2.5)),
-  defineCase('klDivergence', 'equal logits', [input([3, 40], { values: list(1, 2, 3) }), input([3, 40], { values: list(1, 2, 3), constant: true })], { temperature: 1 }),
-  defineCase('klDivergence', 'finite differences', [input([2, 4]), input([2, 4], { constant: true })], { temperature: 2 }, { gradients: 'differences' }),
+  defineCase(
+    'klDivergence',
+    'equal logits',
+    [input([3, 40], { values: list(1, 2, 3) }), input([3, 40], { values: list(1, 2, 3), constant: true })],
+    { temperature: 1 },
+  ),
+  defineCase(
+    'klDivergence',
+    'finite differences',
+    [input([2, 4]), input([2, 4], { constant: true })],
+    { temperature: 2 },
+    { gradients: 'differences' },
+  ),
 ];

@@ -9,15 +9,26 @@ const widthOf = (shape: readonly number[]) => shape.slice(-1);
 
 export const normCases = [
   // The norm of a single column hardly depends on it: its gradient is what rounding leaves of a difference.
-  ...[[1], [3, 1]].map((shape) => defineCase('rmsNorm', `[${shape}]`, [input(shape), input([1])], { epsilon }, { gradients: false })),
+  ...[[1], [3, 1]].map((shape) =>
+    defineCase('rmsNorm', `[${shape}]`, [input(shape), input([1])], { epsilon }, { gradients: false }),
+  ),
   ...shapes.flatMap((shape) => [
     defineCase('rmsNorm', `[${shape}]`, [input(shape), input(widthOf(shape))], { epsilon }),
-    defineCase('rmsNormBackward', `[${shape}]`, [input(shape), input(shape), input(widthOf(shape))], { epsilon }),
-    defineCase('layerNorm', `[${shape}]`, [input(shape), input(widthOf(shape)), input(widthOf(shape))], { epsilon }),
+    defineCase('rmsNormBackward', `[${shape}]`, [input(shape), input(shape), input(widthOf(shape))], {
+      epsilon,
+    }),
+    defineCase('layerNorm', `[${shape}]`, [input(shape), input(widthOf(shape)), input(widthOf(shape))], {
+      epsilon,
+    }),
   ]),
   ...layouts.flatMap((layout) => [
     defineCase('rmsNorm', layout, [input([4, 6], { layout }), input([6])], { epsilon }),
-    defineCase('rmsNormBackward', layout, [input([4, 6], { layout }), input([4, 6], { layout }), input([6])], { epsilon }),
+    defineCase(
+      'rmsNormBackward',
+      layout,
+      [input([4, 6], { layout }), input([4, 6], { layout }), input([6])],
+      { epsilon },
+    ),
     defineCase('layerNorm', layout, [input([4, 6], { layout }), input([6]), input([6])], { epsilon }),
   ]),
   ...halfDTypes.flatMap((dtype) => {
@@ -28,10 +39,37 @@ export const normCases = [
       defineCase('layerNorm', dtype, [x, w, w], { epsilon }),
     ];
   }),
-  ...floatDTypes.map((dtype) => defineCase('rmsNorm', `tiny numbers ${dtype}`, [input([4, 40], { dtype, values: uniform(-1e-3, 1e-3) }), input([40], { dtype })], { epsilon: 1e-6 })),
+  ...floatDTypes.map((dtype) =>
+    defineCase(
+      'rmsNorm',
+      `tiny numbers ${dtype}`,
+      [input([4, 40], { dtype, values: uniform(-1e-3, 1e-3) }), input([40], { dtype })],
+      { epsilon: 1e-6 },
+    ),
+  ),
   defineCase('rmsNorm', 'zeros', [input([3, 8], { values: list(0) }), input([8])], { epsilon }),
-  defineCase('rmsNorm', 'large numbers', [input([3, 80], { values: uniform(-1e8, 1e8) }), input([80])], { epsilon }),
-  defineCase('layerNorm', 'far from zero', [input([3, 80], { values: uniform(99, 101) }), input([80]), input([80])], { epsilon }, { tolerance: 'linalg' }),
-  defineCase('rmsNorm', 'finite differences', [input([2, 4]), input([4])], { epsilon }, { gradients: 'differences' }),
-  defineCase('layerNorm', 'finite differences', [input([2, 4]), input([4]), input([4])], { epsilon }, { gradients: 'differences' }),
+  defineCase('rmsNorm', 'large numbers', [input([3, 80], { values: uniform(-1e8, 1e8) }), input([80])], {
+    epsilon,
+  }),
+  defineCase(
+    'layerNorm',
+    'far from zero',
+    [input([3, 80], { values: uniform(99, 101) }), input([80]), input([80])],
+    { epsilon },
+    { tolerance: 'linalg' },
+  ),
+  defineCase(
+    'rmsNorm',
+    'finite differences',
+    [input([2, 4]), input([4])],
+    { epsilon },
+    { gradients: 'differences' },
+  ),
+  defineCase(
+    'layerNorm',
+    'finite differences',
+    [input([2, 4]), input([4]), input([4])],
+    { epsilon },
+    { gradients: 'differences' },
+  ),
 ];

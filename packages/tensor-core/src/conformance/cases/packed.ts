@@ -11,14 +11,19 @@ const sizes = [
 
 function unpackCases(format: string): ConformanceCase[] {
   return sizes.flatMap(({ rows, columns }) =>
-    [[0, rows], [Math.floor(rows / 2), 1], [rows, 0]].map(([rowStart, rowCount]) =>
-      defineCase('unpack', `${format} ${rows} × ${columns}, ${rowCount} from ${rowStart}`, packedParts(format, rows, columns), {
-        format,
-        rows,
-        columns,
-        rowStart,
-        rowCount,
-      }),
+    [[0, rows], ...(rows > 1 ? [[Math.floor(rows / 2), 1]] : []), [rows, 0]].map(([rowStart, rowCount]) =>
+      defineCase(
+        'unpack',
+        `${format} ${rows} × ${columns}, ${rowCount} from ${rowStart}`,
+        packedParts(format, rows, columns),
+        {
+          format,
+          rows,
+          columns,
+          rowStart,
+          rowCount,
+        },
+      ),
     ),
   );
 }
@@ -26,17 +31,30 @@ function unpackCases(format: string): ConformanceCase[] {
 function gatherCases(format: string): ConformanceCase[] {
   const { rows, columns } = sizes[1];
   return [[], [0], [5], [2, 3]].map((shape) =>
-    defineCase('packedGather', `${format} [${shape}]`, [indices(shape, rows), ...packedParts(format, rows, columns)], { format, rows, columns }),
+    defineCase(
+      'packedGather',
+      `${format} [${shape}]`,
+      [indices(shape, rows), ...packedParts(format, rows, columns)],
+      { format, rows, columns },
+    ),
   );
 }
 
 function matmulCases(format: string): ConformanceCase[] {
-  const make = (name: string, shape: readonly number[], size: { rows: number; columns: number }, options: MatmulOptions = {}) => {
+  const make = (
+    name: string,
+    shape: readonly number[],
+    size: { rows: number; columns: number },
+    options: MatmulOptions = {},
+  ) => {
     const { transpose = false, activation = 'none', dtype = 'f32', layout = 'plain', gradients } = options;
     return defineCase(
       'packedMatmul',
       `${format} ${activation}${transpose ? ' transposed' : ''} ${name}`,
-      [input([...shape, transpose ? size.rows : size.columns], { dtype, layout }), ...packedParts(format, size.rows, size.columns)],
+      [
+        input([...shape, transpose ? size.rows : size.columns], { dtype, layout }),
+        ...packedParts(format, size.rows, size.columns),
+      ],
       { format, ...size, transpose, activation },
       // Rounded activations are a staircase: the gradient is that of the product without rounding.
       { gradients },

@@ -9,8 +9,14 @@ const reductions: readonly (readonly [readonly number[], readonly number[]])[] =
   [[2, 3, 5], [0]],
   [[2, 3, 5], [1]],
   [[2, 3, 5], [2]],
-  [[2, 3, 5], [0, 2]],
-  [[2, 3, 5], [0, 1, 2]],
+  [
+    [2, 3, 5],
+    [0, 2],
+  ],
+  [
+    [2, 3, 5],
+    [0, 1, 2],
+  ],
   [[4, 1, 6], [1]],
   [[1030], [0]],
   [[5, 1025], [1]],
@@ -20,9 +26,13 @@ const reductions: readonly (readonly [readonly number[], readonly number[]])[] =
 
 function reductionCases(op: 'sum' | 'max'): ConformanceCase[] {
   return [
-    ...reductions.map(([shape, axes]) => defineCase(op, `[${shape}] over [${axes}]`, [input(shape)], { axes, keepDims: false })),
+    ...reductions.map(([shape, axes]) =>
+      defineCase(op, `[${shape}] over [${axes}]`, [input(shape)], { axes, keepDims: false }),
+    ),
     defineCase(op, 'keeps axes', [input([2, 3, 5])], { axes: [0, 2], keepDims: true }),
-    ...halfDTypes.map((dtype) => defineCase(op, dtype, [input([6, 300], { dtype })], { axes: [1], keepDims: false })),
+    ...halfDTypes.map((dtype) =>
+      defineCase(op, dtype, [input([6, 300], { dtype })], { axes: [1], keepDims: false }),
+    ),
     ...(['transposed', 'sliced', 'offset', 'expanded'] as const).map((layout) =>
       defineCase(op, layout, [input([4, 6], { layout })], { axes: [1], keepDims: false }),
     ),
@@ -38,21 +48,48 @@ export const reduceCases = [
   ...reductionCases('sum'),
   ...reductionCases('max'),
   defineCase('sum', 'of nothing is 0', [input([3, 0])], { axes: [1], keepDims: false }),
-  defineCase('sum', 'many equal numbers', [input([100000], { values: list(0.1) })], { axes: [0], keepDims: false }),
-  defineCase('sum', 'cancels', [input([4, 1000], { values: list(1e4, -1e4, 0.25, 1) })], { axes: [1], keepDims: false }),
-  defineCase('max', 'NaN and infinities', [input([3, 7], { values: notANumber })], { axes: [1], keepDims: false }),
-  defineCase('max', 'all -∞', [input([2, 5], { values: list(Number.NEGATIVE_INFINITY) })], { axes: [1], keepDims: false }),
-  defineCase('max', 'ties share the gradient', [input([3, 8], { values: list(1, 2, 2, 0) })], { axes: [1], keepDims: false }),
+  defineCase('sum', 'many equal numbers', [input([100000], { values: list(0.1) })], {
+    axes: [0],
+    keepDims: false,
+  }),
+  defineCase('sum', 'cancels', [input([4, 1000], { values: list(1e4, -1e4, 0.25, 1) })], {
+    axes: [1],
+    keepDims: false,
+  }),
+  defineCase('max', 'NaN and infinities', [input([3, 7], { values: notANumber })], {
+    axes: [1],
+    keepDims: false,
+  }),
+  defineCase('max', 'all -∞', [input([2, 5], { values: list(Number.NEGATIVE_INFINITY) })], {
+    axes: [1],
+    keepDims: false,
+  }),
+  defineCase('max', 'ties share the gradient', [input([3, 8], { values: list(1, 2, 2, 0) })], {
+    axes: [1],
+    keepDims: false,
+  }),
   ...(['sum', 'max'] as const).map((op) =>
-    defineCase(op, 'finite differences', [input([2, 3, 2], { values: distinct })], { axes: [0, 2], keepDims: false }, { gradients: 'differences' }),
+    defineCase(
+      op,
+      'finite differences',
+      [input([2, 3, 2], { values: distinct })],
+      { axes: [0, 2], keepDims: false },
+      { gradients: 'differences' },
+    ),
   ),
 
   ...[[7], [1], [3, 1000], [0, 4]].map((shape) =>
     defineCase('argMax', `[${shape}]`, [input(shape)], { axis: shape.length - 1 }),
   ),
   ...[0, 1, 2].map((axis) => defineCase('argMax', `axis ${axis}`, [input([3, 4, 5])], { axis })),
-  ...floatDTypes.map((dtype) => defineCase('argMax', `first of equals, ${dtype}`, [input([5, 40], { dtype, values: list(0, 3, 1, 3) })], { axis: 1 })),
-  ...(['i32', 'i8', 'u8', 'bool'] as const).map((dtype) => defineCase('argMax', dtype, [input([5, 40], { dtype })], { axis: 1 })),
+  ...floatDTypes.map((dtype) =>
+    defineCase('argMax', `first of equals, ${dtype}`, [input([5, 40], { dtype, values: list(0, 3, 1, 3) })], {
+      axis: 1,
+    }),
+  ),
+  ...(['i32', 'i8', 'u8', 'bool'] as const).map((dtype) =>
+    defineCase('argMax', dtype, [input([5, 40], { dtype })], { axis: 1 }),
+  ),
   defineCase('argMax', 'NaN is the largest', [input([3, 7], { values: notANumber })], { axis: 1 }),
   defineCase('argMax', 'transposed', [input([6, 9], { layout: 'transposed' })], { axis: 1 }),
 
@@ -63,9 +100,17 @@ export const reduceCases = [
   ...halfDTypes.map((dtype) => defineCase('cumulativeSum', dtype, [input([4, 50], { dtype })], { axis: 1 })),
   defineCase('cumulativeSum', 'i32', [input([4, 50], { dtype: 'i32', values: integers(0, 5) })], { axis: 1 }),
   defineCase('cumulativeSum', 'transposed', [input([6, 9], { layout: 'transposed' })], { axis: 0 }),
-  defineCase('cumulativeSum', 'finite differences', [input([2, 4])], { axis: 1 }, { gradients: 'differences' }),
+  defineCase(
+    'cumulativeSum',
+    'finite differences',
+    [input([2, 4])],
+    { axis: 1 },
+    { gradients: 'differences' },
+  ),
 
-  ...[[], [0], [1], [33], [40, 257]].map((shape) => defineCase('sumOfSquares', `[${shape}]`, [input(shape)], {})),
+  ...[[], [0], [1], [33], [40, 257]].map((shape) =>
+    defineCase('sumOfSquares', `[${shape}]`, [input(shape)], {}),
+  ),
   ...halfDTypes.map((dtype) => defineCase('sumOfSquares', dtype, [input([300], { dtype })], {})),
   defineCase('sumOfSquares', 'sliced', [input([5, 6], { layout: 'sliced' })], {}),
   defineCase('sumOfSquares', 'infinite', [input([5], { values: list(1, Number.POSITIVE_INFINITY) })], {}),

@@ -31,12 +31,16 @@ export const ropeCases = [false, true].flatMap((interleaved) =>
     const name = `${interleaved ? 'interleaved' : 'halves'}${inverse ? ' inverse' : ''}`;
     const attributes = { interleaved, inverse };
     return [
-      ...sizes.map((size) => defineCase('rope', `${name} ${Object.values(size).join(' × ')}`, inputs(size), attributes)),
+      ...sizes.map((size) =>
+        defineCase('rope', `${name} ${Object.values(size).join(' × ')}`, inputs(size), attributes),
+      ),
       ...halfDTypes.map((dtype) => defineCase('rope', `${name} ${dtype}`, inputs(usual, dtype), attributes)),
       ...(['transposed', 'sliced', 'expanded'] as const).map((layout) =>
         defineCase('rope', `${name} ${layout}`, inputs(usual, 'f32', layout), attributes),
       ),
-      defineCase('rope', `${name} finite differences`, inputs({ N: 2, H: 1, D: 5, R: 2 }), attributes, { gradients: 'differences' }),
+      defineCase('rope', `${name} finite differences`, inputs({ N: 2, H: 1, D: 5, R: 2 }), attributes, {
+        gradients: 'differences',
+      }),
     ];
   }),
 );
