@@ -44,10 +44,10 @@ function parseArguments(): Arguments {
 }
 
 function chooseSettings({ quick, seed }: Arguments): Settings {
-  const { backend, notice } = defaultBackend();
+  const backend = defaultBackend();
   setBackend(backend);
-  console.error(notice ?? backend.description);
-  const size = notice ? 'nano' : quick ? 'quick' : 'full';
+  console.error(backend.description);
+  const size = backend.name === 'reference' ? 'nano' : quick ? 'quick' : 'full';
   if (size === 'nano') console.error('Without the native backend this runs a nano size: it shows that everything works, and no quality.');
   if (size === 'quick') console.error('Quick size: it shows that everything works; the numbers need not order well.');
   return { ...settings[size], seed };

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { eventsOf, startServer } from './support/server.js';
+import { readStream, startServer } from './support/server.js';
 import { brokenModel, chatModel, tinyModel } from './support/tiny.js';
 
 const completion = { model: 'tiny', prompt: 'Hello', max_tokens: 4 };
 const chat = { model: 'tiny', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 4 };
 
 function expectError(
-  response: { statusCode: number; json(): any },
+  response: { statusCode: number; json(): unknown },
   status: number,
   code: string,
   param: string | null,
@@ -201,15 +201,12 @@ describe('a model that fails', () => {
   it('ends a stream with the error and without [DONE]', async () => {
     const { post } = startServer({ models: [brokenModel()] });
     const response = await post('/v1/completions', { ...completion, model: 'broken', stream: true });
-    expect(eventsOf(response.body)).toEqual([
-      {
-        error: {
-          message: 'The model failed on this request.',
-          type: 'server_error',
-          param: null,
-          code: 'generation_failed',
-        },
-      },
-    ]);
+    const error = {
+      message: 'The model failed on this request.',
+      type: 'server_error',
+      param: null,
+      code: 'generation_failed',
+    };
+    expect(readStream(response.body)).toEqual({ chunks: [{ error }], done: false });
   });
 });

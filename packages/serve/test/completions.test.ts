@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { eventsOf, startServer } from './support/server.js';
+import { readStream, startServer, textOf } from './support/server.js';
 import { chatModel, tinyModel } from './support/tiny.js';
 
 const completion = { model: 'tiny', prompt: 'Hello', max_tokens: 12, temperature: 0 };
@@ -31,15 +31,15 @@ describe('/v1/completions', () => {
     const whole = (await post('/v1/completions', completion)).json();
     const response = await post('/v1/completions', { ...completion, stream: true });
     expect(response.headers['content-type']).toBe('text/event-stream; charset=utf-8');
-    const events = eventsOf(response.body);
-    expect(events.pop()).toBe('[DONE]');
-    expect(events.map(({ choices }) => choices[0].text).join('')).toBe(whole.choices[0].text);
-    expect(events.length).toBeGreaterThan(3);
-    expect(events.map(({ choices }) => choices[0].finish_reason)).toEqual([
-      ...new Array(events.length - 1).fill(null),
+    const { chunks, done } = readStream(response.body);
+    expect(done).toBe(true);
+    expect(textOf(chunks)).toBe(whole.choices[0].text);
+    expect(chunks.length).toBeGreaterThan(3);
+    expect(chunks.map(({ choices }) => choices[0].finish_reason)).toEqual([
+      ...new Array(chunks.length - 1).fill(null),
       'length',
     ]);
-    expect(events.every((event) => !('usage' in event) && event.id === events[0].id)).toBe(true);
+    expect(chunks.every((chunk) => !('usage' in chunk) && chunk.id === chunks[0].id)).toBe(true);
   });
 
   it('takes token ids, and several prompts at once', async () => {
@@ -160,38 +160,33 @@ describe('/v1/chat/completions', () => {
     const { post } = startServer({ models: [chatModel()] });
     const whole = (await post('/v1/chat/completions', chat)).json();
     const body = { ...chat, stream: true, stream_options: { include_usage: true } };
-    const events = eventsOf((await post('/v1/chat/completions', body)).body);
-    expect(events.pop()).toBe('[DONE]');
-    const last = events.pop();
-    expect(last.choices).toEqual([]);
-    expect(last.usage).toEqual(whole.usage);
-    expect(events.every(({ usage, object }) => usage === null && object === 'chat.completion.chunk')).toBe(
+    const { chunks, done } = readStream((await post('/v1/chat/completions', body)).body);
+    expect(done).toBe(true);
+    const last = chunks.pop();
+    expect(last?.choices).toEqual([]);
+    expect(last?.usage).toEqual(whole.usage);
+    expect(chunks.every(({ usage, object }) => usage === null && object === 'chat.completion.chunk')).toBe(
       true,
     );
-    const choices = events.map((event) => event.choices[0]);
-    expect(choices[0]).toEqual({
-      index: 0,
-      delta: { role: 'assistant', content: '' },
-      logprobs: null,
-      finish_reason: null,
-    });
-    expect(choices.at(-1)).toEqual({ index: 0, delta: {}, logprobs: null, finish_reason: 'length' });
-    expect(choices.map(({ delta }) => delta.content ?? '').join('')).toBe(whole.choices[0].message.content);
+    expect(chunks[0].choices).toEqual([
+      { index: 0, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null },
+    ]);
+    expect(chunks.at(-1)?.choices).toEqual([
+      { index: 0, delta: {}, logprobs: null, finish_reason: 'length' },
+    ]);
+    expect(textOf(chunks)).toBe(whole.choices[0].message.content);
   });
 
   it('streams several answers side by side', async () => {
     const { post } = startServer({ models: [chatModel()] });
     const body = { ...chat, temperature: 1, n: 2, seed: 3 };
     const whole = (await post('/v1/chat/completions', body)).json();
-    const events = eventsOf((await post('/v1/chat/completions', { ...body, stream: true })).body).slice(
-      0,
-      -1,
-    );
+    const { chunks } = readStream((await post('/v1/chat/completions', { ...body, stream: true })).body);
     for (const index of [0, 1]) {
-      const own = events.map((event) => event.choices[0]).filter((choice) => choice.index === index);
-      expect(own[0].delta.role).toBe('assistant');
-      expect(own.map(({ delta }) => delta.content ?? '').join('')).toBe(whole.choices[index].message.content);
-      expect(own.at(-1).finish_reason).toBe(whole.choices[index].finish_reason);
+      const own = chunks.map(({ choices }) => choices[0]).filter((choice) => choice.index === index);
+      expect(own[0].delta?.role).toBe('assistant');
+      expect(textOf(chunks, index)).toBe(whole.choices[index].message.content);
+      expect(own.at(-1)?.finish_reason).toBe(whole.choices[index].finish_reason);
     }
   });
 
@@ -210,13 +205,9 @@ describe('/v1/chat/completions', () => {
     const bytes = whole.logprobs.content.flatMap((token: { bytes: number[] }) => token.bytes);
     expect(new TextDecoder().decode(Uint8Array.from(bytes))).toBe(whole.message.content);
     expect(whole.logprobs.content[0].top_logprobs).toHaveLength(2);
-    const events = eventsOf((await post('/v1/chat/completions', { ...body, stream: true })).body).slice(
-      0,
-      -1,
-    );
-    expect(events.flatMap((event) => event.choices[0].logprobs?.content ?? [])).toEqual(
-      whole.logprobs.content,
-    );
+    const { chunks } = readStream((await post('/v1/chat/completions', { ...body, stream: true })).body);
+    const streamed = chunks.flatMap(({ choices }) => choices[0].logprobs?.content ?? []);
+    expect(streamed).toEqual(whole.logprobs.content);
   });
 });
 

@@ -8,7 +8,7 @@ import {
   type GenerationRequest,
 } from '../src/index.js';
 import { collect, run, until } from './support/collect.js';
-import { brokenModel, tinyModel } from './support/tiny.js';
+import { brokenModel, byteTokenizer, tinyModel } from './support/tiny.js';
 
 const model = tinyModel();
 
@@ -169,6 +169,15 @@ describe('refusals', () => {
       expect(() => createEngine([model], limits)).toThrow('[engine]');
     },
   );
+
+  it('of a context that the model cannot read', () => {
+    expect(() => createEngine([tinyModel({ contextLength: 257 })])).toThrow('got 257; expected at most 256');
+  });
+
+  it('of a tokenizer that belongs to another model', () => {
+    const tokenizer = { ...byteTokenizer(), vocabularySize: 300 };
+    expect(() => createEngine([tinyModel({ tokenizer })])).toThrow('the tokenizer of tiny has ids');
+  });
 
   it('of two models with one name', () => {
     expect(() => createEngine([model, model])).toThrow('two models have one name');

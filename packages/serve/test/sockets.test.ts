@@ -4,16 +4,9 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import {
-  closeOnSignal,
-  createEngine,
-  createServer,
-  ListenError,
-  type ServeOptions,
-  serveModels,
-} from '../src/index.js';
+import { closeOnSignal, ListenError, type ServeOptions, serveModels } from '../src/index.js';
 import { until } from './support/collect.js';
-import { eventsOf } from './support/server.js';
+import { readStream, textOf } from './support/server.js';
 import { tinyModel } from './support/tiny.js';
 
 const long = { model: 'tiny', prompt: 'Hello', max_tokens: 200, temperature: 0 };
@@ -99,10 +92,7 @@ describe('streams', () => {
       bodies.map(async (body) => (await post({ ...body, stream: true })).text()),
     );
     streams.forEach((stream, i) => {
-      const text = eventsOf(stream)
-        .slice(0, -1)
-        .map(({ choices }) => choices[0].text)
-        .join('');
+      const text = textOf(readStream(stream).chunks);
       expect(text).toBe(wholes[i].choices[0].text);
     });
   });
@@ -152,9 +142,9 @@ describe('closing', () => {
     const refused = await post(long);
     expect(refused.status).toBe(503);
     expect((await refused.json()).error.code).toBe('shutting_down');
-    const events = eventsOf(await (await running).text());
-    expect(events.at(-1)).toBe('[DONE]');
-    expect(events.at(-2).choices[0].finish_reason).toBe('length');
+    const { chunks, done } = readStream(await (await running).text());
+    expect(done).toBe(true);
+    expect(chunks.at(-1)?.choices[0].finish_reason).toBe('length');
     await closed;
     await expect(fetch(server.url)).rejects.toThrow();
   });
@@ -168,7 +158,9 @@ describe('closing', () => {
     const whole = post({ ...long, max_tokens: 240 });
     await until(async () => (await health()).running === 2);
     await server.close();
-    expect(eventsOf(await (await stream).text()).at(-1).error.code).toBe('shutting_down');
+    const { chunks, done } = readStream(await (await stream).text());
+    expect(chunks.at(-1)?.error?.code).toBe('shutting_down');
+    expect(done).toBe(false);
     const response = await whole;
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('1');

@@ -101,7 +101,7 @@ function launch<N extends OpName>(
   if (observer.current)
     observer.current(op, views, outputs, attributes, () => kernel(views, outputs, attributes));
   else kernel(views, outputs, attributes);
-  if (views !== inputs) views.forEach((view, i) => view !== inputs[i] && view.dispose());
+  for (const [i, view] of views.entries()) if (view !== inputs[i]) view.dispose();
 }
 
 function contiguousHandle(tensor: Tensor): Tensor {

@@ -89,7 +89,10 @@ export class TapeNode implements ScopeMember {
 
   /** Pulls the gradients of the outputs back to the inputs and releases everything this node holds. */
   walk(): void {
-    if (!this.released && this.gradients.length === 0) return this.dispose(); // the loss does not depend on it
+    if (!this.released && this.gradients.length === 0) {
+      this.dispose(); // the loss does not depend on it
+      return;
+    }
     this.checkAlive();
     scope(() => {
       const context: PullContext = {

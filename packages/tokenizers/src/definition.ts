@@ -45,6 +45,8 @@ export interface TokenizerDefinition {
   readonly addedTokens: readonly AddedToken[];
   /** tokenizer_config.json. */
   readonly config: JsonObject;
+  /** Contents by role: `bos_token`, `eos_token`, … */
+  readonly namedTokens: Readonly<Record<string, string>>;
   /** Chat templates by name; `default` is the one used when none is named. */
   readonly chatTemplates: Readonly<Record<string, string>>;
   readonly bosId: number | undefined;

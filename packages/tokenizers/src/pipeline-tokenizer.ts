@@ -78,6 +78,10 @@ export class PipelineTokenizer implements Tokenizer {
     return this.definition.addedTokens;
   }
 
+  get namedTokens(): Readonly<Record<string, string>> {
+    return this.definition.namedTokens;
+  }
+
   get chatTemplates(): Readonly<Record<string, string>> {
     return this.definition.chatTemplates;
   }

@@ -36,6 +36,8 @@ export interface Tokenizer {
   readonly specialTokens: readonly AddedToken[];
   /** All tokens that are found in text whole, special ones among them, by id. */
   readonly addedTokens: readonly AddedToken[];
+  /** Tokens by their role in the configuration, such as `bos_token`; chat templates read them. */
+  readonly namedTokens: Readonly<Record<string, string>>;
   /** Chat templates by name, in Jinja; `default` is the usual one. */
   readonly chatTemplates: Readonly<Record<string, string>>;
   /**

@@ -1,7 +1,7 @@
 // The door to JavaScript. A call writes its op, tensors and attributes as doubles into one shared command buffer and
 // then calls `execute()` without arguments: a handful of numbers costs less than one typed-array argument.
 //
-// Command: [kernel, isa, threads, input count, output count, attribute count, attributes…,
+// Command: [kernel, isa, threads, minimum work, input count, output count, attribute count, attributes…,
 //           then per tensor: address, dtype, rank, dims…, strides…]
 #include <node_api.h>
 
@@ -65,6 +65,8 @@ const double* read_tensor(const double* from, Tensor& tensor) {
   return from + 2 * rank;
 }
 
+void release_mapping(napi_env, void* data, void*) { release_file(static_cast<MappedFile*>(data)); }
+
 /** Runs the command in the buffer. */
 napi_value execute(napi_env env, napi_callback_info) {
   const double* command = environment(env)->command;
@@ -72,10 +74,11 @@ napi_value execute(napi_env env, napi_callback_info) {
   if (!kernel) return fail(env, "[backend-cpu] the addon has no such kernel.");
   Call call;
   call.threads = static_cast<int32_t>(command[2]);
-  call.input_count = static_cast<int32_t>(command[3]);
-  call.output_count = static_cast<int32_t>(command[4]);
-  call.attributes = command + 6;
-  const double* next = call.attributes + static_cast<int>(command[5]);
+  call.minimum_work = command[3];
+  call.input_count = static_cast<int32_t>(command[4]);
+  call.output_count = static_cast<int32_t>(command[5]);
+  call.attributes = command + 7;
+  const double* next = call.attributes + static_cast<int>(command[6]);
   const int tensors = call.input_count + call.output_count;
   for (int i = 0; i < tensors; i++) next = read_tensor(next, call.tensors[i]);
   kernel(call);
@@ -106,23 +109,7 @@ napi_value address_of(napi_env env, napi_callback_info info) {
   return number(env, static_cast<double>(reinterpret_cast<uintptr_t>(data)));
 }
 
-/** copyOut(address, arrayBuffer, byteOffset, byteLength): reads memory that has no ArrayBuffer, such as a mapped file. */
-napi_value copy_out(napi_env env, napi_callback_info info) {
-  napi_value values[4];
-  double address = 0, offset = 0, length = 0;
-  void* data = nullptr;
-  size_t bytes = 0;
-  if (arguments(env, info, values, 4) < 4 || napi_get_value_double(env, values[0], &address) != napi_ok ||
-      napi_get_arraybuffer_info(env, values[1], &data, &bytes) != napi_ok ||
-      napi_get_value_double(env, values[2], &offset) != napi_ok || napi_get_value_double(env, values[3], &length) != napi_ok ||
-      offset + length > static_cast<double>(bytes))
-    return fail(env, "[backend-cpu] copyOut expects an address, an ArrayBuffer, an offset and a length inside it.");
-  std::memcpy(static_cast<char*>(data) + static_cast<size_t>(offset), reinterpret_cast<void*>(static_cast<uintptr_t>(address)),
-              static_cast<size_t>(length));
-  return nullptr;
-}
-
-/** mapFile(path) → { address, byteLength, handle }: the file stays mapped while `handle` lives, or until unmapFile. */
+/** mapFile(path) → { address, byteLength, handle }: the file stays mapped while `handle` or a view of it lives. */
 napi_value map_file_call(napi_env env, napi_callback_info info) {
   napi_value argument;
   char path[4096];
@@ -134,19 +121,36 @@ napi_value map_file_call(napi_env env, napi_callback_info info) {
   if (!file) return fail(env, problem.c_str());
   napi_value result, handle;
   napi_create_object(env, &result);
-  napi_create_external(env, file, [](napi_env, void* data, void*) { close_file(static_cast<MappedFile*>(data)); }, nullptr, &handle);
+  napi_create_external(env, file, release_mapping, nullptr, &handle);
   napi_set_named_property(env, result, "address", number(env, static_cast<double>(reinterpret_cast<uintptr_t>(file->data))));
   napi_set_named_property(env, result, "byteLength", number(env, static_cast<double>(file->bytes)));
   napi_set_named_property(env, result, "handle", handle);
   return result;
 }
 
-napi_value unmap_file_call(napi_env env, napi_callback_info info) {
-  napi_value argument;
+/** mappedBytes(handle, offset, length): part of a mapped file as an ArrayBuffer, without a copy. */
+napi_value mapped_bytes(napi_env env, napi_callback_info info) {
+  napi_value values[3], result;
   void* data = nullptr;
-  if (arguments(env, info, &argument, 1) == 1 && napi_get_value_external(env, argument, &data) == napi_ok)
-    unmap_file(static_cast<MappedFile*>(data));
-  return nullptr;
+  double offset = 0, length = 0;
+  if (arguments(env, info, values, 3) < 3 || napi_get_value_external(env, values[0], &data) != napi_ok ||
+      napi_get_value_double(env, values[1], &offset) != napi_ok || napi_get_value_double(env, values[2], &length) != napi_ok)
+    return fail(env, "[backend-cpu] mappedBytes expects a handle, an offset and a length.");
+  MappedFile* file = static_cast<MappedFile*>(data);
+  if (offset < 0 || length < 0 || offset + length > static_cast<double>(file->bytes))
+    return fail(env, "[backend-cpu] mappedBytes: the range does not lie inside the file.");
+  if (length == 0) {
+    napi_create_arraybuffer(env, 0, &data, &result);
+    return result;
+  }
+  file->owners++;
+  char* start = static_cast<char*>(file->data) + static_cast<size_t>(offset);
+  // V8 allows one ArrayBuffer per address, so the caller keeps what it gets and asks once per range.
+  if (napi_create_external_arraybuffer(env, start, static_cast<size_t>(length), [](napi_env e, void*, void* hint) { release_mapping(e, hint, nullptr); }, file, &result) != napi_ok) {
+    file->owners--;
+    return fail(env, "[backend-cpu] mappedBytes: this runtime has no external ArrayBuffers.");
+  }
+  return result;
 }
 
 template <class List, class Name>
@@ -169,9 +173,8 @@ napi_value set_up(napi_env env, napi_value exports) {
   add_function("initialize", initialize);
   add_function("execute", execute);
   add_function("addressOf", address_of);
-  add_function("copyOut", copy_out);
   add_function("mapFile", map_file_call);
-  add_function("unmapFile", unmap_file_call);
+  add_function("mappedBytes", mapped_bytes);
   add("protocol", number(env, PROTOCOL));
   add("maxRank", number(env, MAX_RANK));
   add("maxTensors", number(env, MAX_TENSORS));

@@ -23,6 +23,7 @@ struct Call {
   int32_t input_count;
   int32_t output_count;
   int32_t threads;
+  double minimum_work; // nanoseconds of work from which on a kernel uses several threads
   const double* attributes;
   Tensor tensors[MAX_TENSORS]; // inputs, then outputs
 };

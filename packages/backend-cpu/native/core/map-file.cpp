@@ -20,24 +20,19 @@ MappedFile* map_file(const char* path, std::string& problem) {
   }
   const size_t bytes = static_cast<size_t>(status.st_size);
   // An empty file cannot be mapped, and needs no memory.
-  void* data = bytes == 0 ? nullptr : mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  void* data = bytes == 0 ? nullptr : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
   const int reason = errno;
   close(descriptor);
   if (data == MAP_FAILED) {
     problem = std::string("[mapFile] cannot map ") + path + ": " + std::strerror(reason) + ".";
     return nullptr;
   }
-  return new MappedFile{data, bytes};
+  return new MappedFile{data, bytes, 1};
 }
 
-void unmap_file(MappedFile* file) {
+void release_file(MappedFile* file) {
+  if (--file->owners > 0) return;
   if (file->data) munmap(file->data, file->bytes);
-  file->data = nullptr;
-  file->bytes = 0;
-}
-
-void close_file(MappedFile* file) {
-  unmap_file(file);
   delete file;
 }
 

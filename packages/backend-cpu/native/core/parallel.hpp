@@ -4,13 +4,13 @@
 
 namespace frugal::FRUGAL_ISA {
 
-/** Below this much work in all, handing chunks to other threads costs more than it brings. */
-constexpr double PARALLEL_NANOSECONDS = 40e3;
-
-/** body(chunk) for every chunk; `cost` estimates the nanoseconds of one chunk. */
+/**
+ * body(chunk) for every chunk; `cost` estimates the nanoseconds of one chunk. Little work in all is not worth handing
+ * to other threads.
+ */
 template <class Body>
 static inline void parallel(const Call& call, int64_t chunks, double cost, const Body& body) {
-  if (chunks <= 1 || call.threads <= 1 || cost * static_cast<double>(chunks) < PARALLEL_NANOSECONDS) {
+  if (chunks <= 1 || call.threads <= 1 || cost * static_cast<double>(chunks) < call.minimum_work) {
     for (int64_t i = 0; i < chunks; i++) body(i);
     return;
   }

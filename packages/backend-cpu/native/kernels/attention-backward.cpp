@@ -33,7 +33,7 @@ class Piece {
     __builtin_memset(dv, 0, static_cast<size_t>(length * v_width) * 4);
     for (head = 0; head < s.G; head++) {
       __builtin_memset(dq, 0, static_cast<size_t>(length * d_width) * 4);
-      for (int64_t i = 0; i < length; i++) delta[i] = dot(p.gradient + row(i, s.Dv), p.out + row(i, s.Dv));
+      for (int64_t i = 0; i < length; i += LANES) store_first(delta + i, dots(i), minimum(LANES, length - i));
       for (keys = 0; keys < length; keys += BACKWARD_KEYS) key_block();
       for (int64_t i = 0; i < length; i++) write(dq + i * d_width, s.D, p.dq + row(i, s.D));
     }
@@ -69,13 +69,25 @@ class Piece {
   /** Where the vector of query row i and the current head starts. */
   int64_t row(int64_t i, int64_t width) const { return (i * s.H + head) * width; }
 
-  float dot(const T* a, const T* b) const {
+  /**
+   * Σ g·out of LANES rows, in the order in which the tile kernel computes g·v: a row that sees a single key then gets a
+   * gradient of exactly 0.
+   */
+  F dots(int64_t i) const {
     F sum = {};
     for (int64_t d = 0; d < s.Dv; d += LANES) {
       const int64_t lanes = minimum(LANES, s.Dv - d);
-      sum = fma(load_f_first(a + d, lanes), load_f_first(b + d, lanes), sum);
+      F g[LANES], out[LANES];
+      for (int64_t l = 0; l < LANES; l++) {
+        const bool inside = i + l < length;
+        g[l] = inside ? load_f_first(p.gradient + row(i + l, s.Dv) + d, lanes) : F{};
+        out[l] = inside ? load_f_first(p.out + row(i + l, s.Dv) + d, lanes) : F{};
+      }
+      transpose(g);
+      transpose(out);
+      for (int64_t l = 0; l < lanes; l++) sum = DotF32::mac(sum, g[l], out[l]);
     }
-    return reduce_add(sum);
+    return sum;
   }
 
   static void write(const float* from, int64_t width, T* to) {

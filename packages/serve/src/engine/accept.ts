@@ -35,10 +35,7 @@ export function acceptRequest(
   });
 }
 
-function encodePrompt(
-  { name, model, tokenizer, chatTemplate }: LoadedModel,
-  prompt: Prompt,
-): readonly number[] {
+function encodePrompt({ name, model, tokenizer, chatTemplate }: LoadedModel, prompt: Prompt): Int32Array {
   if ('messages' in prompt && !chatTemplate) {
     throw new EngineError('no-chat-template', {
       what: 'the model has no chat template: it only continues text',
@@ -47,17 +44,21 @@ function encodePrompt(
     });
   }
   const ids = requireValid(() => {
-    if ('ids' in prompt) return prompt.ids;
+    if ('ids' in prompt) return checkIds(prompt.ids, model.vocabularySize);
     if ('text' in prompt) return tokenizer.encode(prompt.text);
     return tokenizer.encode(chatTemplate!.render(prompt.messages), { addSpecialTokens: false });
   });
   if (ids.length === 0) throw new EngineError('invalid-request', { what: 'the prompt is empty' });
-  const strange = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < model.vocabularySize));
-  if (strange === undefined) return ids;
+  return ids;
+}
+
+function checkIds(ids: readonly number[], vocabularySize: number): Int32Array {
+  const strange = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize));
+  if (strange === undefined) return Int32Array.from(ids);
   throw new EngineError('invalid-request', {
     what: 'a token id is not in the vocabulary',
     got: String(strange),
-    expected: `0 to ${model.vocabularySize - 1}`,
+    expected: `0 to ${vocabularySize - 1}`,
   });
 }
 

@@ -9,7 +9,7 @@ async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
 
 describe('EventStream', () => {
   it('keeps what came before the consumer', async () => {
-    const stream = new EventStream<number>(() => {});
+    const stream = new EventStream<number>();
     stream.push(1);
     stream.push(2);
     stream.end();
@@ -18,7 +18,7 @@ describe('EventStream', () => {
   });
 
   it('wakes a waiting consumer', async () => {
-    const stream = new EventStream<number>(() => {});
+    const stream = new EventStream<number>();
     const all = collect(stream);
     await null;
     stream.push(1);
@@ -29,7 +29,7 @@ describe('EventStream', () => {
   });
 
   it('delivers events, then the error', async () => {
-    const stream = new EventStream<number>(() => {});
+    const stream = new EventStream<number>();
     stream.push(1);
     stream.fail(new Error('lost'));
     const seen: number[] = [];
@@ -50,6 +50,18 @@ describe('EventStream', () => {
     const whole = new EventStream<number>(() => left++);
     whole.end();
     await collect(whole);
+    expect(left).toBe(1);
+  });
+
+  it('lets a waiting consumer go at once', async () => {
+    let left = 0;
+    const stream = new EventStream<number>(() => left++);
+    const iterator = stream[Symbol.asyncIterator]();
+    const waiting = iterator.next();
+    await iterator.return?.();
+    expect(await waiting).toEqual({ done: true, value: undefined });
+    stream.push(1);
+    expect(await iterator.next()).toEqual({ done: true, value: undefined });
     expect(left).toBe(1);
   });
 });

@@ -67,7 +67,7 @@ class InProcessEngine implements Engine {
 
 /** All errors reach the caller in one way: through the iteration. */
 function refused(error: unknown): AsyncIterable<GenerationEvent> {
-  const stream = new EventStream<GenerationEvent>(() => {});
+  const stream = new EventStream<GenerationEvent>();
   stream.fail(error);
   return stream;
 }

@@ -5,7 +5,7 @@ import type { SchedulerLimits } from './scheduler.js';
 
 /** How much an engine takes on at once, for each of its models. */
 export interface EngineLimits {
-  /** Memory for keys and values, in bytes; default 1 GiB, and never more than `maxRunning` full contexts need. */
+  /** Memory for keys and values, in bytes; default 512 MiB, and never more than `maxRunning` full contexts need. */
   readonly cacheBytes?: number | undefined;
   /** Requests in one batch; default 16. Further ones wait. */
   readonly maxRunning?: number | undefined;
@@ -22,7 +22,7 @@ export interface ResolvedLimits extends Omit<SchedulerLimits, 'pages'> {
 
 /** @throws ArgumentError for a limit that is not a positive integer, or for a cache without room for one token */
 export function resolveLimits({ model, contextLength }: LoadedModel, limits: EngineLimits): ResolvedLimits {
-  const { cacheBytes = 2 ** 30, maxRunning = 16, maxWaiting = 256 } = limits;
+  const { cacheBytes = 2 ** 29, maxRunning = 16, maxWaiting = 256 } = limits;
   const tokensPerStep = limits.tokensPerStep ?? Math.max(256, maxRunning);
   requirePositive({ cacheBytes, maxRunning, maxWaiting, tokensPerStep, contextLength: contextLength ?? 1 });
   if (tokensPerStep < maxRunning) {
@@ -34,7 +34,15 @@ export function resolveLimits({ model, contextLength }: LoadedModel, limits: Eng
     });
   }
   const pageSize = 16;
-  const wanted = Math.min(contextLength ?? model.contextLength, model.contextLength);
+  const wanted = contextLength ?? model.contextLength;
+  if (wanted > model.contextLength) {
+    throw new ArgumentError({
+      where: 'engine',
+      what: 'contextLength is more than the model can read',
+      got: String(wanted),
+      expected: `at most ${model.contextLength}`,
+    });
+  }
   const affordable = Math.floor(cacheBytes / PagedKVCache.bytesPerToken(model.cacheSpec, model.computeDType));
   if (affordable < pageSize) {
     throw new ArgumentError({

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Backend, noGrad, scope, type Tensor } from '@frugal/tensor-core';
+import { ArgumentError, type Backend, noGrad, scope, type Tensor } from '@frugal/tensor-core';
 import { PagedKVCache } from '@frugal/tensor-core/generation';
 import { stepBatch } from '@frugal/tensor-core/nn';
 import { acceptRequest } from './accept.js';
@@ -25,7 +25,16 @@ export class ModelRunner {
     private readonly loaded: LoadedModel,
     limits: EngineLimits,
   ) {
-    const { model } = loaded;
+    const { model, tokenizer } = loaded;
+    if (tokenizer.vocabularySize > model.vocabularySize) {
+      throw new ArgumentError({
+        where: 'engine',
+        what: `the tokenizer of ${loaded.name} has ids that the model does not know`,
+        got: `${tokenizer.vocabularySize} ids`,
+        expected: `at most ${model.vocabularySize}`,
+        hint: 'Load the tokenizer that belongs to the model.',
+      });
+    }
     const { contextLength, cacheTokens, pageSize, ...scheduling } = resolveLimits(loaded, limits);
     const pages = Math.ceil(cacheTokens / pageSize);
     this.cacheTokens = pages * pageSize;

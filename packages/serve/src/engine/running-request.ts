@@ -7,7 +7,7 @@ import type { Schedulable } from './scheduler.js';
 import type { TextOutput } from './text-output.js';
 
 export interface RequestOptions {
-  readonly prompt: readonly number[];
+  readonly prompt: ArrayLike<number>;
   readonly maxTokens: number;
   readonly sampling: SamplingOptions;
   readonly stopIds: ReadonlySet<number>;
@@ -31,7 +31,7 @@ export class RunningRequest implements Schedulable {
   private readonly abortHandler = () => this.abort();
 
   constructor(private readonly options: RequestOptions) {
-    this.tokens = [...options.prompt];
+    this.tokens = Array.from(options.prompt);
     this.longest = options.prompt.length + options.maxTokens;
     options.signal?.addEventListener('abort', this.abortHandler, { once: true });
     this.events.push({ type: 'start', promptTokens: options.prompt.length });

@@ -61,7 +61,7 @@ export function toApiError(error: unknown): ApiError {
     return new ApiError(
       status,
       code,
-      status === 500 ? 'The model failed on this request.' : error.message,
+      status === 500 ? 'The model failed on this request.' : sentence(error),
       param,
     );
   }

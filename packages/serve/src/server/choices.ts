@@ -55,7 +55,7 @@ export class Choices {
 
   /** What the answers produce, in the order in which it comes. Leaving the loop ends all of them. */
   async *events(): AsyncGenerator<ChoiceEvent> {
-    const merged = new EventStream<ChoiceEvent>(() => {});
+    const merged = new EventStream<ChoiceEvent>();
     let open = this.iterators.length;
     const forward = async (iterator: AsyncIterator<GenerationEvent>, index: number) => {
       for (let next = await iterator.next(); !next.done; next = await iterator.next()) {

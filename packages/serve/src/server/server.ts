@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyRequest,
   LogController,
 } from 'fastify';
@@ -44,6 +45,7 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   const app: FastifyInstance = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     bodyLimit,
+    requestTimeout: 60_000,
     logController: new LogController({ disableRequestLogging: true }),
     return503OnClosing: false,
     genReqId: () => randomUUID(),

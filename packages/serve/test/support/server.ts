@@ -21,14 +21,36 @@ export function startServer(options: ServerOptions & { models?: LoadedModel[]; l
   return { app, engine, post };
 }
 
-/** The `data:` lines of a stream; '[DONE]' stays text. */
-export function eventsOf(body: string): any[] {
-  return body
+/** Of a streamed answer, what tests look at. */
+export interface Chunk {
+  readonly id: string;
+  readonly object: string;
+  readonly choices: readonly {
+    readonly index: number;
+    readonly text?: string;
+    readonly delta?: { readonly role?: string; readonly content?: string };
+    readonly logprobs: { readonly content: readonly unknown[] } | null;
+    readonly finish_reason: string | null;
+  }[];
+  readonly usage?: object | null;
+  readonly error?: { readonly code: string };
+}
+
+/** The events of a stream, and whether it was ended with [DONE]. */
+export function readStream(body: string): { chunks: Chunk[]; done: boolean } {
+  const data = body
     .split('\n\n')
     .filter((event) => event !== '')
     .map((event) => {
       if (!event.startsWith('data: ')) throw new Error(`not a data line: ${event}`);
-      const data = event.slice('data: '.length);
-      return data === '[DONE]' ? data : JSON.parse(data);
+      return event.slice('data: '.length);
     });
+  const done = data.at(-1) === '[DONE]';
+  return { chunks: (done ? data.slice(0, -1) : data).map((chunk) => JSON.parse(chunk)), done };
+}
+
+/** All text of one answer. */
+export function textOf(chunks: readonly Chunk[], index = 0): string {
+  const own = chunks.flatMap(({ choices }) => choices).filter((choice) => choice.index === index);
+  return own.map(({ text, delta }) => text ?? delta?.content ?? '').join('');
 }

@@ -124,7 +124,7 @@ export const attentionKernels = defineKernels<'attention' | 'attentionBackward' 
         }
       }
     });
-    [dq, dk, dv].forEach((sums, i) => writeFloats(outputs[i], (out) => out.set(sums)));
+    for (const [i, sums] of [dq, dk, dv].entries()) writeFloats(outputs[i], (out) => out.set(sums));
   },
 
   cachedAttention: ([queries, keys, values, sequenceStarts, pageTable, lengths], [output], attributes) => {

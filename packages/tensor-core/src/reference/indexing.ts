@@ -58,10 +58,11 @@ export const indexingKernels = defineKernels<
 >({
   gatherRows: ([table, indices], [output]) => {
     const rows = readRaw(table);
+    const out = rawInPlace(output);
     const width = sizeOf(table.shape.slice(1));
-    readIndices(indices).forEach((row, i) =>
-      writeRaw(output, rows.subarray(row * width, (row + 1) * width), i * width),
-    );
+    for (const [i, row] of readIndices(indices).entries()) {
+      out.set(rows.subarray(row * width, (row + 1) * width), i * width);
+    }
   },
 
   scatterAddRows: ([indices, values], [output]) => {
@@ -111,9 +112,10 @@ export const mutationKernels = defineKernels<'assign' | 'writeRows'>({
 
   writeRows: ([target, indices, rows]) => {
     const source = readRaw(rows);
+    const out = rawInPlace(target);
     const width = sizeOf(target.shape.slice(1));
-    readIndices(indices).forEach((row, i) =>
-      writeRaw(target, source.subarray(i * width, (i + 1) * width), row * width),
-    );
+    for (const [i, row] of readIndices(indices).entries()) {
+      out.set(source.subarray(i * width, (i + 1) * width), row * width);
+    }
   },
 });

@@ -82,9 +82,9 @@ export const packedKernels = defineKernels<'unpack' | 'packedMatmul' | 'packedGa
 
   packedGather: ([indices, ...parts], [output], attributes) => {
     writeFloats(output, (out) => {
-      readIndices(indices).forEach((row, i) =>
-        out.set(unpackRows(parts, attributes, row, 1), i * attributes.columns),
-      );
+      for (const [i, row] of readIndices(indices).entries()) {
+        out.set(unpackRows(parts, attributes, row, 1), i * attributes.columns);
+      }
     });
   },
 });

@@ -1,5 +1,5 @@
 import type { TensorView } from '../backend.js';
-import { bf16ToFloat, type DType, f16ToFloat, floatToBf16, floatToF16 } from '../dtype.js';
+import { bf16ToFloat, f16ToFloat, floatToBf16, floatToF16 } from '../dtype.js';
 import { broadcastStrides, isContiguous, type Shape, sizeOf } from '../shape.js';
 import type { HostStorage } from './storage.js';
 
@@ -86,7 +86,10 @@ export function readBroadcast(view: TensorView, target: Shape): NumberArray {
  */
 export function writeNumbers(view: TensorView, compute: (out: NumberArray) => void): void {
   const target = wholeStorage(view).subarray(view.offset, view.offset + sizeOf(view.shape));
-  if (!(target instanceof Uint16Array)) return compute(target);
+  if (!(target instanceof Uint16Array)) {
+    compute(target);
+    return;
+  }
   const wide = new Float32Array(target.length);
   compute(wide);
   const round = view.dtype === 'bf16' ? floatToBf16 : floatToF16;
@@ -98,8 +101,8 @@ export function writeFloats(view: TensorView, compute: (out: Float32Array) => vo
 }
 
 /** Copies elements as they are into a contiguous view of the same dtype. */
-export function writeRaw(view: TensorView, values: RawArray, at = 0): void {
-  wholeStorage(view).set(values, view.offset + at);
+export function writeRaw(view: TensorView, values: RawArray): void {
+  wholeStorage(view).set(values, view.offset);
 }
 
 /** Raw elements of a contiguous view, sharing its memory: for ops that move elements or change them in place. */
@@ -119,8 +122,4 @@ export function splitAtAxis(
 export function rowsAndColumns(shape: Shape): { readonly rows: number; readonly columns: number } {
   const columns = shape[shape.length - 1];
   return { rows: sizeOf(shape.slice(0, -1)), columns };
-}
-
-export function emptyRaw(dtype: DType, size: number): RawArray {
-  return new rawArrayOf[dtype](size);
 }

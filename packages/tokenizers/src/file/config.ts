@@ -44,7 +44,7 @@ export function configuredAddedTokens(
     takenIds.add(ownId);
   }
   let nextId = [...takenIds].reduce((next, id) => Math.max(next, id + 1), vocabulary.size);
-  for (const content of namedTokens(config, map)) {
+  for (const content of specialContents(config, map)) {
     if (byContent.has(content)) continue;
     const id = vocabulary.idOf(content) ?? nextId++;
     byContent.set(content, specialToken(id, content));
@@ -63,8 +63,19 @@ export const specialToken = (id: number, content: string): AddedToken => ({
   normalized: false,
 });
 
-function namedTokens(config: JsonReader, map: JsonReader): string[] {
-  const names = NAMED_TOKENS.map((name) => namedToken(name, config, map));
+/** Contents by role: `bos_token`, `eos_token`, … */
+export function readNamedTokens(config: JsonReader, map: JsonReader): Record<string, string> {
+  const named: Record<string, string> = {};
+  for (const name of NAMED_TOKENS) {
+    const content = namedToken(name, config, map);
+    if (content !== undefined) named[name] = content;
+  }
+  return named;
+}
+
+/** Everything that a configuration calls a special token. */
+function specialContents(config: JsonReader, map: JsonReader): string[] {
+  const names: (string | undefined)[] = Object.values(readNamedTokens(config, map));
   for (const reader of [config, map]) {
     for (const key of ['additional_special_tokens', 'extra_special_tokens']) {
       const listed = reader.at(key);

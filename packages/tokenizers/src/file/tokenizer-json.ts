@@ -1,7 +1,7 @@
 import type { AddedToken, ModelType, TokenizerDefinition } from '../definition.js';
 import type { Vocabulary } from '../vocabulary.js';
 import { readAddedToken } from './added-token.js';
-import { configuredAddedTokens, readChatTemplates, specialTokenIds } from './config.js';
+import { configuredAddedTokens, readChatTemplates, readNamedTokens, specialTokenIds } from './config.js';
 import { JsonReader, parseJsonText } from './json-reader.js';
 import { readMerges, readVocabulary } from './vocabulary.js';
 
@@ -58,6 +58,7 @@ export function readDefinition(parts: TokenizerParts): TokenizerDefinition {
     decoder: root.at('decoder').optionalObject() ?? null,
     addedTokens,
     config: config.object(),
+    namedTokens: readNamedTokens(config, map),
     chatTemplates: readChatTemplates(config, parts.chatTemplate),
     ...specialTokenIds({ config, map, generation, model, vocabulary, addedTokens }),
   };

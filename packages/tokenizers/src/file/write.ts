@@ -46,18 +46,11 @@ function mergesJson(vocabulary: Vocabulary, merges: Int32Array): JsonValue[] {
 }
 
 /** tokenizer_config.json: as it was read, completed by what other files said. */
-export function configJson(definition: TokenizerDefinition): JsonObject {
-  const { config, addedTokens, vocabulary, chatTemplates, bosId, eosIds, padId } = definition;
-  const contentOf = (id: number | undefined): string | undefined =>
-    id === undefined
-      ? undefined
-      : (addedTokens.find((token) => token.id === id)?.content ?? vocabulary.tokenOf(id));
+export function configJson({ config, namedTokens, chatTemplates }: TokenizerDefinition): JsonObject {
   const written: JsonObject = { ...config };
-  const named = { bos_token: contentOf(bosId), eos_token: contentOf(eosIds[0]), pad_token: contentOf(padId) };
-  for (const [key, content] of Object.entries(named)) written[key] ??= content;
+  for (const [role, content] of Object.entries(namedTokens)) written[role] ??= content;
   const templates = Object.entries(chatTemplates);
   if (templates.length === 1 && templates[0][0] === 'default') written.chat_template = templates[0][1];
-  else if (templates.length > 0)
-    written.chat_template = templates.map(([name, template]) => ({ name, template }));
+  else if (templates.length > 0) written.chat_template = templates.map(([name, template]) => ({ name, template }));
   return written;
 }

@@ -1,16 +1,16 @@
 import type { TokenizerDefinition } from '../definition.js';
 import { JsonReader } from '../file/json-reader.js';
 import { BYTE_TO_CHARACTER, charactersOfBytes } from '../text/byte-alphabet.js';
-import { utf8Bytes } from '../text/utf8.js';
+import { utf8Bytes, writeUtf8 } from '../text/utf8.js';
 import type { Vocabulary } from '../vocabulary.js';
 import type { IdBuffer } from './id-buffer.js';
 import { mergeSymbols } from './merge.js';
 import { byteToken, type WordModel } from './model.js';
 import { PairTable } from './pair-table.js';
+import { WordCache } from './word-cache.js';
 
 /** Words up to this length are remembered; longer ones seldom return. */
 const CACHED_LENGTH = 64;
-const CACHED_WORDS = 2 ** 16;
 
 interface BpeOptions {
   /** Words come as text and are read as bytes; else they come written in the vocabulary's own characters. */
@@ -37,8 +37,9 @@ export class BpeModel implements WordModel {
   private readonly table: PairTable;
   /** Ids of single bytes (reading bytes, or falling back to them); -1 where there is none. */
   private readonly byteIds = new Int32Array(256).fill(-1);
-  private readonly cache = new Map<string, Int32Array>();
+  private readonly cache = new WordCache();
   private symbols = new Int32Array(256);
+  private bytes = new Uint8Array(256);
 
   constructor(definition: TokenizerDefinition, readsBytes: boolean) {
     this.vocabulary = definition.vocabulary;
@@ -50,16 +51,10 @@ export class BpeModel implements WordModel {
   }
 
   encodeWord(word: string, ids: IdBuffer): void {
-    const known = this.cache.get(word);
-    if (known !== undefined) {
-      ids.append(known);
-      return;
-    }
+    if (this.cache.append(word, ids)) return;
     const { symbols, count } = this.mergeWord(word);
     ids.append(symbols, 0, count);
-    if (word.length > CACHED_LENGTH) return;
-    if (this.cache.size >= CACHED_WORDS) this.cache.clear();
-    this.cache.set(flatCopy(word), symbols.slice(0, count));
+    if (word.length <= CACHED_LENGTH) this.cache.set(word, symbols, count);
   }
 
   private mergeWord(word: string): { symbols: Int32Array; count: number } {
@@ -72,23 +67,41 @@ export class BpeModel implements WordModel {
   }
 
   private readBytes(word: string): number {
-    const bytes = utf8Bytes(word);
-    if (bytes.length > this.symbols.length) this.symbols = new Int32Array(bytes.length * 2);
+    this.reserve(word.length * 3);
+    const { symbols, byteIds } = this;
+    // Most words are ASCII: no need for an encoder.
+    for (let i = 0; i < word.length; i++) {
+      const code = word.charCodeAt(i);
+      if (code >= 0x80 || byteIds[code] < 0) return this.readEncodedBytes(word);
+      symbols[i] = byteIds[code];
+    }
+    return word.length;
+  }
+
+  private readEncodedBytes(word: string): number {
+    const count = writeUtf8(word, this.bytes);
     let length = 0;
-    for (const byte of bytes) {
-      const id = this.byteIds[byte];
+    let afterUnknown = false;
+    for (let i = 0; i < count; i++) {
+      const id = this.byteIds[this.bytes[i]];
       if (id >= 0) this.symbols[length++] = id;
-      else
-        length = this.addUnknown(length, length > 0 && this.symbols[length - 1] === this.options.unknownId);
+      else length = this.addUnknown(length, afterUnknown);
+      afterUnknown = id < 0;
     }
     return length;
+  }
+
+  private reserve(length: number): void {
+    if (length <= this.symbols.length) return;
+    this.symbols = new Int32Array(length * 2);
+    this.bytes = new Uint8Array(length * 2);
   }
 
   private readCharacters(word: string): number {
     const { prefix, suffix, byteFallback } = this.options;
     const characters = Array.from(word);
     // One character becomes at most four bytes.
-    if (characters.length * 4 > this.symbols.length) this.symbols = new Int32Array(characters.length * 8);
+    this.reserve(characters.length * 4);
     let length = 0;
     let afterUnknown = false;
     for (let i = 0; i < characters.length; i++) {
@@ -151,6 +164,3 @@ const isJoined = (token: string | undefined, left: string, right: string): boole
   token.length === left.length + right.length &&
   token.startsWith(left) &&
   token.endsWith(right);
-
-/** A string of its own memory: a slice of a long text keeps the text alive. */
-const flatCopy = (text: string): string => (text.length < 13 ? text : ` ${text}`.slice(1));

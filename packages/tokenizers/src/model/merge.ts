@@ -15,30 +15,39 @@ export function mergeSymbols(symbols: Int32Array, length: number, table: PairTab
 }
 
 const shortRanks = new Int32Array(SHORT_WORD);
+const shortSlots = new Int32Array(SHORT_WORD);
 
 function mergeShort(symbols: Int32Array, length: number, table: PairTable): number {
   const ranks = shortRanks;
-  for (let i = 0; i + 1 < length; i++) ranks[i] = rankOf(table, symbols[i], symbols[i + 1]);
+  const slots = shortSlots;
+  for (let i = 0; i + 1 < length; i++) {
+    slots[i] = table.find(symbols[i], symbols[i + 1]);
+    ranks[i] = slots[i] < 0 ? NO_RANK : table.rankAt(slots[i]);
+  }
   let count = length;
   while (count > 1) {
     let best = 0;
-    for (let i = 1; i + 1 < count; i++) if (ranks[i] < ranks[best]) best = i;
-    if (ranks[best] === NO_RANK) break;
-    symbols[best] = table.mergedAt(table.find(symbols[best], symbols[best + 1]));
+    let bestRank = ranks[0];
+    for (let i = 1; i + 1 < count; i++) {
+      if (ranks[i] < bestRank) {
+        best = i;
+        bestRank = ranks[i];
+      }
+    }
+    if (bestRank === NO_RANK) break;
+    symbols[best] = table.mergedAt(slots[best]);
     count--;
     for (let i = best + 1; i < count; i++) {
       symbols[i] = symbols[i + 1];
       ranks[i] = ranks[i + 1];
+      slots[i] = slots[i + 1];
     }
-    if (best > 0) ranks[best - 1] = rankOf(table, symbols[best - 1], symbols[best]);
-    if (best + 1 < count) ranks[best] = rankOf(table, symbols[best], symbols[best + 1]);
+    for (let i = Math.max(0, best - 1); i <= best && i + 1 < count; i++) {
+      slots[i] = table.find(symbols[i], symbols[i + 1]);
+      ranks[i] = slots[i] < 0 ? NO_RANK : table.rankAt(slots[i]);
+    }
   }
   return count;
-}
-
-function rankOf(table: PairTable, left: number, right: number): number {
-  const slot = table.find(left, right);
-  return slot < 0 ? NO_RANK : table.rankAt(slot);
 }
 
 /** Positions are far fewer than 2^32 and ranks than 2^21: both fit one double, which orders by rank, then position. */
@@ -53,8 +62,8 @@ function mergeLong(symbols: Int32Array, length: number, table: PairTable): numbe
   }
   const heap = new KeyHeap(length);
   const offer = (at: number): void => {
-    const rank = rankOf(table, symbols[at], symbols[next[at]]);
-    if (rank !== NO_RANK) heap.push(rank * POSITIONS + at);
+    const slot = table.find(symbols[at], symbols[next[at]]);
+    if (slot >= 0) heap.push(table.rankAt(slot) * POSITIONS + at);
   };
   for (let i = 0; i + 1 < length; i++) offer(i);
   while (heap.size > 0) {

@@ -13,8 +13,8 @@ export class PairTable {
 
   /** Sets a pair; one that is there gets the new values. */
   set(left: number, right: number, rank: number, merged: number): void {
-    let slot = this.firstSlot(left, right);
     const { slots } = this;
+    let slot = hashPair(left, right) & this.mask;
     while (slots[slot * 4] !== -1 && (slots[slot * 4] !== left || slots[slot * 4 + 1] !== right)) {
       slot = (slot + 1) & this.mask;
     }
@@ -27,7 +27,7 @@ export class PairTable {
   /** Where a pair lies, for `rankAt` and `mergedAt`; -1 when it never merges. */
   find(left: number, right: number): number {
     const { slots, mask } = this;
-    let slot = this.firstSlot(left, right);
+    let slot = hashPair(left, right) & mask;
     for (;;) {
       const found = slots[slot * 4];
       if (found === left && slots[slot * 4 + 1] === right) return slot;
@@ -43,9 +43,10 @@ export class PairTable {
   mergedAt(slot: number): number {
     return this.slots[slot * 4 + 3];
   }
+}
 
-  private firstSlot(left: number, right: number): number {
-    const hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
-    return (hash ^ (hash >>> 15)) & this.mask;
-  }
+/** Spreads pairs over 32 bits; tables take the low ones. */
+export function hashPair(left: number, right: number): number {
+  const hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
+  return hash ^ (hash >>> 15);
 }

@@ -6,6 +6,32 @@ const strictDecoder = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 /** UTF-8 of a text; a lone surrogate becomes U+FFFD. */
 export const utf8Bytes = (text: string): Uint8Array => encoder.encode(text);
 
+/**
+ * Writes the UTF-8 of a well-formed text into `bytes` and returns its length. For words: an encoder call costs more than
+ * the word.
+ */
+export function writeUtf8(text: string, bytes: Uint8Array): number {
+  let at = 0;
+  for (let i = 0; i < text.length; i++) {
+    let code = text.charCodeAt(i);
+    if (code < 0x80) {
+      bytes[at++] = code;
+      continue;
+    }
+    if (code < 0x800) bytes[at++] = 0xc0 | (code >> 6);
+    else {
+      if (code >= 0xd800 && code < 0xdc00) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (text.charCodeAt(++i) - 0xdc00);
+        bytes[at++] = 0xf0 | (code >> 18);
+        bytes[at++] = 0x80 | ((code >> 12) & 0x3f);
+      } else bytes[at++] = 0xe0 | (code >> 12);
+      bytes[at++] = 0x80 | ((code >> 6) & 0x3f);
+    }
+    bytes[at++] = 0x80 | (code & 0x3f);
+  }
+  return at;
+}
+
 /** Text of UTF-8; each maximal invalid part becomes one U+FFFD. */
 export const utf8Text = (bytes: Uint8Array): string => decoder.decode(bytes);
 

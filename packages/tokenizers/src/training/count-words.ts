@@ -1,8 +1,6 @@
+import { ownCopy } from '../model/word-cache.js';
 import { compilePattern, type PretokenizerName, WORD_PATTERNS } from '../text/patterns.js';
 import { createIsolate } from '../text/split.js';
-
-/** From this length on, V8 makes a substring a view of its text. */
-const SLICED_LENGTH = 13;
 
 export interface WordCounts {
   readonly words: Map<string, number>;
@@ -22,9 +20,7 @@ export function countWords(
   let characters = 0;
   const count = (word: string): void => {
     const known = words.get(word);
-    if (known !== undefined) words.set(word, known + 1);
-    // A slice would keep its whole text alive.
-    else words.set(word.length < SLICED_LENGTH ? word : ` ${word}`.slice(1), 1);
+    words.set(known === undefined ? ownCopy(word) : word, (known ?? 0) + 1);
   };
   for (const text of texts) {
     cut(text.toWellFormed(), count);

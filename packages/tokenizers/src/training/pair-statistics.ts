@@ -1,3 +1,5 @@
+import { hashPair } from '../model/pair-table.js';
+
 /** Growing typed arrays double. */
 function grow<T extends Int32Array | Float64Array>(array: T, make: (length: number) => T): T {
   const larger = make(array.length * 2);
@@ -60,9 +62,18 @@ export class PairStatistics {
     this.newest[pair] = this.poolSize++;
   }
 
-  /** The words in which a pair was seen, newest first; it may have gone from some since. */
-  forEachWord(pair: number, visit: (word: number) => void): void {
-    for (let entry = this.newest[pair]; entry >= 0; entry = this.poolNext[entry]) visit(this.poolWord[entry]);
+  /** The newest entry of the words in which a pair was seen, or -1; it may have gone from some since. */
+  firstEntry(pair: number): number {
+    return this.newest[pair];
+  }
+
+  /** The entry before, or -1. */
+  nextEntry(entry: number): number {
+    return this.poolNext[entry];
+  }
+
+  wordOf(entry: number): number {
+    return this.poolWord[entry];
   }
 
   private growPairs(): void {
@@ -81,9 +92,4 @@ export class PairStatistics {
       this.slots[slot] = pair;
     }
   }
-}
-
-function hashPair(left: number, right: number): number {
-  const hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
-  return hash ^ (hash >>> 15);
 }

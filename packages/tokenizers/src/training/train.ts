@@ -1,3 +1,4 @@
+import { PLAIN_TEMPLATE } from '../chat/default-templates.js';
 import type { AddedToken, TokenizerDefinition } from '../definition.js';
 import { TokenizerError } from '../errors.js';
 import { specialToken } from '../file/config.js';
@@ -37,10 +38,6 @@ export interface TrainingOptions {
 
 const END_OF_TEXT = '<|endoftext|>';
 const BYTES = 256;
-
-/** For a model of plain documents: no roles, as it never saw any. */
-const PLAIN_TEMPLATE =
-  "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}";
 
 /**
  * Trains a byte-level BPE tokenizer (GPT-2's kind), in one pass over the texts. Deterministic: of equally frequent pairs
@@ -134,12 +131,10 @@ function makeDefinition(
     addedTokens: special,
     config: {
       add_prefix_space: false,
-      bos_token: bosToken ?? null,
-      eos_token: eosToken ?? null,
-      pad_token: padToken ?? null,
       clean_up_tokenization_spaces: false,
       tokenizer_class: 'PreTrainedTokenizerFast',
     },
+    namedTokens: first === undefined ? {} : { bos_token: bosToken, eos_token: eosToken, pad_token: padToken },
     chatTemplates: { default: options.chatTemplate ?? PLAIN_TEMPLATE },
     bosId: bos?.id,
     eosIds: special.filter(({ content }) => content === eosToken).map(({ id }) => id),

@@ -1,0 +1,79 @@
+import type { AttentionAttributes, GateActivation, OpName, OpSpecs } from '@frugal/tensor-core';
+
+/** How an op's attributes reach its kernel: as numbers, in the order that the kernel's file in native/kernels names. */
+type Encoder<N extends OpName> = (attributes: OpSpecs[N]) => readonly number[];
+
+const nothing: readonly number[] = [];
+const none = () => nothing;
+const flag = (value: boolean) => (value ? 1 : 0);
+
+const activations: readonly GateActivation[] = ['silu', 'gelu', 'gelu-tanh', 'relu'];
+const gate = ({ activation }: OpSpecs['swiglu']) => [activations.indexOf(activation)];
+const axes = ({ axes }: OpSpecs['sum']) => [axes.length, ...axes];
+const axis = ({ axis }: { readonly axis: number }) => [axis];
+const random = ({ seed, counter }: OpSpecs['randomUniform']) => [seed[0], seed[1], counter];
+const norm = ({ epsilon }: OpSpecs['rmsNorm']) => [epsilon];
+const target = ({ ignoreIndex }: OpSpecs['crossEntropy']) => [ignoreIndex];
+const temperature = ({ temperature }: OpSpecs['klDivergence']) => [temperature];
+
+function attention({ scale, causal, window, softCap, pageSize }: AttentionAttributes & { readonly pageSize?: number }): number[] {
+  return [scale, flag(causal), window ?? 0, softCap ?? 0, pageSize ?? 1];
+}
+
+/** Every op that the addon runs under its own name, with its attributes. */
+export const attributeEncoders = {
+  fill: ({ value }) => [value],
+  arange: ({ start, step }) => [start, step],
+  randomUniform: random,
+  randomNormal: random,
+
+  ...{ neg: none, abs: none, sign: none, exp: none, log: none, sqrt: none, rsqrt: none, sin: none, cos: none },
+  ...{ tanh: none, sigmoid: none, erf: none, floor: none, isFinite: none, logicalNot: none, cast: none },
+  ...{ add: none, sub: none, mul: none, div: none, pow: none, maximum: none, minimum: none },
+  ...{ equal: none, less: none, lessEqual: none, where: none },
+
+  sum: axes,
+  max: axes,
+  argMax: axis,
+  cumulativeSum: axis,
+  sumOfSquares: none,
+
+  copy: none,
+  pad: ({ before, value }) => [value, ...before],
+  assign: none,
+
+  gatherRows: none,
+  writeRows: none,
+  scatterAddRows: none,
+  takeAlongAxis: axis,
+  scatterAddAlongAxis: axis,
+  topK: ({ k }) => [k],
+  sort: ({ descending }) => [flag(descending)],
+
+  matmul: none,
+  cholesky: none,
+  triangularSolve: ({ transpose }) => [flag(transpose)],
+
+  softmax: none,
+  softmaxBackward: none,
+  logSoftmax: none,
+  silu: none,
+  gelu: ({ approximate }) => [flag(approximate === 'tanh')],
+  swiglu: gate,
+  swigluBackward: gate,
+  rmsNorm: norm,
+  rmsNormBackward: norm,
+  layerNorm: norm,
+  rope: ({ interleaved, inverse }) => [flag(interleaved), flag(inverse)],
+  attention,
+  attentionBackward: attention,
+  cachedAttention: attention,
+  crossEntropy: target,
+  crossEntropyBackward: target,
+  klDivergence: temperature,
+  klDivergenceBackward: temperature,
+  adamw: ({ learningRate, beta1, beta2, epsilon, weightDecay, step }) => [learningRate, beta1, beta2, epsilon, weightDecay, step],
+
+  packedMatmul: ({ rows, columns, transpose, activation }) => [rows, columns, flag(transpose), flag(activation === 'int8')],
+  packedGather: none,
+} satisfies { readonly [N in OpName]?: Encoder<N> };

@@ -1,0 +1,189 @@
+import {
+  allDTypes,
+  type Backend,
+  BackendError,
+  bytesPerElement,
+  type Capabilities,
+  isContiguous,
+  type Kernel,
+  type Kernels,
+  type OpName,
+  type OpSpecs,
+  sizeOf,
+  type Storage,
+  type TensorInfo,
+  type TensorView,
+} from '@frugal/tensor-core';
+import { type PartArray, packedFormat } from '@frugal/tensor-core/formats';
+import { type Addon, allIsas, type Isa } from './addon.js';
+import { attributeEncoders } from './attributes.js';
+import type { CommandBuffer, Execution } from './command.js';
+import { type CpuStorage, MappedStorage, type MemoryPool, PooledStorage } from './memory.js';
+
+/** Ops whose kernels take inputs with any strides. */
+const stridedOps: ReadonlySet<OpName> = new Set<OpName>([
+  ...(['neg', 'abs', 'sign', 'exp', 'log', 'sqrt', 'rsqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'erf'] as const),
+  ...(['floor', 'isFinite', 'logicalNot', 'cast'] as const),
+  ...(['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'equal', 'less', 'lessEqual', 'where'] as const),
+  ...(['sum', 'max', 'argMax', 'copy', 'concat', 'pad', 'assign', 'matmul'] as const),
+]);
+
+/** What all backends of one JavaScript thread share. */
+export interface Runtime {
+  readonly addon: Addon;
+  readonly command: CommandBuffer;
+  readonly pool: MemoryPool;
+}
+
+/**
+ * Native kernels for this machine's processor. Results do not depend on the number of threads, nor on what else is in
+ * a batch: every output element is summed in one order.
+ */
+export class CpuBackend implements Backend {
+  readonly name = 'cpu';
+  readonly description: string;
+  readonly capabilities: Capabilities = {
+    strided: stridedOps,
+    dtypes: new Set(allDTypes),
+    formats: new Set(['int8-channel']),
+    memory: 'host',
+  };
+  readonly kernels: Kernels;
+  private readonly execution: Execution;
+
+  constructor(
+    private readonly runtime: Runtime,
+    readonly isa: Isa,
+    readonly threads: number,
+    minimumWork: number,
+  ) {
+    this.execution = { isa: allIsas.indexOf(isa), threads, minimumWork };
+    this.description = `cpu: ${runtime.addon.cpuModel}, ${isa}, ${threads} thread${threads === 1 ? '' : 's'}`;
+    this.kernels = this.makeKernels();
+  }
+
+  allocate(byteLength: number): Storage {
+    return new PooledStorage(this, byteLength, this.runtime.pool.take(byteLength));
+  }
+
+  free(storage: Storage): void {
+    if (storage instanceof PooledStorage) this.runtime.pool.give(storage.block);
+  }
+
+  upload(bytes: Uint8Array): Storage {
+    const storage = new PooledStorage(this, bytes.byteLength, this.runtime.pool.take(bytes.byteLength));
+    storage.bytes(0, bytes.byteLength).set(bytes);
+    return storage;
+  }
+
+  /**
+   * A whole file as memory, without reading it: for weights. Give its tensors offsets that are multiples of their
+   * element size. The file must not be truncated while it is mapped; its pages are given back with the last tensor.
+   * @throws BackendError when the file cannot be opened
+   */
+  mapFile(path: string): Storage {
+    try {
+      return new MappedStorage(this, this.runtime.addon, this.runtime.addon.mapFile(path));
+    } catch (cause) {
+      throw new BackendError({ where: 'mapFile', what: 'the file cannot be mapped', got: (cause as Error).message, cause });
+    }
+  }
+
+  async read(view: TensorView): Promise<Uint8Array> {
+    return this.readSync(view);
+  }
+
+  readSync(view: TensorView): Uint8Array {
+    const { shape, dtype, offset } = view;
+    const size = bytesPerElement(dtype);
+    const length = sizeOf(shape) * size;
+    const storage = view.storage as CpuStorage;
+    if (isContiguous(shape, view.strides)) return storage.bytes(offset * size, length).slice();
+    const copy = this.allocate(length) as PooledStorage;
+    this.run('copy', [view], [contiguousView(shape, dtype, copy)]);
+    const bytes = copy.bytes(0, length).slice();
+    this.free(copy);
+    return bytes;
+  }
+
+  async synchronize(): Promise<void> {}
+
+  supports<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
+    if (op === 'packedMatmul') {
+      const { format, transpose, activation } = attributes as OpSpecs['packedMatmul'];
+      return format === 'int8-channel' && !(transpose && activation === 'int8');
+    }
+    if (op === 'packedGather') return (attributes as OpSpecs['packedGather']).format === 'int8-channel';
+    return true;
+  }
+
+  /** Bytes in use and kept for reuse by the tensors of this JavaScript thread. */
+  memoryUsage(): ReturnType<MemoryPool['usage']> {
+    return this.runtime.pool.usage();
+  }
+
+  private run(
+    kernel: string,
+    inputs: readonly TensorView[],
+    outputs: readonly TensorView[],
+    attributes: readonly number[] = [],
+  ): void {
+    this.runtime.command.run(this.runtime.addon.kernels.indexOf(kernel), this.execution, inputs, outputs, attributes);
+  }
+
+  private makeKernels(): Kernels {
+    const { command, addon } = this.runtime;
+    const { execution } = this;
+    const kernels: Record<string, unknown> = {
+      concat: ((inputs, [output], { axis }) => this.concat(inputs, output, axis)) satisfies Kernel<'concat'>,
+      unpack: ((parts, [output], attributes) => this.unpack(parts, output, attributes)) satisfies Kernel<'unpack'>,
+    };
+    for (const [op, encode] of Object.entries(attributeEncoders)) {
+      const number = addon.kernels.indexOf(op);
+      const attributesOf = encode as (attributes: unknown) => readonly number[];
+      kernels[op] = (inputs: readonly TensorView[], outputs: readonly TensorView[], attributes: unknown) =>
+        command.run(number, execution, inputs, outputs, attributesOf(attributes));
+    }
+    return kernels as Kernels;
+  }
+
+  /** One call per input: calls have room for a few tensors only. */
+  private concat(inputs: readonly TensorView[], output: TensorView, axis: number): void {
+    const start = output.shape.map(() => 0);
+    for (const input of inputs) {
+      this.run('place', [input], [output], start);
+      start[axis] += input.shape[axis];
+    }
+  }
+
+  /** Formats without a kernel of ours unpack through their own TypeScript, on the memory as it lies. */
+  private unpack(parts: readonly TensorView[], output: TensorView, attributes: OpSpecs['unpack']): void {
+    const { format, rows, columns, rowStart, rowCount } = attributes;
+    if (format === 'int8-channel') return this.run('unpack', parts, [output], [rowStart]);
+    const arrays = parts.map(partArray);
+    const out = partArray(output) as Float32Array;
+    packedFormat(format).unpack(arrays, { rows, columns, rowStart, rowCount }, out);
+  }
+}
+
+const arrayOf = {
+  f32: Float32Array,
+  bf16: Uint16Array,
+  f16: Uint16Array,
+  i8: Int8Array,
+  u8: Uint8Array,
+  bool: Uint8Array,
+  i32: Int32Array,
+} as const;
+
+/** The elements of a contiguous tensor, sharing its memory. */
+function partArray({ storage, shape, dtype, offset }: TensorView): PartArray {
+  const size = bytesPerElement(dtype);
+  const bytes = (storage as CpuStorage).bytes(offset * size, sizeOf(shape) * size);
+  return new arrayOf[dtype](bytes.buffer, bytes.byteOffset, sizeOf(shape));
+}
+
+function contiguousView(shape: TensorView['shape'], dtype: TensorView['dtype'], storage: Storage): TensorView {
+  const strides = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
+  return { shape, dtype, strides, offset: 0, storage };
+}

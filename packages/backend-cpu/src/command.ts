@@ -1,0 +1,79 @@
+import { BackendError, type DType, type TensorView, bytesPerElement, formatShape } from '@frugal/tensor-core';
+import type { Addon } from './addon.js';
+import type { CpuStorage } from './memory.js';
+
+/** Numbers of dtypes in calls: the order of `DType` in native/core/call.hpp. */
+const numberOfDType: Record<DType, number> = { f32: 0, bf16: 1, f16: 2, i8: 3, u8: 4, i32: 5, bool: 6 };
+
+const HEADER = 7;
+/** Attributes are short lists; tensors are at most `maxTensors` of 3 + 2 · rank words. */
+const CAPACITY = 1024;
+
+/** Which version of a kernel runs, and on how many threads. */
+export interface Execution {
+  /** Position in {@link allIsas}. */
+  readonly isa: number;
+  readonly threads: number;
+  /** Nanoseconds of work from which on a kernel uses several threads. */
+  readonly minimumWork: number;
+}
+
+/**
+ * Writes calls into the buffer that the addon reads: [kernel, isa, threads, minimum work, inputs, outputs,
+ * attribute count, attributes…, then per tensor: address, dtype, rank, dims…, strides…].
+ */
+export class CommandBuffer {
+  private readonly words = new Float64Array(CAPACITY);
+
+  constructor(private readonly addon: Addon) {
+    addon.initialize(this.words.buffer as ArrayBuffer);
+  }
+
+  run(
+    kernel: number,
+    execution: Execution,
+    inputs: readonly TensorView[],
+    outputs: readonly TensorView[],
+    attributes: readonly number[],
+  ): void {
+    const { words } = this;
+    words[0] = kernel;
+    words[1] = execution.isa;
+    words[2] = execution.threads;
+    words[3] = execution.minimumWork;
+    words[4] = inputs.length;
+    words[5] = outputs.length;
+    words[6] = attributes.length;
+    let at = HEADER;
+    for (let i = 0; i < attributes.length; i++) words[at++] = attributes[i];
+    for (let i = 0; i < inputs.length; i++) at = this.put(inputs[i], at);
+    for (let i = 0; i < outputs.length; i++) at = this.put(outputs[i], at);
+    this.addon.execute();
+  }
+
+  private put(view: TensorView, start: number): number {
+    const { words } = this;
+    const { shape, strides, dtype } = view;
+    const rank = shape.length;
+    if (rank > this.addon.maxRank) throw tooManyAxes(view, this.addon.maxRank);
+    let at = start;
+    words[at++] = (view.storage as CpuStorage).address + view.offset * bytesPerElement(dtype);
+    words[at++] = numberOfDType[dtype];
+    words[at++] = rank;
+    for (let axis = 0; axis < rank; axis++) {
+      words[at + axis] = shape[axis];
+      words[at + rank + axis] = strides[axis];
+    }
+    return at + 2 * rank;
+  }
+}
+
+function tooManyAxes({ shape }: TensorView, limit: number): BackendError {
+  return new BackendError({
+    where: 'backend-cpu',
+    what: 'a tensor has too many axes',
+    got: formatShape(shape),
+    expected: `at most ${limit} axes`,
+    hint: 'Merge axes with reshape().',
+  });
+}

@@ -1,0 +1,164 @@
+import { type Backend, BackendError, Storage } from '@frugal/tensor-core';
+import type { Addon, MappedFile } from './addon.js';
+
+/** V8-owned memory with a native address: the garbage collector frees it even inside a synchronous loop. */
+interface Block {
+  readonly buffer: ArrayBuffer;
+  /** Aligned to a cache line; `offset` bytes into the buffer. */
+  readonly address: number;
+  readonly offset: number;
+  readonly sizeClass: number;
+  readonly capacity: number;
+}
+
+/** Memory that kernels reach by its address. */
+export abstract class CpuStorage extends Storage {
+  abstract readonly address: number;
+  /** The bytes from `start` on, sharing memory. */
+  abstract bytes(start: number, length: number): Uint8Array<ArrayBuffer>;
+}
+
+export class PooledStorage extends CpuStorage {
+  readonly address: number;
+
+  constructor(
+    backend: Backend,
+    byteLength: number,
+    readonly block: Block,
+  ) {
+    super(backend, byteLength);
+    this.address = block.address;
+  }
+
+  bytes(start: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.block.buffer, this.block.offset + start, length);
+  }
+}
+
+/** A file's bytes as they lie on disk; pages are read when touched. */
+export class MappedStorage extends CpuStorage {
+  readonly address: number;
+  private view: ArrayBuffer | null = null;
+
+  constructor(
+    backend: Backend,
+    private readonly addon: Addon,
+    private readonly file: MappedFile,
+  ) {
+    super(backend, file.byteLength);
+    this.address = file.address;
+  }
+
+  bytes(start: number, length: number): Uint8Array<ArrayBuffer> {
+    this.view ??= this.addon.mappedBytes(this.file.handle, 0, this.file.byteLength);
+    return new Uint8Array(this.view, start, length);
+  }
+}
+
+const ALIGNMENT = 64;
+const SMALL_BYTES = 1024;
+const SMALL_CLASSES = SMALL_BYTES / ALIGNMENT;
+const MINIMUM_POOL_BYTES = 64 * 2 ** 20;
+
+/** Sizes share free lists in steps of 64 bytes up to 1 KiB, above in eight steps per power of two. */
+export function sizeClassOf(bytes: number): { readonly index: number; readonly capacity: number } {
+  if (bytes <= SMALL_BYTES) {
+    const index = Math.max(1, Math.ceil(bytes / ALIGNMENT));
+    return { index, capacity: index * ALIGNMENT };
+  }
+  let power = Math.floor(Math.log2(bytes - 1));
+  if (2 ** power >= bytes) power--; // log2 may round up
+  const step = 2 ** (power - 3);
+  const steps = Math.ceil(bytes / step); // 9 to 16
+  return { index: SMALL_CLASSES + (power - 10) * 8 + (steps - 8), capacity: steps * step };
+}
+
+interface FreeList {
+  readonly blocks: Block[];
+  lastUse: number;
+}
+
+/**
+ * Keeps the memory of freed tensors for the next ones of the same size class, so that a loop that repeats its sizes
+ * allocates nothing: fresh memory costs a page fault per 4 KiB. Holds at most as many free bytes as were ever in
+ * use at once (but at least 64 MiB); beyond that the sizes that were not used for longest go first.
+ */
+export class MemoryPool {
+  private readonly lists: FreeList[] = [];
+  private clock = 0;
+  private liveBytes = 0;
+  private peakBytes = 0;
+  private freeBytes = 0;
+
+  constructor(private readonly addon: Addon) {}
+
+  /** Bytes in use, most bytes that were ever in use, and bytes kept for reuse. */
+  usage(): { readonly liveBytes: number; readonly peakBytes: number; readonly freeBytes: number } {
+    return { liveBytes: this.liveBytes, peakBytes: this.peakBytes, freeBytes: this.freeBytes };
+  }
+
+  take(bytes: number): Block {
+    const { index, capacity } = sizeClassOf(bytes);
+    const list = this.listOf(index);
+    list.lastUse = ++this.clock;
+    const block = list.blocks.pop();
+    this.liveBytes += capacity;
+    if (this.liveBytes > this.peakBytes) this.peakBytes = this.liveBytes;
+    if (!block) return this.create(index, capacity);
+    this.freeBytes -= capacity;
+    return block;
+  }
+
+  give(block: Block): void {
+    const list = this.listOf(block.sizeClass);
+    list.blocks.push(block);
+    this.liveBytes -= block.capacity;
+    this.freeBytes += block.capacity;
+    if (this.freeBytes > Math.max(this.peakBytes, MINIMUM_POOL_BYTES)) this.trim(Math.max(this.peakBytes, MINIMUM_POOL_BYTES));
+  }
+
+  /** Lets the garbage collector have free blocks until at most `limit` bytes are kept. */
+  trim(limit = 0): void {
+    const oldest = this.lists.filter((list) => list.blocks.length > 0).sort((a, b) => a.lastUse - b.lastUse);
+    for (const { blocks } of oldest) {
+      while (this.freeBytes > limit && blocks.length > 0) this.freeBytes -= blocks.pop()!.capacity;
+    }
+  }
+
+  private listOf(index: number): FreeList {
+    let list = this.lists[index];
+    if (!list) {
+      // No holes: arrays with holes are slow.
+      while (this.lists.length <= index) this.lists.push({ blocks: [], lastUse: 0 });
+      list = this.lists[index];
+    }
+    return list;
+  }
+
+  private create(sizeClass: number, capacity: number): Block {
+    const buffer = this.newBuffer(capacity + ALIGNMENT);
+    const base = this.addon.addressOf(buffer);
+    const address = Math.ceil(base / ALIGNMENT) * ALIGNMENT;
+    return { buffer, address, offset: address - base, sizeClass, capacity };
+  }
+
+  private newBuffer(bytes: number): ArrayBuffer {
+    try {
+      return new ArrayBuffer(bytes);
+    } catch {
+      this.trim();
+    }
+    try {
+      return new ArrayBuffer(bytes);
+    } catch (cause) {
+      this.liveBytes -= bytes - ALIGNMENT;
+      throw new BackendError({
+        where: 'backend-cpu',
+        what: 'out of memory',
+        got: `${bytes} bytes more, with ${this.liveBytes} in use`,
+        hint: 'Use a smaller batch, or free tensors with scope() and dispose().',
+        cause,
+      });
+    }
+  }
+}

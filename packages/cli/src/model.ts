@@ -1,0 +1,40 @@
+import { loadModel } from '@frugal/models';
+import type { CausalLM } from '@frugal/tensor-core/nn';
+import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
+import type { Context } from './context.js';
+import { CommandError } from './errors.js';
+import { withProgress } from './progress.js';
+
+/**
+ * The folder that MODEL names.
+ * @throws CommandError for the kinds of MODEL that cannot be opened yet
+ */
+export function modelDirectory(source: string): string {
+  const refuse = (got: string, hint: string): never => {
+    throw new CommandError({
+      where: 'MODEL',
+      what: 'this version opens Hugging Face directories only',
+      got,
+      expected: 'a folder with config.json, *.safetensors and tokenizer.json',
+      hint,
+    });
+  };
+  if (/^hf:/i.test(source))
+    refuse(source, `Download it first: huggingface-cli download ${source.slice(3)} --local-dir DIR.`);
+  if (/\.gguf$/i.test(source)) refuse(source, 'Use the original weights of the model.');
+  if (/\.(safetensors|bin|pth?|ckpt|onnx)$/i.test(source))
+    refuse(source, 'Name the folder, not the file in it.');
+  return source;
+}
+
+/** Loads the weights of MODEL on the current backend. */
+export function openModel(source: string, context: Context): Promise<CausalLM> {
+  const path = modelDirectory(source);
+  return withProgress(context, 'Loading', (update) =>
+    loadModel(path, { onProgress: ({ done, total }) => update(done, total) }),
+  );
+}
+
+export function openTokenizer(source: string): Promise<Tokenizer> {
+  return loadTokenizer(modelDirectory(source));
+}

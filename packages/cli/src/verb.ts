@@ -1,0 +1,70 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Context } from './context.js';
+
+/** Adds one verb to the command line. */
+export type Verb = (program: Command, context: Context) => void;
+
+export interface VerbText {
+  readonly name: string;
+  readonly summary: string;
+  /** What a reader of `--help` may want to know beyond the options. */
+  readonly notes?: string;
+  readonly examples: readonly string[];
+}
+
+/** A command with `--json` and examples below its help. */
+export function addVerb(program: Command, { name, summary, notes, examples }: VerbText): Command {
+  const lines = ['Examples:', ...examples.map((example) => `  ${example}`)];
+  return program
+    .command(name)
+    .description(summary)
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', `\n${notes ? `${notes}\n\n` : ''}${lines.join('\n')}`);
+}
+
+export interface JsonOption {
+  readonly json?: true;
+}
+
+/** The argument that most verbs take. */
+export const MODEL_ARGUMENT = ['<MODEL>', 'a Hugging Face directory'] as const;
+
+/** A whole number of at least `least`, for `option()`. */
+export function integer(least = 0): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`Expected an integer, ${least} or more.`);
+  };
+}
+
+/** A number from `low` to `high`. */
+export function number(low: number, high = Number.POSITIVE_INFINITY): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= low && value <= high && Number.isFinite(value)) return value;
+    const range = high === Number.POSITIVE_INFINITY ? `${low} or more` : `${low} to ${high}`;
+    throw new InvalidArgumentError(`Expected a number, ${range}.`);
+  };
+}
+
+/** `1,2,3`. */
+export function integerList(text: string): number[] {
+  return text.split(',').map((part) => integer()(part.trim()));
+}
+
+export interface WriteOptions {
+  readonly out: string;
+  readonly force?: true;
+  readonly dryRun?: true;
+}
+
+/** `--out`, `--force` and `--dry-run` of a verb that writes a folder. */
+export function addWriteOptions(command: Command, what: string): Command {
+  return command
+    .requiredOption('--out <DIR>', `where ${what} goes`)
+    .option('--force', 'replace what is there')
+    .option('--dry-run', 'check everything and say what would be done');
+}
+
+export { Option };

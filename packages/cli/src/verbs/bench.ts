@@ -1,0 +1,109 @@
+import { measureSpeed, type Spread } from '@frugal/eval';
+import { formatBytes, formatDuration, formatNumber, renderTable } from '@frugal/report';
+import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { type Context, printJson } from '../context.js';
+import { describeMachine, type Machine } from '../machine.js';
+import { openModel } from '../model.js';
+import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
+import { version } from '../version.js';
+
+export interface BenchOptions extends BackendOptions {
+  readonly promptTokens?: number;
+  readonly newTokens?: number;
+  readonly repeats: number;
+}
+
+/** Medians, with everything that they depend on. */
+export interface Benchmark {
+  readonly prefillTokensPerSecond: number;
+  readonly decodeTokensPerSecond: number;
+  readonly loadSeconds: number;
+  /** Memory of the process after the measurement. */
+  readonly residentBytes: number;
+  readonly threads: number;
+  readonly backend: string;
+  readonly spread: { readonly prefill: Spread; readonly decode: Spread };
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  readonly repeats: number;
+  readonly machine: Machine;
+  readonly version: string;
+}
+
+export const benchVerb: Verb = (program, context) => {
+  const command = addVerb(program, {
+    name: 'bench',
+    summary: 'prefill and decode speed of one stream, loading time, memory',
+    examples: ['frugal bench runs/student', 'frugal bench runs/student --threads 1 --json'],
+  })
+    .argument(...MODEL_ARGUMENT)
+    .option('--prompt-tokens <N>', 'tokens of the prompt (default: 256, or half of the context)', integer(1))
+    .option('--new-tokens <N>', 'tokens after it (default: 64, or what the context leaves)', integer(2))
+    .option('--repeats <N>', 'measurements; the median counts', integer(1), 5);
+  addBackendOptions(command).action(async (source: string, options: BenchOptions & JsonOption) => {
+    const result = await benchModel(source, options, context);
+    if (options.json) printJson(context, result);
+    else printBenchmark(result, context);
+  });
+};
+
+export async function benchModel(
+  source: string,
+  options: BenchOptions,
+  context: Context,
+): Promise<Benchmark> {
+  const backend = useBackend(options, context);
+  const start = performance.now();
+  const model = await openModel(source, context);
+  const loadSeconds = (performance.now() - start) / 1000;
+  const { promptTokens, newTokens, repeats } = options;
+  const speed = await measureSpeed(model, { promptTokens, newTokens, repeats, signal: context.signal });
+  return {
+    prefillTokensPerSecond: speed.prefillTokensPerSecond.median,
+    decodeTokensPerSecond: speed.decodeTokensPerSecond.median,
+    loadSeconds,
+    residentBytes: process.memoryUsage.rss(),
+    threads: threadsOf(backend),
+    backend: backend.name,
+    spread: { prefill: speed.prefillTokensPerSecond, decode: speed.decodeTokensPerSecond },
+    promptTokens: speed.promptTokens,
+    newTokens: speed.newTokens,
+    repeats,
+    machine: describeMachine(),
+    version,
+  };
+}
+
+/** Backends with threads of their own say how many; all others compute in the thread of JavaScript. */
+function threadsOf(backend: object): number {
+  const { threads } = backend as { threads?: unknown };
+  return typeof threads === 'number' ? threads : 1;
+}
+
+function printBenchmark(result: Benchmark, { terminal }: Context): void {
+  const { spread, machine, promptTokens, newTokens, repeats } = result;
+  const columns = [
+    { title: 'one stream' },
+    { title: 'tokens' },
+    { title: 'tok/s' },
+    { title: 'lowest' },
+    { title: 'highest' },
+  ];
+  const row = (name: string, tokens: number, { median, low, high }: Spread) => [
+    name,
+    tokens,
+    median,
+    low,
+    high,
+  ];
+  const rows = [row('prefill', promptTokens, spread.prefill), row('decode', newTokens, spread.decode)];
+  terminal.out(`${renderTable(columns, rows)}\n\n`);
+  terminal.out(
+    `Loading ${formatDuration(result.loadSeconds)}, resident memory ${formatBytes(result.residentBytes)}.\n`,
+  );
+  const cores = `${machine.logicalCores} logical cores, ${formatBytes(machine.memoryBytes)}`;
+  terminal.out(
+    `Median of ${repeats}. frugal ${result.version}, backend ${result.backend} with ${formatNumber(result.threads)} threads.\n`,
+  );
+  terminal.out(`${machine.cpu}, ${cores}, ${machine.system}, Node ${machine.node}.\n`);
+}

@@ -1,0 +1,127 @@
+import { Template } from '@huggingface/jinja';
+import { ChatTemplateError } from '../errors.js';
+import type { Tokenizer } from '../tokenizer.js';
+import { defaultTemplate } from './default-templates.js';
+
+/** A message in OpenAI's form. Templates may read more fields, such as `tool_calls`. */
+export interface ChatMessage {
+  readonly role: string;
+  readonly content?: string | readonly object[] | null;
+  readonly [field: string]: unknown;
+}
+
+export interface ApplyOptions {
+  /** End with the beginning of an answer. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** Let the model go on with the last message: leave out what the template puts after it. Default false. */
+  readonly continueFinalMessage?: boolean;
+  /** Functions that the model may call, as JSON schemas. */
+  readonly tools?: readonly object[];
+  readonly documents?: readonly object[];
+  /** Other variables of the template, such as `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
+}
+
+export interface ChatTemplateOptions {
+  /** One of `tokenizer.chatTemplates`. Default: `tool_use` when there are tools and such a template, else `default`. */
+  readonly name?: string;
+  /** A template to use instead of the tokenizer's own. */
+  readonly source?: string;
+}
+
+/** Turns a conversation into the prompt that a model was trained on. */
+export interface ChatTemplate {
+  /** Whether the tokenizer brought a template; else a plain one stands in. */
+  readonly isDefault: boolean;
+  /** @throws ChatTemplateError when the template refuses the messages or fails */
+  apply(messages: readonly ChatMessage[], options?: ApplyOptions): string;
+  /** Ids of the prompt. The template writes BOS itself, so nothing is added. */
+  encode(messages: readonly ChatMessage[], options?: ApplyOptions): Int32Array;
+}
+
+/**
+ * The chat template of a tokenizer, as `apply_chat_template` of transformers runs it.
+ * @throws ChatTemplateError for syntax errors and unknown names
+ */
+export function chatTemplate(tokenizer: Tokenizer, options: ChatTemplateOptions = {}): ChatTemplate {
+  const own = ownTemplates(tokenizer, options);
+  const compiled = new Map(Object.entries(own).map(([name, source]) => [name, compile(name, source)]));
+  const apply = (messages: readonly ChatMessage[], applyOptions: ApplyOptions = {}): string => {
+    const name = applyOptions.tools && compiled.has('tool_use') ? 'tool_use' : 'default';
+    const text = render(name, compiled.get(name) as Template, {
+      ...tokenizer.namedTokens,
+      messages,
+      tools: applyOptions.tools,
+      documents: applyOptions.documents,
+      add_generation_prompt: applyOptions.addGenerationPrompt ?? false,
+      ...applyOptions.variables,
+    });
+    return applyOptions.continueFinalMessage ? cutAfter(text, messages.at(-1)) : text;
+  };
+  return {
+    isDefault: options.source === undefined && Object.keys(tokenizer.chatTemplates).length === 0,
+    apply,
+    encode: (messages, applyOptions) =>
+      tokenizer.encode(apply(messages, applyOptions), { addSpecialTokens: false }),
+  };
+}
+
+/** The templates in play; `default` is always among them. */
+function ownTemplates(tokenizer: Tokenizer, { name, source }: ChatTemplateOptions): Record<string, string> {
+  const { chatTemplates } = tokenizer;
+  if (source !== undefined) return { default: source };
+  if (name === undefined) return { default: chatTemplates.default ?? defaultTemplate(tokenizer), ...chatTemplates };
+  if (!Object.hasOwn(chatTemplates, name)) {
+    throw new ChatTemplateError({
+      where: `chat template ${name}`,
+      what: 'there is no such template',
+      expected: Object.keys(chatTemplates).join(', ') || 'none: this tokenizer has no template',
+    });
+  }
+  return { default: chatTemplates[name] };
+}
+
+function compile(name: string, source: string): Template {
+  try {
+    return new Template(source);
+  } catch (cause) {
+    throw new ChatTemplateError({
+      where: `chat template ${name}`,
+      what: 'the template has a syntax error',
+      got: messageOf(cause),
+      hint: 'Give a corrected template with the option source.',
+      cause,
+    });
+  }
+}
+
+function render(name: string, template: Template, variables: Record<string, unknown>): string {
+  try {
+    return template.render(variables);
+  } catch (cause) {
+    throw new ChatTemplateError({
+      where: `chat template ${name}`,
+      what: 'the template refused the messages',
+      got: messageOf(cause),
+      hint: 'Check the roles, their order, and that each message has a content.',
+      cause,
+    });
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+function cutAfter(text: string, message: ChatMessage | undefined): string {
+  const content = typeof message?.content === 'string' ? message.content : '';
+  // Templates may trim messages: what follows then continues the trimmed text.
+  const written = [content, content.trimEnd(), content.trim()].find((form) => form !== '' && text.includes(form));
+  if (written === undefined) {
+    throw new ChatTemplateError({
+      where: 'continueFinalMessage',
+      what: 'the last message cannot be continued',
+      got: content === '' ? 'no text' : 'a template that does not write it as it is',
+      expected: 'a last message with text',
+    });
+  }
+  return text.slice(0, text.lastIndexOf(written) + written.length);
+}

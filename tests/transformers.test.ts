@@ -1,0 +1,62 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openSafetensors, toFloat32 } from '@frugal/checkpoint';
+import { createModel, saveModel } from '@frugal/models';
+import { noGrad, scope } from '@frugal/tensor-core';
+import { stepBatch } from '@frugal/tensor-core/nn';
+import { expect, it, onTestFinished } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** A Python that has transformers: named by FRUGAL_PYTHON, kept in .cache, or the one on PATH. */
+function findPython(): string | undefined {
+  const kept = ['.cache/venv/bin/python', '.cache/oracles-venv/bin/python'].map((path) => join(root, path));
+  const candidates = [process.env.FRUGAL_PYTHON, ...kept.filter(existsSync), 'python3'];
+  return candidates.find((python) => python && spawnSync(python, ['-c', 'import torch, transformers']).status === 0);
+}
+
+const llama = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_size: 48,
+  intermediate_size: 72,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 99,
+  max_position_embeddings: 64,
+};
+
+const python = findPython();
+
+// `context.skip` is not at hand in `it.each`: without Python one test says why the others are missing.
+it.runIf(python === undefined)('transformers opens checkpoints of ours', (context) => {
+  context.skip('no Python with torch and transformers');
+});
+
+it.runIf(python !== undefined).each([
+  ['untied', llama],
+  ['tied, with biases', { ...llama, tie_word_embeddings: true, attention_bias: true, mlp_bias: true }],
+  ['yarn', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 16 } }],
+  ['linear scaling', { ...llama, rope_scaling: { rope_type: 'linear', factor: 2 } }],
+])('transformers opens a checkpoint of ours: %s', { timeout: 120_000 }, async (_, config) => {
+  const directory = await mkdtemp(join(tmpdir(), 'frugal-interop-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const model = createModel(config, { seed: 7 });
+  await saveModel(model, join(directory, 'model'));
+  const ids = Array.from({ length: 40 }, (_, i) => (i * 31 + 5) % 99);
+  const output = join(directory, 'logits.safetensors');
+  const { status, stderr } = spawnSync(python as string, [join(root, 'oracles/open_llama.py'), join(directory, 'model'), JSON.stringify(ids), output], { encoding: 'utf8' });
+  expect(status, stderr).toBe(0);
+  const source = await openSafetensors(output);
+  const theirs = toFloat32(await source.read('logits'), 'F32');
+  await source.close();
+  const ours = await scope(() => noGrad(() => model.forward(stepBatch([ids], { vocabularySize: 99 })).logits())).toFloat32();
+  const scale = theirs.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  const difference = theirs.reduce((max, value, i) => Math.max(max, Math.abs(value - ours[i])), 0);
+  expect(difference).toBeLessThan(2e-5 * scale);
+});
