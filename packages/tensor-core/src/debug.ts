@@ -1,4 +1,5 @@
 import type { TensorView } from './backend.js';
+import { observerFromEnvironment } from './trace.js';
 
 /** Sees every kernel launch; must call `launch` once. */
 export type OpObserver = (
@@ -9,8 +10,11 @@ export type OpObserver = (
   launch: () => void,
 ) => void;
 
-/** The observer in force: one hook for tracing, profiling and value checks. Null costs nothing. */
-export const observer: { current: OpObserver | null } = { current: null };
+/**
+ * The observer in force: one hook for tracing, profiling and value checks. Null costs nothing. The environment
+ * variables FRUGAL_DEBUG and FRUGAL_SYNC set the first one, see {@link traceOps}.
+ */
+export const observer: { current: OpObserver | null } = { current: observerFromEnvironment() };
 
 export interface OpProfile {
   readonly op: string;

@@ -45,17 +45,32 @@ const sizes = [
 ] as const;
 
 const matrices: readonly { name: string; rows: number; columns: number; values: Float64Array }[] = [
-  ...sizes.map(([rows, columns]) => ({ name: `${rows} × ${columns}`, rows, columns, values: random(rows, columns) })),
+  ...sizes.map(([rows, columns]) => ({
+    name: `${rows} × ${columns}`,
+    rows,
+    columns,
+    values: random(rows, columns),
+  })),
   { name: 'rank 3 of 8', rows: 20, columns: 8, values: lowRank(20, 8, 3) },
   { name: 'rank 3, wide', rows: 8, columns: 20, values: lowRank(8, 20, 3) },
   { name: 'zeros', rows: 6, columns: 4, values: new Float64Array(24) },
-  { name: 'a zero column', rows: 6, columns: 4, values: random(6, 4).map((value, i) => (i % 4 === 1 ? 0 : value)) },
+  {
+    name: 'a zero column',
+    rows: 6,
+    columns: 4,
+    values: random(6, 4).map((value, i) => (i % 4 === 1 ? 0 : value)),
+  },
   { name: 'equal columns', rows: 6, columns: 4, values: random(6, 4).map((_, i, all) => all[i - (i % 4)]) },
   { name: 'identity', rows: 9, columns: 9, values: identity(9) },
   { name: 'numbers near 1e-300', rows: 12, columns: 9, values: scaled(random(12, 9), 1e-300) },
   { name: 'numbers near 1e300', rows: 12, columns: 9, values: scaled(random(12, 9), 1e300) },
   { name: 'subnormal numbers', rows: 4, columns: 3, values: scaled(random(4, 3), 1e-310) },
-  { name: 'columns of very different size', rows: 9, columns: 5, values: random(9, 5).map((v, i) => v * 10 ** (-8 * (i % 5))) },
+  {
+    name: 'columns of very different size',
+    rows: 9,
+    columns: 5,
+    values: random(9, 5).map((v, i) => v * 10 ** (-8 * (i % 5))),
+  },
 ];
 
 describe('qr', () => {
@@ -64,7 +79,9 @@ describe('qr', () => {
     const { q, r } = qr(values, rows, columns);
     expectOrthonormal(q, rows, k);
     // Subnormal numbers have few digits themselves.
-    expect(distance(product(q, r, rows, k, columns), values)).toBeLessThan(largest(values) < 1e-307 ? 1e-10 : 1e-14);
+    expect(distance(product(q, r, rows, k, columns), values)).toBeLessThan(
+      largest(values) < 1e-307 ? 1e-10 : 1e-14,
+    );
     for (let i = 0; i < k; i++) {
       expect(r[i * columns + i]).toBeGreaterThanOrEqual(0);
       for (let c = 0; c < i; c++) expect(r[i * columns + c]).toBe(0);
@@ -128,7 +145,9 @@ describe('symmetricEigen', () => {
   it('finds the eigenvalues of a known matrix', () => {
     // The second differences of n points have 2 - 2 cos(πk / (n + 1)).
     const n = 20;
-    const matrix = identity(n).map((value, i) => (value ? 2 : Math.abs(Math.floor(i / n) - (i % n)) === 1 ? -1 : 0));
+    const matrix = identity(n).map((value, i) =>
+      value ? 2 : Math.abs(Math.floor(i / n) - (i % n)) === 1 ? -1 : 0,
+    );
     const { values } = symmetricEigen(matrix, n);
     values.forEach((value, i) => {
       expect(value).toBeCloseTo(2 - 2 * Math.cos((Math.PI * (n - i)) / (n + 1)), 13);
@@ -143,7 +162,9 @@ describe('symmetricEigen', () => {
 describe('bad input', () => {
   it('is refused with its position', () => {
     expect(() => qr([1, 2, 3], 2, 2)).toThrow(ShapeError);
-    expect(() => qr([1, 2, 3], 2, 2)).toThrow('[qr] the array does not hold the matrix: got 3 numbers; expected 2 × 2.');
+    expect(() => qr([1, 2, 3], 2, 2)).toThrow(
+      '[qr] the array does not hold the matrix: got 3 numbers; expected 2 × 2.',
+    );
     expect(() => svd([1, Number.NaN, 3, 4], 2, 2)).toThrow(NonFiniteError);
     expect(() => symmetricEigen([1, 2, Number.POSITIVE_INFINITY, 4], 2)).toThrow('row 1, column 0');
   });

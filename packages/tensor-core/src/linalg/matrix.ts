@@ -14,7 +14,12 @@ export interface ScaledMatrix {
  * Scaling keeps sums of squares from overflowing and underflowing.
  * @throws ShapeError when the array does not hold the matrix, NonFiniteError for NaN and infinity
  */
-export function scaledCopy(where: string, matrix: ArrayLike<number>, rows: number, columns: number): ScaledMatrix {
+export function scaledCopy(
+  where: string,
+  matrix: ArrayLike<number>,
+  rows: number,
+  columns: number,
+): ScaledMatrix {
   if (matrix.length !== rows * columns) {
     throw new ShapeError({
       where,
@@ -39,7 +44,8 @@ export function scaledCopy(where: string, matrix: ArrayLike<number>, rows: numbe
 
 export function transposed(matrix: Float64Array, rows: number, columns: number): Float64Array {
   const out = new Float64Array(matrix.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c];
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c];
   return out;
 }
 
@@ -50,16 +56,30 @@ export function identity(size: number): Float64Array {
 }
 
 /** Rows `p` and `q` of a matrix become c·p + s·q and c·q - s·p. */
-export function rotateRows(matrix: Float64Array, columns: number, p: number, q: number, c: number, s: number): void {
+export function rotateRows(
+  matrix: Float64Array,
+  columns: number,
+  p: number,
+  q: number,
+  c: number,
+  s: number,
+): void {
   for (let i = p * columns, j = q * columns; i < (p + 1) * columns; i++, j++) {
-    const [x, y] = [matrix[i], matrix[j]];
+    const x = matrix[i];
+    const y = matrix[j];
     matrix[i] = c * x + s * y;
     matrix[j] = c * y - s * x;
   }
 }
 
 /** [rows, inner] · [inner, columns]. */
-export function product(a: Float64Array, b: Float64Array, rows: number, inner: number, columns: number): Float64Array {
+export function product(
+  a: Float64Array,
+  b: Float64Array,
+  rows: number,
+  inner: number,
+  columns: number,
+): Float64Array {
   const out = new Float64Array(rows * columns);
   for (let r = 0; r < rows; r++) {
     for (let k = 0; k < inner; k++) {

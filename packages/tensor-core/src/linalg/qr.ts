@@ -50,7 +50,13 @@ function householder(values: Float64Array, rows: number, columns: number, j: num
 }
 
 /** Applies a reflector that starts at `row` to the columns from `column` on. */
-function reflect(values: Float64Array, columns: number, { v, beta }: Reflector, row: number, column: number): void {
+function reflect(
+  values: Float64Array,
+  columns: number,
+  { v, beta }: Reflector,
+  row: number,
+  column: number,
+): void {
   const dots = new Float64Array(columns - column);
   for (let i = 0; i < v.length; i++) {
     for (let c = column; c < columns; c++) dots[c - column] += v[i] * values[(row + i) * columns + c];

@@ -30,36 +30,43 @@ export function svd(matrix: ArrayLike<number>, rows: number, columns: number): S
 /** rows ≥ columns. */
 function tallSvd(matrix: Float64Array, rows: number, columns: number): SVD {
   const { q, r } = qr(matrix, rows, columns);
-  // Columns of R as rows, so that a rotation runs along memory; `right` collects the same rotations.
-  const left = transposed(r, columns, columns);
-  const right = identity(columns);
-  for (let sweep = 0; sweep < MAXIMUM_SWEEPS && rotateAll(left, right, columns); sweep++);
-  const norms = Float64Array.from({ length: columns }, (_, i) => Math.sqrt(dotRows(left, columns, i, i)));
+  // Rotations from the left make the rows of R orthogonal: R = Gᵀ diag(s) Vᵀ. `rotations` collects G.
+  const rotations = identity(columns);
+  for (let sweep = 0; sweep < MAXIMUM_SWEEPS && rotateAll(r, rotations, columns); sweep++);
+  const norms = squaredNorms(r, columns).map(Math.sqrt);
   const order = Array.from(norms.keys()).sort((i, j) => norms[j] - norms[i]);
   const singularValues = Float64Array.from(order, (i) => norms[i]);
-  const leftVectors = permuteRows(left, columns, order);
-  normalizeRows(leftVectors, columns, singularValues);
+  const right = permuteRows(r, columns, order);
+  normalizeRows(right, columns, singularValues);
+  const left = transposed(permuteRows(rotations, columns, order), columns, columns);
   return {
-    u: product(q, transposed(leftVectors, columns, columns), rows, columns, columns),
+    u: product(q, left, rows, columns, columns),
     singularValues,
-    v: transposed(permuteRows(right, columns, order), columns, columns),
+    v: transposed(right, columns, columns),
   };
 }
 
+function squaredNorms(matrix: Float64Array, columns: number): Float64Array {
+  return Float64Array.from({ length: columns }, (_, i) => dotRows(matrix, columns, i, i));
+}
+
 /** One rotation for every pair of rows that are not orthogonal yet; false when none was needed. */
-function rotateAll(left: Float64Array, right: Float64Array, size: number): boolean {
+function rotateAll(matrix: Float64Array, rotations: Float64Array, size: number): boolean {
+  const squares = squaredNorms(matrix, size);
   let rotated = false;
   for (let p = 0; p < size - 1; p++) {
     for (let q = p + 1; q < size; q++) {
-      const [a, b, overlap] = [dotRows(left, size, p, p), dotRows(left, size, q, q), dotRows(left, size, p, q)];
-      if (Math.abs(overlap) <= 4 * EPSILON * Math.sqrt(a * b)) continue;
+      const overlap = dotRows(matrix, size, p, q);
+      if (Math.abs(overlap) <= 4 * EPSILON * Math.sqrt(squares[p] * squares[q])) continue;
       rotated = true;
       // tan of the angle that makes the two rows orthogonal, the smaller of the two solutions.
-      const zeta = (b - a) / (2 * overlap);
+      const zeta = (squares[q] - squares[p]) / (2 * overlap);
       const tangent = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
       const cosine = 1 / Math.sqrt(1 + tangent * tangent);
-      rotateRows(left, size, p, q, cosine, -cosine * tangent);
-      rotateRows(right, size, p, q, cosine, -cosine * tangent);
+      rotateRows(matrix, size, p, q, cosine, -cosine * tangent);
+      rotateRows(rotations, size, p, q, cosine, -cosine * tangent);
+      squares[p] = Math.max(0, squares[p] - tangent * overlap);
+      squares[q] += tangent * overlap;
     }
   }
   return rotated;

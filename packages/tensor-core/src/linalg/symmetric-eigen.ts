@@ -14,7 +14,8 @@ export interface SymmetricEigen {
  */
 export function symmetricEigen(matrix: ArrayLike<number>, size: number): SymmetricEigen {
   const { values, scale } = scaledCopy('symmetricEigen', matrix, size, size);
-  for (let r = 0; r < size; r++) for (let c = r + 1; c < size; c++) values[r * size + c] = values[c * size + r];
+  for (let r = 0; r < size; r++)
+    for (let c = r + 1; c < size; c++) values[r * size + c] = values[c * size + r];
   const rows = identity(size); // eigenvectors as rows
   tridiagonalize(values, rows, size);
   const diagonal = Float64Array.from({ length: size }, (_, i) => values[i * size + i]);
@@ -63,7 +64,8 @@ function reflectBothSides(a: Float64Array, v: Float64Array, beta: number, size: 
 function reflectRows(rows: Float64Array, v: Float64Array, beta: number, size: number, first: number): void {
   const dots = new Float64Array(size);
   for (let i = first; i < size; i++) for (let c = 0; c < size; c++) dots[c] += v[i] * rows[i * size + c];
-  for (let i = first; i < size; i++) for (let c = 0; c < size; c++) rows[i * size + c] -= beta * v[i] * dots[c];
+  for (let i = first; i < size; i++)
+    for (let c = 0; c < size; c++) rows[i * size + c] -= beta * v[i] * dots[c];
 }
 
 /** QR steps on the last block that is not diagonal yet, until none is left. */
