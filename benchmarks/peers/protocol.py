@@ -28,7 +28,7 @@ def prepare(threads: int) -> None:
 
 
 def keep_freed_memory() -> None:
-    """glibc returns large blocks to the system and pays for them again page by page; 4 to 15 % of a training step."""
+    """glibc returns large blocks to the system and pays for them again page by page."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_MAX, 0)

@@ -1,4 +1,4 @@
-import { cpuBackend, defaultBackend } from '@frugal/backend-cpu';
+import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
 import { type Backend, referenceBackend, setBackend } from '@frugal/tensor-core';
 import type { Command } from 'commander';
 import type { Context } from './context.js';
@@ -15,33 +15,28 @@ export function addBackendOptions(command: Command): Command {
     .choices(['auto', 'cpu', 'reference'])
     .default('auto')
     .env('FRUGAL_BACKEND');
-  const threads = new Option('--threads <N>', 'threads of the cpu backend; default: physical cores')
-    .argParser(integer(1))
-    .env('FRUGAL_THREADS');
-  return command.addOption(backend).addOption(threads);
+  const threads = 'threads of the cpu backend (default: FRUGAL_THREADS, or the physical cores)';
+  return command.addOption(backend).option('--threads <N>', threads, integer(1));
 }
 
 /**
  * Chooses what all tensors of this process are computed by.
- * @throws BackendError when `cpu` was asked for by name and cannot run
+ * @throws CpuBackendUnavailableError when `cpu` was asked for by name and cannot run
  */
-export function useBackend(
-  { backend: name = 'auto', threads }: BackendOptions,
-  { terminal }: Context,
-): Backend {
-  const backend = choose(name, threads, (notice) => terminal.err(`${notice}\n`));
+export function useBackend(options: BackendOptions, { terminal }: Context): Backend {
+  const backend = choose(options, (notice) => terminal.err(`${notice}\n`));
   setBackend(backend);
   return backend;
 }
 
-function choose(
-  name: NonNullable<BackendOptions['backend']>,
-  threads: number | undefined,
-  tell: (notice: string) => void,
-): Backend {
-  if (name === 'reference') return referenceBackend();
-  if (name === 'cpu') return cpuBackend({ threads });
-  const { backend, notice } = defaultBackend({ threads });
-  if (notice) tell(notice);
-  return backend;
+function choose({ backend = 'auto', threads }: BackendOptions, tell: (notice: string) => void): Backend {
+  if (backend === 'reference') return referenceBackend();
+  if (backend === 'cpu' || process.env.FRUGAL_NATIVE === 'required') return cpuBackend({ threads });
+  try {
+    return cpuBackend({ threads });
+  } catch (error) {
+    if (!(error instanceof CpuBackendUnavailableError)) throw error;
+    tell(`${error.message} The reference backend runs instead, hundreds of times slower.`);
+    return referenceBackend();
+  }
 }

@@ -241,7 +241,8 @@ export function customGradient(
 export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
   if (!gradientsEnabled) return fn(...inputs);
   const log = recordDraws();
-  const output = scope(() => noGrad(() => log.during(() => fn(...inputs))));
+  const result = scope(() => noGrad(() => log.during(() => fn(...inputs))));
+  const output = inputs.includes(result) ? result.detach() : result;
   const handles = inputs.map((tensor) => keep(tensor.detach()));
   const pull: Pull = ({ gradient, needs }) => {
     const leaves = handles.map((tensor, i) => {

@@ -4,6 +4,7 @@ import { run } from './dispatch.js';
 import { bf16ToFloat, type DType, f16ToFloat, isFloating } from './dtype.js';
 import { ArgumentError, DTypeError } from './errors.js';
 import { releaseStorage, retainStorage } from './memory.js';
+import { describe, requireFloat } from './ops/checks.js';
 import type { OpName } from './ops/specs.js';
 import { enterScope, type ScopeMember } from './scope.js';
 import {
@@ -97,6 +98,11 @@ export class Tensor implements TensorView, ScopeMember {
     this.disposed = true;
     this.node = null;
     releaseStorage(this.storage);
+  }
+
+  /** For `using`: disposes the tensor at the end of the block. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   *reaches(): Iterable<ScopeMember> {
@@ -252,6 +258,7 @@ export class Tensor implements TensorView, ScopeMember {
   }
   mean(axes?: Axes, keepDims = false): Tensor {
     const list = normalizeAxes('mean', axes, this.rank);
+    requireFloat('mean', [this]);
     const count = list.reduce((product, axis) => product * this.shape[axis], 1);
     return run('sum', [this], { axes: list, keepDims }).mul(1 / count);
   }
@@ -347,6 +354,14 @@ export class Tensor implements TensorView, ScopeMember {
   }
   private binary(op: BinaryOp, other: Operand): Tensor {
     if (typeof other !== 'number') return run(op, [this, other], {});
+    if (!isFloating(this.dtype) && !Number.isInteger(other)) {
+      throw new DTypeError({
+        where: op,
+        what: `${other} is not a ${this.dtype} number`,
+        got: describe([this]),
+        hint: "Convert the tensor with cast('f32') first: dtypes never change silently.",
+      });
+    }
     const scalar = makeTensor(other, { dtype: this.dtype, backend: this.backend });
     const result = run(op, [this, scalar], {});
     scalar.dispose();

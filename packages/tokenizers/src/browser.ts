@@ -1,4 +1,12 @@
 /** The part of `@frugal/tokenizers` that needs no file system. */
+
+export {
+  type ApplyOptions,
+  type ChatMessage,
+  type ChatTemplate,
+  type ChatTemplateOptions,
+  chatTemplate,
+} from './chat/chat-template.js';
 export { createTokenizer } from './create-tokenizer.js';
 export type { AddedToken } from './definition.js';
 export {
@@ -9,6 +17,7 @@ export {
 } from './errors.js';
 export type { JsonObject, JsonValue } from './file/json.js';
 export type { TokenizerParts } from './file/tokenizer-json.js';
+export { tokenizerFromGguf } from './gguf/from-gguf.js';
 export type { PretokenizerName } from './text/patterns.js';
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer.js';
 export { type TrainingOptions, type TrainingProgress, trainByteLevelBpe } from './training/train.js';

@@ -10,8 +10,18 @@ const BATCH = 4096;
 
 /** SHA-256 of what decides ids and texts. Components are compared as canonical JSON: key order and nulls do not count. */
 export function fingerprintOf(definition: TokenizerDefinition, affixes: Affixes): string {
-  const { modelType, model, vocabulary, merges, scores, normalizer, preTokenizer, decoder, addedTokens } =
-    definition;
+  const {
+    modelType,
+    model,
+    vocabulary,
+    merges,
+    mergeRanks,
+    scores,
+    normalizer,
+    preTokenizer,
+    decoder,
+    addedTokens,
+  } = definition;
   const hash = sha256.create();
   const components = { modelType, model, normalizer, preTokenizer, decoder, affixes };
   hash.update(utf8ToBytes(`${canonicalJson(components)}\n`));
@@ -26,7 +36,7 @@ export function fingerprintOf(definition: TokenizerDefinition, affixes: Affixes)
     if (lines.length >= BATCH) flush();
   }
   for (let i = 0; i < merges.length; i += 2) {
-    lines.push(`${merges[i]} ${merges[i + 1]}\n`);
+    lines.push(`${merges[i]} ${merges[i + 1]} ${mergeRanks?.[i / 2] ?? ''}\n`);
     if (lines.length >= BATCH) flush();
   }
   flush();

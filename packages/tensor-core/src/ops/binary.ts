@@ -1,4 +1,5 @@
 import type { TensorInfo } from '../backend.js';
+import { fill } from '../creation.js';
 import { DTypeError, ShapeError } from '../errors.js';
 import { broadcastShapes, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
@@ -80,9 +81,14 @@ function partials<N extends Arithmetic>(
   };
 }
 
+/** A scalar 0, not g · 0: what is not selected must stay 0 where g is infinite. */
+function zeroOf(g: Tensor): Tensor {
+  return fill({ shape: [], dtype: g.dtype }, 0, g.backend);
+}
+
 /** Ties send half of the gradient to each side, as PyTorch does. */
 function selected(g: Tensor, wins: Tensor, ties: Tensor): Tensor {
-  const zero = g.mul(0);
+  const zero = zeroOf(g);
   return where(ties, g.mul(0.5), where(wins, g, zero));
 }
 
@@ -174,7 +180,7 @@ export const binaryOps = defineOps<Extract<OpName, Arithmetic | Comparison | 'wh
     vjp: {
       saves: { inputs: [0] },
       gradients: ({ gradient, input, inputInfos, needs }) => {
-        const zero = gradient().mul(0);
+        const zero = zeroOf(gradient());
         return [
           null,
           needs(1) ? sumToShape(where(input(0), gradient(), zero), inputInfos[1].shape) : null,

@@ -1,4 +1,6 @@
 import { dispatch, run } from '../dispatch.js';
+import { ArgumentError } from '../errors.js';
+import { normalizeAxis } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import type { AttentionAttributes, GateActivation, PackedAttributes } from './specs.js';
 
@@ -10,8 +12,10 @@ export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
 }
 
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  const { rank } = tensors[0];
-  return run('concat', tensors, { axis: axis < 0 ? axis + rank : axis });
+  if (tensors.length === 0) {
+    throw new ArgumentError({ where: 'concat', what: 'nothing to join', got: 'no tensors', expected: 'at least one' });
+  }
+  return run('concat', tensors, { axis: normalizeAxis('concat', axis, tensors[0].rank) });
 }
 
 /** Zeros [rows, ...] plus values [N, ...] at rows `indices` i32 [N]. */

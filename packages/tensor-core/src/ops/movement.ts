@@ -2,6 +2,7 @@ import { ShapeError } from '../errors.js';
 import {
   broadcastShapes,
   broadcastStrides,
+  checkShape,
   contiguousStrides,
   formatShape,
   sameShape,
@@ -50,12 +51,13 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
   slice: {
     infer: ([x], { starts, sizes }) => {
       const fits = x.shape.every((n, i) => starts[i] >= 0 && sizes[i] >= 0 && starts[i] + sizes[i] <= n);
-      if (!fits || starts.length !== x.shape.length || sizes.length !== x.shape.length) {
+      const whole = [...starts, ...sizes].every(Number.isInteger);
+      if (!fits || !whole || starts.length !== x.shape.length || sizes.length !== x.shape.length) {
         throw new ShapeError({
           where: 'slice',
           what: 'the range does not lie inside the tensor',
           got: `start ${formatShape(starts)}, size ${formatShape(sizes)} of ${formatShape(x.shape)}`,
-          expected: '0 ≤ start and start + size ≤ size of the axis',
+          expected: 'whole numbers with 0 ≤ start and start + size ≤ size of the axis',
         });
       }
       return [{ shape: sizes, dtype: x.dtype }];
@@ -76,6 +78,7 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
   },
   expand: {
     infer: ([x], { shape }) => {
+      checkShape('expand', shape);
       const target = broadcastShapes(x.shape, shape);
       if (!target || !sameShape(target, shape)) {
         throw new ShapeError({

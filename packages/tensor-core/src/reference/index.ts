@@ -47,6 +47,11 @@ const kernels: { readonly [N in Exclude<OpName, ViewOp>]: Kernel<N> } = {
   ...groupedKernels,
 };
 
+function copyBytes(view: TensorView): Uint8Array {
+  const { buffer } = readRaw(view).slice();
+  return new Uint8Array(buffer as ArrayBuffer);
+}
+
 class ReferenceBackend implements Backend {
   readonly name = 'reference';
   readonly description = 'pure TypeScript, one thread';
@@ -81,12 +86,11 @@ class ReferenceBackend implements Backend {
   }
 
   async read(view: TensorView): Promise<Uint8Array> {
-    return this.readSync(view);
+    return copyBytes(view);
   }
 
   readSync(view: TensorView): Uint8Array {
-    const { buffer } = readRaw(view).slice();
-    return new Uint8Array(buffer as ArrayBuffer);
+    return copyBytes(view);
   }
 
   async synchronize(): Promise<void> {}

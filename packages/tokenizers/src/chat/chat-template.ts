@@ -70,7 +70,8 @@ export function chatTemplate(tokenizer: Tokenizer, options: ChatTemplateOptions 
 function ownTemplates(tokenizer: Tokenizer, { name, source }: ChatTemplateOptions): Record<string, string> {
   const { chatTemplates } = tokenizer;
   if (source !== undefined) return { default: source };
-  if (name === undefined) return { default: chatTemplates.default ?? defaultTemplate(tokenizer), ...chatTemplates };
+  if (name === undefined)
+    return { default: chatTemplates.default ?? defaultTemplate(tokenizer), ...chatTemplates };
   if (!Object.hasOwn(chatTemplates, name)) {
     throw new ChatTemplateError({
       where: `chat template ${name}`,
@@ -114,7 +115,9 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 function cutAfter(text: string, message: ChatMessage | undefined): string {
   const content = typeof message?.content === 'string' ? message.content : '';
   // Templates may trim messages: what follows then continues the trimmed text.
-  const written = [content, content.trimEnd(), content.trim()].find((form) => form !== '' && text.includes(form));
+  const written = [content, content.trimEnd(), content.trim()].find(
+    (form) => form !== '' && text.includes(form),
+  );
   if (written === undefined) {
     throw new ChatTemplateError({
       where: 'continueFinalMessage',

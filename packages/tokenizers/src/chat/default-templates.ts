@@ -11,4 +11,6 @@ const CHATML_TEMPLATE =
 
 /** The template of a tokenizer that brings none: ChatML if it has those tokens, else the contents alone. */
 export const defaultTemplate = (tokenizer: Tokenizer): string =>
-  ['<|im_start|>', '<|im_end|>'].every((token) => tokenizer.idOf(token) !== undefined) ? CHATML_TEMPLATE : PLAIN_TEMPLATE;
+  ['<|im_start|>', '<|im_end|>'].every((token) => tokenizer.idOf(token) !== undefined)
+    ? CHATML_TEMPLATE
+    : PLAIN_TEMPLATE;

@@ -51,6 +51,7 @@ export function configJson({ config, namedTokens, chatTemplates }: TokenizerDefi
   for (const [role, content] of Object.entries(namedTokens)) written[role] ??= content;
   const templates = Object.entries(chatTemplates);
   if (templates.length === 1 && templates[0][0] === 'default') written.chat_template = templates[0][1];
-  else if (templates.length > 0) written.chat_template = templates.map(([name, template]) => ({ name, template }));
+  else if (templates.length > 0)
+    written.chat_template = templates.map(([name, template]) => ({ name, template }));
   return written;
 }

@@ -2,11 +2,11 @@ import { PLAIN_TEMPLATE } from '../chat/default-templates.js';
 import type { AddedToken, TokenizerDefinition } from '../definition.js';
 import { TokenizerError } from '../errors.js';
 import { specialToken } from '../file/config.js';
-import type { JsonObject } from '../file/json.js';
 import { PipelineTokenizer } from '../pipeline-tokenizer.js';
 import { templateProcessing } from '../text/affixes.js';
 import { BYTE_TO_CHARACTER } from '../text/byte-alphabet.js';
-import { type PretokenizerName, WORD_PATTERNS } from '../text/patterns.js';
+import type { PretokenizerName } from '../text/patterns.js';
+import { byteLevelJson, pretokenizerJson } from '../text/pretokenizer-json.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { Vocabulary } from '../vocabulary.js';
 import { countWords } from './count-words.js';
@@ -97,6 +97,17 @@ function readSpecialTokens(options: TrainingOptions): AddedToken[] {
   return specialTokens.map((content, id) => specialToken(id, content));
 }
 
+/** The first special token has every role that is given to none. */
+function rolesOf(special: readonly AddedToken[], options: TrainingOptions): Record<string, string> {
+  if (special.length === 0) return {};
+  const first = special[0].content;
+  return {
+    bos_token: options.bosToken ?? first,
+    eos_token: options.eosToken ?? first,
+    pad_token: options.padToken ?? first,
+  };
+}
+
 function makeDefinition(
   tokens: readonly string[],
   merges: Int32Array,
@@ -105,10 +116,9 @@ function makeDefinition(
 ): TokenizerDefinition {
   const vocabulary = new Vocabulary();
   tokens.forEach((token, id) => void vocabulary.add(token, id));
-  const first = special[0]?.content;
-  const { bosToken = first, eosToken = first, padToken = first, addBosToken = true } = options;
-  const bos = special.find(({ content }) => content === bosToken);
-  const byteLevel: JsonObject = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
+  const roles = rolesOf(special, options);
+  const withContent = (content: string | undefined) => special.filter((token) => token.content === content);
+  const [bos] = withContent(roles.bos_token);
   return {
     file: 'tokenizer.json',
     modelType: 'BPE',
@@ -126,32 +136,19 @@ function makeDefinition(
     merges,
     normalizer: null,
     preTokenizer: pretokenizerJson(options.pretokenizer ?? 'llama3'),
-    postProcessor: addBosToken && bos ? templateProcessing([bos], []) : { ...byteLevel, use_regex: true },
-    decoder: { ...byteLevel, use_regex: true },
+    postProcessor: (options.addBosToken ?? true) && bos ? templateProcessing([bos], []) : byteLevelJson(true),
+    decoder: byteLevelJson(true),
     addedTokens: special,
     config: {
       add_prefix_space: false,
       clean_up_tokenization_spaces: false,
       tokenizer_class: 'PreTrainedTokenizerFast',
     },
-    namedTokens: first === undefined ? {} : { bos_token: bosToken, eos_token: eosToken, pad_token: padToken },
+    namedTokens: roles,
     chatTemplates: { default: options.chatTemplate ?? PLAIN_TEMPLATE },
     bosId: bos?.id,
-    eosIds: special.filter(({ content }) => content === eosToken).map(({ id }) => id),
-    padId: special.find(({ content }) => content === padToken)?.id,
+    eosIds: withContent(roles.eos_token).map(({ id }) => id),
+    padId: withContent(roles.pad_token)[0]?.id,
     unknownId: undefined,
-  };
-}
-
-/** GPT-2's words are built into the byte-level step; the others are a split before it. */
-export function pretokenizerJson(name: PretokenizerName): JsonObject {
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
-  if (name === 'gpt2') return { ...byteLevel, use_regex: true };
-  return {
-    type: 'Sequence',
-    pretokenizers: [
-      { type: 'Split', pattern: { Regex: WORD_PATTERNS[name] }, behavior: 'Isolated', invert: false },
-      { ...byteLevel, use_regex: false },
-    ],
   };
 }

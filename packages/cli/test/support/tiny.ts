@@ -1,0 +1,45 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createModel, saveModel } from '@frugal/models';
+import { trainByteLevelBpe } from '@frugal/tokenizers';
+import { afterAll } from 'vitest';
+
+process.env.FRUGAL_BACKEND = 'reference';
+
+export const corpus = [
+  'Fellow citizens of the Senate and of the House of Representatives, '.repeat(8),
+  'It is a matter of great satisfaction that the country is at peace. '.repeat(8),
+  '却说曹操引兵追赶，玄德兵败，望西而走。'.repeat(8),
+];
+
+const VOCABULARY = 300;
+
+export const tinyConfig = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  vocab_size: VOCABULARY,
+  max_position_embeddings: 64,
+  tie_word_embeddings: true,
+};
+
+export const tinyTokenizer = trainByteLevelBpe(corpus, { vocabularySize: VOCABULARY });
+
+/** A folder that goes away after the tests of a file. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'frugal-cli-'));
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A random model with a trained tokenizer, in the layout of Hugging Face. */
+export async function saveTinyModel(folder: string, config: object = tinyConfig, seed = 1): Promise<string> {
+  const model = createModel({ ...config }, { seed });
+  await saveModel(model, folder, { tokenizerFiles: tinyTokenizer.files(), force: true });
+  model.dispose();
+  return folder;
+}
