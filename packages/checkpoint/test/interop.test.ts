@@ -21,7 +21,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** A Python that has the reference implementations: named by FRUGAL_PYTHON, kept in .cache, or the one on PATH. */
 function findPython(): string | undefined {
-  const kept = ['.cache/venv/bin/python', '.cache/oracles-venv/bin/python'].map((path) => join(root, path));
+  const kept = ['.cache/oracles-venv/bin/python'].map((path) => join(root, path));
   const candidates = [process.env.FRUGAL_PYTHON, ...kept.filter(existsSync), 'python3'];
   return candidates.find(
     (python) => python && spawnSync(python, ['-c', 'import safetensors, gguf']).status === 0,

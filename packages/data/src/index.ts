@@ -1,4 +1,16 @@
 export { type Document, type Split, splitByHash, textFraction } from './documents.js';
 export { DataError } from './errors.js';
-export { type SampledBatch, type SamplerOptions, type SamplerState, SequenceSampler } from './sequence-sampler.js';
-export { type DatasetIndex, openDataset, packDocuments, type PackOptions, type TokenDataset } from './shards.js';
+export {
+  type SampledBatch,
+  type SamplerOptions,
+  type SamplerState,
+  SequenceSampler,
+} from './sequence-sampler.js';
+export {
+  type DatasetIndex,
+  openDataset,
+  type PackOptions,
+  packDocuments,
+  type TokenDataset,
+} from './shards.js';
+export { readDocuments } from './text-files.js';

@@ -66,7 +66,8 @@ export async function packDocuments(
         if (!text.isWellFormed()) {
           throw new DataError({ file: id, what: 'the text is not valid Unicode', got: 'a lone surrogate', hint: 'Clean it with text.toWellFormed().' });
         }
-        const ids = tokenizer.encode(text);
+        // The separator stands for BOS; and a text that speaks of special tokens does not contain any.
+        const ids = tokenizer.encode(text, { addSpecialTokens: false, parseSpecialTokens: false });
         open.starts.push(open.length);
         open.tokens.push(Int32Array.of(separatorId), ids);
         open.length += ids.length + 1;

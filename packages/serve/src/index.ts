@@ -1,5 +1,4 @@
 export type {
-  ChatMessage,
   Engine,
   EngineStats,
   FinishReason,

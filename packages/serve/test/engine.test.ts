@@ -1,5 +1,6 @@
 import { expectNoLeaks } from '@frugal/tensor-core';
 import { generate } from '@frugal/tensor-core/generation';
+import { chatTemplate } from '@frugal/tokenizers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   createEngine,
@@ -7,8 +8,8 @@ import {
   type GenerationEvent,
   type GenerationRequest,
 } from '../src/index.js';
-import { collect, run, until } from './support/collect.js';
-import { brokenModel, byteTokenizer, tinyModel } from './support/tiny.js';
+import { collect, requests, run, until } from './support/collect.js';
+import { brokenModel, byteTokenizer, chatModel, tinyModel } from './support/tiny.js';
 
 const model = tinyModel();
 
@@ -17,15 +18,6 @@ function startEngine(limits: EngineLimits = {}, models = [model]) {
   onTestFinished(() => engine.close());
   return engine;
 }
-
-/** Requests of different lengths and kinds of sampling. */
-const requests: Partial<GenerationRequest>[] = [
-  { prompt: { text: 'The first' }, maxTokens: 24, temperature: 0 },
-  { prompt: { text: 'A much longer prompt that takes several steps to read.' }, maxTokens: 17, seed: 3 },
-  { prompt: { text: 'x' }, maxTokens: 30, seed: 4, topP: 0.8 },
-  { prompt: { text: '三国演义' }, maxTokens: 9, seed: 5, topK: 20 },
-  { prompt: { ids: [72, 101, 108] }, maxTokens: 1, temperature: 0.5, seed: 6 },
-];
 
 describe('results', () => {
   it('are those of plain generation', async () => {
@@ -179,8 +171,34 @@ describe('refusals', () => {
     expect(() => createEngine([tinyModel({ tokenizer })])).toThrow('the tokenizer of tiny has ids');
   });
 
+  it('of messages that the template does not take', async () => {
+    const source = "{{ raise_exception('no system messages') }}";
+    const refusing = chatTemplate(model.tokenizer, { source });
+    const engine = startEngine({}, [tinyModel({ chatTemplate: refusing })]);
+    const prompt = { messages: [{ role: 'system', content: 'a' }] };
+    await expect(run(engine, { prompt })).rejects.toMatchObject({ code: 'invalid-request' });
+    await expect(run(engine, { prompt })).rejects.toThrow('no system messages');
+  });
+
   it('of two models with one name', () => {
     expect(() => createEngine([model, model])).toThrow('two models have one name');
+  });
+});
+
+describe('model cards', () => {
+  const plain = chatTemplate(model.tokenizer, {
+    source: '{% for m in messages %}{{ m.content }}{% endfor %}',
+  });
+
+  it.each([
+    ['without a template', tinyModel(), { chat: false, roles: false }],
+    ['with a template of its own', chatModel(), { chat: true, roles: true }],
+    ['with a template switched off', chatModel({ chatTemplate: null }), { chat: false, roles: false }],
+    ['with a template that joins messages', tinyModel({ chatTemplate: plain }), { chat: true, roles: false }],
+  ])('tell what a model %s can do', (_, loaded, expected) => {
+    expect(startEngine({}, [loaded]).models()).toMatchObject([
+      { name: 'tiny', contextLength: 256, ...expected },
+    ]);
   });
 });
 

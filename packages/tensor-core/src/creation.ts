@@ -1,7 +1,8 @@
 import type { Backend, TensorInfo } from './backend.js';
 import { dispatchOn } from './dispatch.js';
-import { bytesPerElement, type DType, floatToBf16, floatToF16 } from './dtype.js';
+import { bytesPerElement, type DType } from './dtype.js';
 import { DTypeError, ShapeError } from './errors.js';
+import { encode } from './host-values.js';
 import { adoptStorage } from './memory.js';
 import { currentBackend } from './registry.js';
 import { checkShape, contiguousStrides, formatShape, type Shape, sizeOf } from './shape.js';
@@ -114,27 +115,3 @@ function requireDType(where: string, backend: Backend, dtype: DType): void {
     expected: [...backend.capabilities.dtypes].join(', '),
   });
 }
-
-/** Numbers as bytes of a dtype; floats are rounded to nearest even. */
-export function encode(values: ArrayLike<number>, dtype: DType): Uint8Array {
-  const array = new arrayOf[dtype](values.length);
-  const convert =
-    dtype === 'bf16' ? floatToBf16 : dtype === 'f16' ? floatToF16 : dtype === 'bool' ? toBool : undefined;
-  if (convert) for (let i = 0; i < values.length; i++) array[i] = convert(values[i]);
-  else array.set(values);
-  return new Uint8Array(array.buffer);
-}
-
-function toBool(value: number): number {
-  return value ? 1 : 0;
-}
-
-const arrayOf = {
-  f32: Float32Array,
-  bf16: Uint16Array,
-  f16: Uint16Array,
-  i8: Int8Array,
-  u8: Uint8Array,
-  i32: Int32Array,
-  bool: Uint8Array,
-} as const;

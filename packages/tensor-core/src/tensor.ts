@@ -1,8 +1,9 @@
 import type { Backend, Storage, TensorView } from './backend.js';
 import { fromBytes, tensor as makeTensor } from './creation.js';
 import { run } from './dispatch.js';
-import { bf16ToFloat, type DType, f16ToFloat, isFloating } from './dtype.js';
+import { type DType, isFloating } from './dtype.js';
 import { ArgumentError, DTypeError } from './errors.js';
+import { decode } from './host-values.js';
 import { releaseStorage, retainStorage } from './memory.js';
 import { describe, requireFloat } from './ops/checks.js';
 import type { OpName } from './ops/specs.js';
@@ -392,21 +393,3 @@ type BinaryOp = Extract<
   OpName,
   'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'equal' | 'less' | 'lessEqual'
 >;
-
-function decode(bytes: Uint8Array, dtype: DType): Float32Array {
-  const { buffer, byteOffset, byteLength } = bytes;
-  switch (dtype) {
-    case 'f32':
-      return new Float32Array(buffer, byteOffset, byteLength / 4);
-    case 'bf16':
-      return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), bf16ToFloat);
-    case 'f16':
-      return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), f16ToFloat);
-    case 'i32':
-      return Float32Array.from(new Int32Array(buffer, byteOffset, byteLength / 4));
-    case 'i8':
-      return Float32Array.from(new Int8Array(buffer, byteOffset, byteLength));
-    default:
-      return Float32Array.from(bytes);
-  }
-}

@@ -36,8 +36,6 @@ export interface TokenizerDefinition {
   readonly vocabulary: Vocabulary;
   /** BPE only. */
   readonly merges: Merges;
-  /** Priorities of the merges, where several have the same; default: their order. */
-  readonly mergeRanks?: Int32Array;
   /** Unigram only, by id. */
   readonly scores?: Float64Array;
   readonly normalizer: JsonObject | null;

@@ -15,7 +15,6 @@ export function fingerprintOf(definition: TokenizerDefinition, affixes: Affixes)
     model,
     vocabulary,
     merges,
-    mergeRanks,
     scores,
     normalizer,
     preTokenizer,
@@ -36,7 +35,7 @@ export function fingerprintOf(definition: TokenizerDefinition, affixes: Affixes)
     if (lines.length >= BATCH) flush();
   }
   for (let i = 0; i < merges.length; i += 2) {
-    lines.push(`${merges[i]} ${merges[i + 1]} ${mergeRanks?.[i / 2] ?? ''}\n`);
+    lines.push(`${merges[i]} ${merges[i + 1]}\n`);
     if (lines.length >= BATCH) flush();
   }
   flush();

@@ -1,18 +1,15 @@
 import { randomInt } from 'node:crypto';
 import { FrugalError } from '@frugal/tensor-core';
 import { checkSampling } from '@frugal/tensor-core/generation';
+import { TokenizerError } from '@frugal/tokenizers';
 import type { GenerationRequest, ModelCard, Prompt } from './contract.js';
 import { EngineError } from './errors.js';
-import type { LoadedModel } from './loaded-model.js';
+import type { ServedModel } from './loaded-model.js';
 import { RunningRequest } from './running-request.js';
 import { TextOutput } from './text-output.js';
 
 /** Checks a request whole, before it takes any memory. @throws EngineError that says what is wrong with it */
-export function acceptRequest(
-  loaded: LoadedModel,
-  card: ModelCard,
-  request: GenerationRequest,
-): RunningRequest {
+export function acceptRequest(served: ServedModel, request: GenerationRequest): RunningRequest {
   const { temperature = 1, topP = 1, topK = 0, stop = [], logprobs } = request;
   const sampling = { temperature, topP, topK, seed: request.seed ?? randomInt(2 ** 47) };
   requireValid(() => checkSampling(sampling));
@@ -20,33 +17,31 @@ export function acceptRequest(
   requireCount('maxTokens', request.maxTokens, 1);
   requireCount('logprobs', logprobs, 0);
 
-  const prompt = encodePrompt(loaded, request.prompt);
-  const room = card.contextLength - prompt.length;
+  const prompt = encodePrompt(served, request.prompt);
+  const room = served.card.contextLength - prompt.length;
   const maxTokens = request.maxTokens ?? room;
-  if (room < 1 || maxTokens > room) throw tooLong(card, prompt.length, request.maxTokens);
+  if (room < 1 || maxTokens > room) throw tooLong(served.card, prompt.length, request.maxTokens);
   return new RunningRequest({
     prompt,
     maxTokens,
     sampling,
-    stopIds: stopIdsOf(loaded),
+    stopIds: served.stopIds,
     logprobs,
     signal: request.signal,
-    output: new TextOutput(loaded.tokenizer, stop),
+    output: new TextOutput(served.tokenizer, stop),
   });
 }
 
-function encodePrompt({ name, model, tokenizer, chatTemplate }: LoadedModel, prompt: Prompt): Int32Array {
-  if ('messages' in prompt && !chatTemplate) {
+function encodePrompt({ name, model, tokenizer, chatTemplate }: ServedModel, prompt: Prompt): Int32Array {
+  const ids = requireValid(() => {
+    if ('ids' in prompt) return checkIds(prompt.ids, model.vocabularySize);
+    if ('text' in prompt) return tokenizer.encode(prompt.text);
+    if (chatTemplate) return chatTemplate.encode(prompt.messages, { addGenerationPrompt: true });
     throw new EngineError('no-chat-template', {
       what: 'the model has no chat template: it only continues text',
       got: `messages for ${name}`,
       hint: 'Use plain completion.',
     });
-  }
-  const ids = requireValid(() => {
-    if ('ids' in prompt) return checkIds(prompt.ids, model.vocabularySize);
-    if ('text' in prompt) return tokenizer.encode(prompt.text);
-    return tokenizer.encode(chatTemplate!.render(prompt.messages), { addSpecialTokens: false });
   });
   if (ids.length === 0) throw new EngineError('invalid-request', { what: 'the prompt is empty' });
   return ids;
@@ -60,10 +55,6 @@ function checkIds(ids: readonly number[], vocabularySize: number): Int32Array {
     got: String(strange),
     expected: `0 to ${vocabularySize - 1}`,
   });
-}
-
-function stopIdsOf({ tokenizer, stopIds = [] }: LoadedModel): ReadonlySet<number> {
-  return new Set([...stopIds, ...tokenizer.eosIds]);
 }
 
 function tooLong({ contextLength }: ModelCard, prompt: number, maxTokens: number | undefined): EngineError {
@@ -84,12 +75,13 @@ function requireCount(name: string, value: number | undefined, least: number): v
   });
 }
 
-/** What other packages refuse here is wrong with the request. */
+/** What sampling, tokenizer and template refuse here is wrong with the request. */
 function requireValid<T>(check: () => T): T {
   try {
     return check();
   } catch (cause) {
-    if (!(cause instanceof FrugalError)) throw cause;
+    if (cause instanceof EngineError || !(cause instanceof FrugalError || cause instanceof TokenizerError))
+      throw cause;
     const { what, got, expected, hint } = cause;
     throw new EngineError('invalid-request', { what, got, expected, hint, cause });
   }

@@ -1,3 +1,5 @@
+import type { ChatMessage } from '@frugal/tokenizers';
+
 /**
  * The engine as its callers see it: plain data in, a stream of plain data out, no HTTP. What crosses this line can
  * cross a process boundary too, so an engine in a child process is another implementation of the same interface.
@@ -23,14 +25,10 @@ export interface ModelCard {
   readonly contextLength: number;
   /** Whether the model has a chat template: without one it only continues text. */
   readonly chat: boolean;
+  /** Whether the template tells roles apart; that of a model of plain documents only joins the messages. */
+  readonly roles: boolean;
   /** When it was loaded: Unix time in seconds. */
   readonly created: number;
-}
-
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string;
-  readonly name?: string | undefined;
 }
 
 /** What to continue. The engine encodes it, so that long prompts never hold up whoever accepts requests. */

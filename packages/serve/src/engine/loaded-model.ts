@@ -1,5 +1,7 @@
+import { ArgumentError } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
-import type { ChatTemplate, Tokenizer } from '@frugal/tokenizers';
+import { type ChatTemplate, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
+import type { ModelCard } from './contract.js';
 
 /** A model to serve. It stays the caller's: closing the engine does not dispose it. */
 export interface LoadedModel {
@@ -7,10 +9,57 @@ export interface LoadedModel {
   readonly name: string;
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
-  /** How messages become a prompt; without it the model only continues text. */
-  readonly chatTemplate?: ChatTemplate | undefined;
+  /** How messages become a prompt. Default: the tokenizer's own template, if it has one; null: none. */
+  readonly chatTemplate?: ChatTemplate | null | undefined;
   /** Default, and at most: the model's own. */
   readonly contextLength?: number | undefined;
   /** Tokens that end an answer, in addition to the tokenizer's end of text. */
   readonly stopIds?: readonly number[] | undefined;
+}
+
+/** A loaded model with what is worked out once, when the engine starts. */
+export interface ServedModel extends Omit<LoadedModel, 'stopIds'> {
+  readonly card: ModelCard;
+  readonly chatTemplate: ChatTemplate | null;
+  readonly stopIds: ReadonlySet<number>;
+}
+
+/** @throws ArgumentError when tokenizer and model do not belong together, ChatTemplateError for a broken template */
+export function prepareModel(loaded: LoadedModel, contextLength: number): ServedModel {
+  const { name, model, tokenizer, stopIds = [] } = loaded;
+  if (tokenizer.vocabularySize > model.vocabularySize) {
+    throw new ArgumentError({
+      where: 'engine',
+      what: `the tokenizer of ${name} has ids that the model does not know`,
+      got: `${tokenizer.vocabularySize} ids`,
+      expected: `at most ${model.vocabularySize}`,
+      hint: 'Load the tokenizer that belongs to the model.',
+    });
+  }
+  const hasOwn = Object.keys(tokenizer.chatTemplates).length > 0;
+  const own = loaded.chatTemplate === undefined && hasOwn ? chatTemplate(tokenizer) : null;
+  const template = loaded.chatTemplate ?? own;
+  const created = Math.floor(Date.now() / 1000);
+  return {
+    ...loaded,
+    chatTemplate: template,
+    stopIds: new Set([...stopIds, ...tokenizer.eosIds]),
+    card: {
+      name,
+      contextLength,
+      created,
+      chat: template !== null,
+      roles: template !== null && knowsRoles(template),
+    },
+  };
+}
+
+/** Whether the template writes a question and an answer differently. One that refuses to start with an answer does. */
+function knowsRoles(template: ChatTemplate): boolean {
+  try {
+    const [question, answer] = ['user', 'assistant'].map((role) => template.apply([{ role, content: 'x' }]));
+    return question !== answer;
+  } catch {
+    return true;
+  }
 }

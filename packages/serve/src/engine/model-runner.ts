@@ -1,18 +1,18 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { ArgumentError, type Backend, noGrad, scope, type Tensor } from '@frugal/tensor-core';
+import { type Backend, noGrad, scope, type Tensor } from '@frugal/tensor-core';
 import { PagedKVCache } from '@frugal/tensor-core/generation';
 import { stepBatch } from '@frugal/tensor-core/nn';
 import { acceptRequest } from './accept.js';
 import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
 import { EngineError } from './errors.js';
 import { type EngineLimits, resolveLimits } from './limits.js';
-import type { LoadedModel } from './loaded-model.js';
+import { type LoadedModel, prepareModel, type ServedModel } from './loaded-model.js';
 import type { RunningRequest } from './running-request.js';
 import { Scheduler, type StepEntry } from './scheduler.js';
 
 /** One model with its cache and its loop: admits, plans a step, computes it, hands out tokens, and again. */
 export class ModelRunner {
-  readonly card: ModelCard;
+  private readonly served: ServedModel;
   private readonly cache: PagedKVCache;
   private readonly scheduler: Scheduler<RunningRequest>;
   private readonly backend: Backend | undefined;
@@ -21,20 +21,8 @@ export class ModelRunner {
   private closed = false;
   private readonly totals = { finished: 0, steps: 0, promptTokens: 0, completionTokens: 0 };
 
-  constructor(
-    private readonly loaded: LoadedModel,
-    limits: EngineLimits,
-  ) {
-    const { model, tokenizer } = loaded;
-    if (tokenizer.vocabularySize > model.vocabularySize) {
-      throw new ArgumentError({
-        where: 'engine',
-        what: `the tokenizer of ${loaded.name} has ids that the model does not know`,
-        got: `${tokenizer.vocabularySize} ids`,
-        expected: `at most ${model.vocabularySize}`,
-        hint: 'Load the tokenizer that belongs to the model.',
-      });
-    }
+  constructor(loaded: LoadedModel, limits: EngineLimits) {
+    const { model } = loaded;
     const { contextLength, cacheTokens, pageSize, ...scheduling } = resolveLimits(loaded, limits);
     const pages = Math.ceil(cacheTokens / pageSize);
     this.cacheTokens = pages * pageSize;
@@ -46,12 +34,7 @@ export class ModelRunner {
       backend: this.backend,
     });
     this.scheduler = new Scheduler({ pages, pageSize, ...scheduling });
-    this.card = {
-      name: loaded.name,
-      contextLength,
-      chat: loaded.chatTemplate !== undefined,
-      created: Math.floor(Date.now() / 1000),
-    };
+    this.served = prepareModel(loaded, contextLength);
   }
 
   /** @throws EngineError when the request is refused */
@@ -64,7 +47,7 @@ export class ModelRunner {
         hint: 'Try again in a moment.',
       });
     }
-    const running = acceptRequest(this.loaded, this.card, request);
+    const running = acceptRequest(this.served, request);
     // A running request must not lose its pages in the middle of a step: the loop ends it after the step.
     running.onAbort = () => {
       if (running.cacheSequence === null) this.end(running, 'abort');
@@ -73,6 +56,10 @@ export class ModelRunner {
     if (request.signal?.aborted) running.abort();
     this.loop ??= this.run();
     return running.events;
+  }
+
+  get card(): ModelCard {
+    return this.served.card;
   }
 
   get stats(): EngineStats {
@@ -113,7 +100,7 @@ export class ModelRunner {
       if (!logits) return;
       const values = await logits.toFloat32(); // [ready, V]
       logits.dispose();
-      const { vocabularySize } = this.loaded.model;
+      const { vocabularySize } = this.served.model;
       ready.forEach((request, i) => {
         this.advance(request, values.subarray(i * vocabularySize, (i + 1) * vocabularySize));
       });
@@ -127,7 +114,7 @@ export class ModelRunner {
     logits: Tensor | null;
     ready: readonly RunningRequest[];
   } {
-    const { model } = this.loaded;
+    const { model } = this.served;
     const counts = plan.map(({ count }) => count);
     const sequences = plan.map(({ request }) => request.cacheSequence as number);
     const startPositions = sequences.map((sequence) => this.cache.length(sequence));

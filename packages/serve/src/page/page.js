@@ -88,7 +88,7 @@ function chooseModel() {
   const card = models.get(ui.model.value);
   if (!card) return;
   for (const input of ui.modes) if (input.value === 'chat') input.disabled = !card.chat;
-  if (!card.chat) setMode('complete');
+  setMode(card.roles ? 'chat' : 'complete');
   ui.maxTokens.max = card.context_length;
   if (Number(ui.maxTokens.value) > card.context_length / 2)
     ui.maxTokens.value = Math.floor(card.context_length / 4);

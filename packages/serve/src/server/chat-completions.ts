@@ -1,4 +1,5 @@
-import type { ChatMessage, TokenLogprobs } from '../engine/contract.js';
+import type { ChatMessage } from '@frugal/tokenizers';
+import type { TokenLogprobs } from '../engine/contract.js';
 import type { Endpoint } from './generation-route.js';
 import { chatLogprobs } from './logprobs.js';
 import { repeated, samplingOf } from './parameters.js';

@@ -1,5 +1,14 @@
 import type { Engine, FinishReason, GenerationEvent, GenerationRequest, Usage } from '../../src/index.js';
 
+/** Requests of different lengths and kinds of sampling. */
+export const requests: readonly Partial<GenerationRequest>[] = [
+  { prompt: { text: 'The first' }, maxTokens: 24, temperature: 0 },
+  { prompt: { text: 'A much longer prompt that takes several steps to read.' }, maxTokens: 17, seed: 3 },
+  { prompt: { text: 'x' }, maxTokens: 30, seed: 4, topP: 0.8 },
+  { prompt: { text: '三国演义' }, maxTokens: 9, seed: 5, topK: 20 },
+  { prompt: { ids: [72, 101, 108] }, maxTokens: 1, temperature: 0.5, seed: 6 },
+];
+
 export interface Collected {
   readonly text: string;
   /** Sampled ids; filled when the request asks for logprobs. The end-of-text token is not among them. */

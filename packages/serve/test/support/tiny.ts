@@ -1,5 +1,5 @@
 import { createModel } from '@frugal/models';
-import { fill } from '@frugal/tensor-core';
+import { type Backend, fill } from '@frugal/tensor-core';
 import { createTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { LoadedModel } from '../../src/index.js';
 
@@ -67,9 +67,14 @@ const config = {
   max_position_embeddings: 256,
 };
 
+interface TinyOptions extends Partial<LoadedModel> {
+  readonly seed?: number;
+  readonly backend?: Backend;
+}
+
 /** A small Llama with random weights: its texts mean nothing, but they are always the same. */
-export function tinyModel({ seed = 1, ...rest }: Partial<LoadedModel> & { seed?: number } = {}): LoadedModel {
-  return { name: 'tiny', model: createModel(config, { seed }), tokenizer: byteTokenizer(), ...rest };
+export function tinyModel({ seed = 1, backend, ...rest }: TinyOptions = {}): LoadedModel {
+  return { name: 'tiny', model: createModel(config, { seed, backend }), tokenizer: byteTokenizer(), ...rest };
 }
 
 export function chatModel(options: Partial<LoadedModel> = {}): LoadedModel {

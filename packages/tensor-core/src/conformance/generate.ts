@@ -1,5 +1,6 @@
 import type { Backend } from '../backend.js';
-import { encode, fromBytes } from '../creation.js';
+import { fromBytes } from '../creation.js';
+import { encode } from '../host-values.js';
 import { dispatch, run } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
 import { type PartArray, packedFormat } from '../formats/index.js';

@@ -26,10 +26,9 @@ const END_TOKENS = [
 ];
 
 /** What differs between the kinds of vocabulary. */
-type Kind = Pick<
-  TokenizerDefinition,
-  'model' | 'merges' | 'mergeRanks' | 'normalizer' | 'preTokenizer' | 'decoder'
-> & { readonly addsBos: boolean };
+type Kind = Pick<TokenizerDefinition, 'model' | 'merges' | 'normalizer' | 'preTokenizer' | 'decoder'> & {
+  readonly addsBos: boolean;
+};
 
 /**
  * The tokenizer inside a GGUF file, from its metadata as plain values (`tokenizer.ggml.*`, `tokenizer.chat_template`).
@@ -129,7 +128,7 @@ function readSentencePiece(
   const scores =
     reader.numbers(`${KEY}.scores`, vocabulary.size) ??
     reader.fail(`${KEY}.scores`, 'a value is missing', { expected: 'a score for each token' });
-  const { merges, ranks } = mergesFromScores(vocabulary, scores, types);
+  const merges = mergesFromScores(vocabulary, scores, types);
   const spaceFirst = reader.boolean(`${KEY}.add_space_prefix`, true);
   const mark = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
   const unmark = { type: 'Replace', pattern: { String: '▁' }, content: ' ' };
@@ -137,7 +136,6 @@ function readSentencePiece(
   return {
     model: bpeOptions(true),
     merges,
-    mergeRanks: ranks,
     normalizer: {
       type: 'Sequence',
       normalizers: [...(spaceFirst ? [{ type: 'Prepend', prepend: '▁' }] : []), mark],

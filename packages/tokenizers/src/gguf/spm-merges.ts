@@ -1,21 +1,17 @@
+import type { Merges } from '../definition.js';
 import type { Vocabulary } from '../vocabulary.js';
 import { TOKEN_TYPE } from './metadata.js';
 
-export interface SpmMerges {
-  readonly merges: Int32Array;
-  readonly ranks: Int32Array;
-}
-
 /**
  * Merges of a SentencePiece BPE vocabulary, which has scores instead: two pieces merge if together they are a piece, the
- * one with the highest score first. Ordered as transformers orders them; ways to make pieces of one score share a rank,
- * so that of those the leftmost is merged, as SentencePiece does.
+ * one with the highest score first. Ways to make the same piece are ordered as transformers orders them: the longer left
+ * part first.
  */
 export function mergesFromScores(
   vocabulary: Vocabulary,
   scores: ArrayLike<number>,
   types: ArrayLike<number> | undefined,
-): SpmMerges {
+): Merges {
   const merges: Merge[] = [];
   const isPiece = (id: number): boolean =>
     types === undefined || types[id] === TOKEN_TYPE.normal || types[id] === TOKEN_TYPE.userDefined;
@@ -30,10 +26,7 @@ export function mergesFromScores(
     }
   }
   merges.sort((a, b) => b.score - a.score || b.cut - a.cut);
-  const ranks = new Int32Array(merges.length);
-  for (let i = 1; i < merges.length; i++)
-    ranks[i] = ranks[i - 1] + (merges[i].score === merges[i - 1].score ? 0 : 1);
-  return { merges: Int32Array.from(merges.flatMap(({ left, right }) => [left, right])), ranks };
+  return Int32Array.from(merges.flatMap(({ left, right }) => [left, right]));
 }
 
 interface Merge {

@@ -138,7 +138,7 @@ function readOptions(definition: TokenizerDefinition, readsBytes: boolean): BpeO
   };
 }
 
-function makeTable({ vocabulary, merges, mergeRanks, file }: TokenizerDefinition, prefix: string): PairTable {
+function makeTable({ vocabulary, merges, file }: TokenizerDefinition, prefix: string): PairTable {
   const table = new PairTable(merges.length / 2);
   let previous = -1;
   for (let i = 0; i < merges.length; i += 2) {
@@ -153,7 +153,7 @@ function makeTable({ vocabulary, merges, mergeRanks, file }: TokenizerDefinition
         got: JSON.stringify(left + right),
       });
     }
-    table.set(merges[i], merges[i + 1], mergeRanks?.[i / 2] ?? i / 2, id);
+    table.set(merges[i], merges[i + 1], i / 2, id);
     previous = id;
   }
   return table;

@@ -1,4 +1,4 @@
-import { encode } from '../../creation.js';
+import { encode } from '../../host-values.js';
 import { defineCase, type InputSpec, input, type Layout, list } from '../case.js';
 import { streamOf } from '../generate.js';
 

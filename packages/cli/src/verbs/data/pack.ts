@@ -1,0 +1,72 @@
+import { packDocuments, readDocuments } from '@frugal/data';
+import { formatBytes, formatNumber } from '@frugal/report';
+import type { Tokenizer } from '@frugal/tokenizers';
+import { type Context, printJson } from '../../context.js';
+import { CommandError } from '../../errors.js';
+import { openTokenizer } from '../../model.js';
+import { addVerb, addWriteOptions, type JsonOption, type Verb, type WriteOptions } from '../../verb.js';
+
+interface Options extends WriteOptions, JsonOption {
+  readonly tokenizer: string;
+}
+
+interface Packed {
+  readonly documents: number;
+  readonly tokens: number;
+  readonly bytes: number;
+}
+
+export const packVerb: Verb = (data, context) => {
+  const command = addVerb(data, {
+    name: 'pack',
+    summary: 'tokenize text into shards for training',
+    notes: 'Each document starts with the end-of-text token. The shards name their tokenizer: training refuses another one.',
+    examples: [
+      'frugal data pack data/split/train.jsonl --tokenizer tokenizer --out data/packed',
+      'frugal data pack books/*.txt --tokenizer runs/teacher --out data/packed --dry-run',
+    ],
+  })
+    .argument('<FILES...>', 'text files or .jsonl')
+    .requiredOption('--tokenizer <DIR>', 'a folder with tokenizer.json: of a tokenizer or a model');
+  addWriteOptions(command, 'the data set').action(async (files: readonly string[], options: Options) => {
+    const { out, dryRun, json } = options;
+    const packed = await pack(files, options, context);
+    if (json) return printJson(context, { out, ...packed });
+    const facts = `${formatNumber(packed.tokens)} tokens of ${packed.documents} documents (${formatBytes(packed.bytes)})`;
+    const density = `${(packed.bytes / packed.tokens).toFixed(2)} bytes per token`;
+    context.terminal.out(`${dryRun ? 'Would write ' : ''}${out}: ${facts}, ${density}\n`);
+  });
+};
+
+async function pack(files: readonly string[], { out, tokenizer: source, force, dryRun }: Options, context: Context): Promise<Packed> {
+  const tokenizer = await openTokenizer(source);
+  const separatorId = separatorOf(tokenizer, source);
+  if (dryRun) return countTokens(files, tokenizer);
+  const { documents, tokens, bytes } = await packDocuments(readDocuments(files), tokenizer, out, {
+    separatorId,
+    force: force ?? false,
+    onProgress: () => context.signal.throwIfAborted(),
+  });
+  return { documents, tokens, bytes };
+}
+
+function separatorOf({ eosIds, bosId }: Tokenizer, source: string): number {
+  const id = eosIds[0] ?? bosId;
+  if (id !== undefined) return id;
+  throw new CommandError({
+    where: source,
+    what: 'the tokenizer has no token to separate documents with',
+    expected: 'an end-of-text or beginning-of-text token in tokenizer_config.json',
+  });
+}
+
+/** What packing would give. */
+async function countTokens(files: readonly string[], tokenizer: Tokenizer): Promise<Packed> {
+  const counted = { documents: 0, tokens: 0, bytes: 0 };
+  for await (const { text } of readDocuments(files)) {
+    counted.documents++;
+    counted.tokens += tokenizer.encode(text).length + 1;
+    counted.bytes += Buffer.byteLength(text);
+  }
+  return counted;
+}

@@ -1,0 +1,55 @@
+import { join } from 'node:path';
+import { readDocuments } from '@frugal/data';
+import { formatBytes, formatDuration } from '@frugal/report';
+import { saveTokenizer, trainByteLevelBpe } from '@frugal/tokenizers';
+import { printJson } from '../../context.js';
+import { CommandError } from '../../errors.js';
+import { refuseExisting } from '../../files.js';
+import { startProgress } from '../../progress.js';
+import { addVerb, addWriteOptions, integer, type JsonOption, type Verb, type WriteOptions } from '../../verb.js';
+
+interface Options extends WriteOptions, JsonOption {
+  readonly vocabulary: number;
+}
+
+export const trainTokenizerVerb: Verb = (data, context) => {
+  const command = addVerb(data, {
+    name: 'train-tokenizer',
+    summary: 'train a byte-level BPE tokenizer, saved as a Hugging Face tokenizer.json',
+    examples: ['frugal data train-tokenizer data/split/train.jsonl --out tokenizer --vocabulary 8192'],
+  }).argument('<FILES...>', 'text files or .jsonl');
+  addWriteOptions(command, 'the tokenizer')
+    .option('--vocabulary <N>', 'tokens in all, at least 257', integer(257), 4096)
+    .action(async (files: readonly string[], options: Options) => {
+      const { out, vocabulary: vocabularySize, force, dryRun, json } = options;
+      await refuseExisting(join(out, 'tokenizer.json'), force);
+      const texts = await readTexts(files);
+      const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+      if (dryRun) return printPlan();
+      const start = performance.now();
+      const progress = startProgress(context, 'Merging');
+      const tokenizer = trainByteLevelBpe(texts, {
+        vocabularySize,
+        onProgress: (event) => event.phase === 'merge' && progress.update(event.done, event.total),
+      });
+      progress.stop();
+      await saveTokenizer(tokenizer, out);
+      const seconds = (performance.now() - start) / 1000;
+      const result = { out, vocabularySize: tokenizer.vocabularySize, documents: texts.length, bytes, seconds };
+      if (json) return printJson(context, result);
+      const speed = `${formatBytes(bytes)} in ${formatDuration(seconds)}`;
+      context.terminal.out(`${out}: ${tokenizer.vocabularySize} tokens from ${speed}\n`);
+
+      function printPlan(): void {
+        if (json) printJson(context, { out, documents: texts.length, bytes });
+        else context.terminal.out(`Would train ${vocabularySize} tokens on ${texts.length} documents, ${formatBytes(bytes)}.\n`);
+      }
+    });
+};
+
+async function readTexts(files: readonly string[]): Promise<string[]> {
+  const texts: string[] = [];
+  for await (const { text } of readDocuments(files)) texts.push(text);
+  if (texts.length > 0) return texts;
+  throw new CommandError({ where: 'train-tokenizer', what: 'the files hold no text', got: files.join(', ') });
+}
