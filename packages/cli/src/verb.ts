@@ -55,8 +55,8 @@ export function integerList(text: string): number[] {
 
 export interface WriteOptions {
   readonly out: string;
-  readonly force?: true;
-  readonly dryRun?: true;
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /** `--out`, `--force` and `--dry-run` of a verb that writes a folder. */

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { readStream, startServer, textOf } from './support/server.js';
 import { chatModel, tinyModel } from './support/tiny.js';
 
@@ -75,6 +75,25 @@ describe('/v1/completions', () => {
     expect(first.usage).toMatchObject({ prompt_tokens: 6, completion_tokens: 36 });
     const second = (await post('/v1/completions', { ...body, n: 1, seed: 6 })).json();
     expect(second.choices[0].text).toBe(first.choices[1].text);
+  });
+
+  it('gives many answers to many prompts in one request', async () => {
+    const { post } = startServer();
+    const warnings: Error[] = [];
+    const listener = (warning: Error) => warnings.push(warning);
+    process.on('warning', listener);
+    onTestFinished(() => {
+      process.off('warning', listener);
+    });
+    const body = { ...completion, prompt: ['a', 'b', 'c', 'd'], n: 5, max_tokens: 2, temperature: 1 };
+    const { choices, usage } = (await post('/v1/completions', body)).json();
+    expect(choices).toHaveLength(20);
+    expect(usage).toEqual({
+      prompt_tokens: 8,
+      completion_tokens: expect.any(Number),
+      total_tokens: expect.any(Number),
+    });
+    expect(warnings).toEqual([]);
   });
 
   it('reports log probabilities', async () => {

@@ -1,4 +1,4 @@
-import { expectNoLeaks } from '@frugal/tensor-core';
+import { expectNoLeaks, memoryUsage } from '@frugal/tensor-core';
 import { generate } from '@frugal/tensor-core/generation';
 import { chatTemplate } from '@frugal/tokenizers';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -181,7 +181,9 @@ describe('refusals', () => {
   });
 
   it('of two models with one name', () => {
+    const before = memoryUsage().storages;
     expect(() => createEngine([model, model])).toThrow('two models have one name');
+    expect(memoryUsage().storages).toBe(before);
   });
 });
 

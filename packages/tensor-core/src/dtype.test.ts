@@ -35,7 +35,8 @@ describe.each(formats)('$name', ({ name, round, widen, infinity }) => {
     for (let bits = 0; bits < 65536; bits++) {
       const isNaNBits = (bits & 0x7fff) > infinity;
       const back = round(widen(bits));
-      if (isNaNBits ? !Number.isNaN(widen(bits)) || (back & 0x7fff) <= infinity : back !== bits) changed.push(bits);
+      if (isNaNBits ? !Number.isNaN(widen(bits)) || (back & 0x7fff) <= infinity : back !== bits)
+        changed.push(bits);
     }
     expect(changed).toEqual([]);
   });

@@ -21,23 +21,29 @@ describe('philox4x32', () => {
     expect([...out]).toEqual(words);
   });
 
-  it.each(fixture.streams)('gives the words of seed $seed from counter $counter', ({ seed, counter, words }) => {
-    const drawn: number[] = [];
-    const out = new Uint32Array(4);
-    for (let block = 0; block * 4 < words.length; block++) {
-      philox4x32(counter + block, seed >>> 0, Math.floor(seed / 2 ** 32), out);
-      drawn.push(...out);
-    }
-    expect(drawn).toEqual(words);
-  });
+  it.each(fixture.streams)(
+    'gives the words of seed $seed from counter $counter',
+    ({ seed, counter, words }) => {
+      const drawn: number[] = [];
+      const out = new Uint32Array(4);
+      for (let block = 0; block * 4 < words.length; block++) {
+        philox4x32(counter + block, seed >>> 0, Math.floor(seed / 2 ** 32), out);
+        drawn.push(...out);
+      }
+      expect(drawn).toEqual(words);
+    },
+  );
 });
 
 describe('Random', () => {
-  it.each(fixture.streams)('gives the uniform numbers of seed $seed from counter $counter', async (stream) => {
-    const { seed, counter, uniform } = stream;
-    const drawn = await new Random({ seed, counter }).uniform([uniform.length]).toFloat32();
-    expect([...drawn]).toEqual(uniform);
-  });
+  it.each(fixture.streams)(
+    'gives the uniform numbers of seed $seed from counter $counter',
+    async (stream) => {
+      const { seed, counter, uniform } = stream;
+      const drawn = await new Random({ seed, counter }).uniform([uniform.length]).toFloat32();
+      expect([...drawn]).toEqual(uniform);
+    },
+  );
 
   it('resumes from its state', async () => {
     const random = new Random(3);
@@ -57,13 +63,15 @@ describe('Random', () => {
   it('draws standard normal numbers', async () => {
     const values = await new Random(9).normal([40000]).toFloat32();
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    const moment = (power: number) => values.reduce((sum, value) => sum + (value - mean) ** power, 0) / values.length;
+    const moment = (power: number) =>
+      values.reduce((sum, value) => sum + (value - mean) ** power, 0) / values.length;
     expect(Math.abs(mean)).toBeLessThan(0.02);
     expect(Math.abs(moment(2) - 1)).toBeLessThan(0.03);
     expect(Math.abs(moment(3))).toBeLessThan(0.06);
     expect(Math.abs(moment(4) - 3)).toBeLessThan(0.15);
     // Neighbours come from one Box–Muller pair: they must not depend on each other.
-    const pairs = values.reduce((sum, value, i) => (i % 2 ? sum : sum + value * values[i + 1]), 0) / (values.length / 2);
+    const pairs =
+      values.reduce((sum, value, i) => (i % 2 ? sum : sum + value * values[i + 1]), 0) / (values.length / 2);
     expect(Math.abs(pairs)).toBeLessThan(0.03);
   });
 

@@ -18,7 +18,8 @@ describe('scope', () => {
   });
 
   it('lets results escape, also inside arrays, maps, sets and plain objects', () => {
-    const make = () => scope(() => ({ a: ones([1]), b: [ones([1])], c: new Map([[1, ones([1])]]), d: new Set([ones([1])]) }));
+    const make = () =>
+      scope(() => ({ a: ones([1]), b: [ones([1])], c: new Map([[1, ones([1])]]), d: new Set([ones([1])]) }));
     expect(left(() => make())).toBe(4);
     const { a, b, c, d } = make();
     for (const one of [a, b[0], c.get(1) as Tensor, ...d]) expect(one.disposed).toBe(false);
@@ -56,7 +57,12 @@ describe('scope', () => {
   });
 
   it('keeps a storage while a view of it lives', async () => {
-    const view = scope(() => tensor([[1, 2], [3, 4]]).transpose());
+    const view = scope(() =>
+      tensor([
+        [1, 2],
+        [3, 4],
+      ]).transpose(),
+    );
     expect(await view.toFloat32()).toEqual(Float32Array.of(1, 3, 2, 4));
     expect(left(() => view.dispose())).toBe(-1);
   });

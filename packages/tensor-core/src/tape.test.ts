@@ -46,6 +46,12 @@ describe('backward', () => {
     expect(await gradient(x)).toEqual([30, 300]);
   });
 
+  it('of a leaf itself gives it the gradient', async () => {
+    const x = leaf(3);
+    x.backward();
+    expect(await gradient(x)).toEqual([1]);
+  });
+
   it('stops at detach and inside noGrad', async () => {
     const x = leaf(2);
     const y = x.mul(x.detach()).add(noGrad(() => x.mul(100)));
@@ -93,14 +99,20 @@ describe('backward', () => {
 
   it('refuses an output that is not a scalar, and a gradient of another shape', () => {
     expect(() => leaf(1, 2).mul(2).backward()).toThrow(ShapeError);
-    expect(() => leaf(1, 2).mul(2).backward(tensor([1]))).toThrow('got [1]; expected [2]');
+    expect(() =>
+      leaf(1, 2)
+        .mul(2)
+        .backward(tensor([1])),
+    ).toThrow('got [1]; expected [2]');
   });
 
   it('refuses a second walk over a released graph', async () => {
     await expectNoLeaks(() =>
       scope(() => {
-        const y = leaf(1).exp().sum();
+        const x = leaf(1);
+        const y = x.exp().sum();
         y.backward();
+        x.grad!.dispose();
         expect(() => y.backward()).toThrow(LifetimeError);
         expect(() => y.backward()).toThrow(/\[backward\] the values saved for sum are already released/);
       }),
@@ -110,10 +122,13 @@ describe('backward', () => {
   it('refuses values that were changed in place after they were saved', () => {
     const x = leaf(1, 2);
     const factor = tensor([3, 4]);
-    const y = x.mul(factor).sum();
-    factor.assign(tensor([5, 6]));
-    expect(() => y.backward()).toThrow(LifetimeError);
-    expect(() => y.backward()).toThrow(/a tensor \[2\] that mul needs was changed in place/);
+    const walk = () => {
+      const y = x.mul(factor).sum();
+      factor.assign(tensor([5, 6]));
+      y.backward();
+    };
+    expect(walk).toThrow(LifetimeError);
+    expect(walk).toThrow(/a tensor \[2\] that mul needs was changed in place/);
   });
 
   it('lets values change that no rule reads', async () => {
@@ -203,8 +218,8 @@ describe('checkpoint', () => {
 
   it('replays random draws', async () => {
     const x = leaf(...new Array(64).fill(1));
-    const y = checkpoint((input) => dropout(input, random), x);
     const random = new Random(5);
+    const y = checkpoint((input) => dropout(input, random), x);
     const mask = await y.toFloat32();
     y.sum().backward();
     expect(await gradient(x)).toEqual([...mask]);
@@ -226,8 +241,21 @@ describe('checkpoint', () => {
 
   it('takes a function that returns its input', async () => {
     const x = leaf(1, 2);
-    checkpoint((input) => input, x).mul(3).sum().backward();
+    checkpoint((input) => input, x)
+      .mul(3)
+      .sum()
+      .backward();
     expect(await gradient(x)).toEqual([3, 3]);
+  });
+
+  it('passes over functions without trainable parts', async () => {
+    const x = tensor([1, 2]);
+    const weight = leaf(3, 4);
+    checkpoint((input) => input.exp(), x)
+      .mul(weight)
+      .sum()
+      .backward();
+    expect((await gradient(weight))[0]).toBeCloseTo(Math.E, 5);
   });
 
   it('is the plain function inside noGrad', () => {

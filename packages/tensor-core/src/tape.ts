@@ -103,9 +103,7 @@ export class TapeNode implements ScopeMember {
       const results = this.pull(context);
       this.edges.forEach((edge, i) => {
         const gradient = results[i];
-        if (!edge || !gradient) return;
-        if ('node' in edge) edge.node.accumulate(edge.output, gradient);
-        else edge.leaf.grad = addGradient(edge.leaf.grad, gradient);
+        if (edge && gradient) passOn(edge, gradient);
       });
     });
     this.dispose();
@@ -141,6 +139,12 @@ function addGradient(sum: Tensor | null, gradient: Tensor): Tensor {
   const total = keep(sum.add(gradient));
   sum.dispose();
   return total;
+}
+
+/** Adds a gradient to where it flows. */
+function passOn(edge: NonNullable<Edge>, gradient: Tensor): void {
+  if ('node' in edge) edge.node.accumulate(edge.output, gradient);
+  else edge.leaf.grad = addGradient(edge.leaf.grad, gradient);
 }
 
 function edgeOf(tensor: Tensor): Edge {
@@ -251,7 +255,8 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tenso
       return leaf;
     });
     const again = enableGrad(() => replayDraws(log, () => fn(...leaves)));
-    runBackward(again, gradient(0));
+    // A function of frozen parameters and constants alone has nothing to pass on.
+    if (again.requiresGrad) runBackward(again, gradient(0));
     return leaves.map(takeGrad);
   };
   attach(new TapeNode('checkpoint', inputs.map(edgeOf), [infoOf(output)], handles, pull), [output]);
@@ -271,7 +276,7 @@ export function takeGrad(leaf: Tensor): Tensor | null {
  * scalar. Each node is released once the walk has passed it.
  */
 export function runBackward(root: Tensor, seed?: Tensor): void {
-  const start = root.node;
+  const start = edgeOf(root);
   if (!start) {
     throw new ArgumentError({
       where: 'backward',
@@ -296,8 +301,8 @@ export function runBackward(root: Tensor, seed?: Tensor): void {
     });
   }
   noGrad(() => {
-    scope(() => start.accumulate(root.nodeOutput, seed ?? fill(root, 1, root.backend)));
-    for (const node of reachable(start)) node.walk();
+    scope(() => passOn(start, seed ?? fill(root, 1, root.backend)));
+    if ('node' in start) for (const node of reachable(start.node)) node.walk();
   });
 }
 

@@ -10,17 +10,8 @@ const BATCH = 4096;
 
 /** SHA-256 of what decides ids and texts. Components are compared as canonical JSON: key order and nulls do not count. */
 export function fingerprintOf(definition: TokenizerDefinition, affixes: Affixes): string {
-  const {
-    modelType,
-    model,
-    vocabulary,
-    merges,
-    scores,
-    normalizer,
-    preTokenizer,
-    decoder,
-    addedTokens,
-  } = definition;
+  const { modelType, model, vocabulary, merges, scores, normalizer, preTokenizer, decoder, addedTokens } =
+    definition;
   const hash = sha256.create();
   const components = { modelType, model, normalizer, preTokenizer, decoder, affixes };
   hash.update(utf8ToBytes(`${canonicalJson(components)}\n`));

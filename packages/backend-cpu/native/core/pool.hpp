@@ -14,7 +14,7 @@ namespace frugal {
 void run_parallel(int threads, int64_t chunks, void (*body)(void* context, int64_t chunk), void* context);
 
 /** Slots of scratch memory: one buffer per slot and thread, kept and grown, aligned to 64 bytes. */
-enum class Scratch : int { chunk, shared, shared2, chunk2, chunk3, count };
+enum class Scratch : int { chunk, chunk2, packed_a, packed_b, shared, count };
 
 /** Contents are undefined, and valid until this thread asks for the same slot again. Aborts when memory is gone. */
 void* scratch(Scratch slot, size_t bytes);

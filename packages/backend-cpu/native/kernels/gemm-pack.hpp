@@ -50,34 +50,41 @@ struct PairBf16 {
 };
 #endif
 
+/** How a tile of A is packed: along rows, in pieces of 16 dwords, or along the depth, whichever needs no transposing. */
+template <class T>
+FRUGAL_INLINE bool packs_along_depth(const Operand<T>& a) {
+  return a.i_stride == 1 && a.k_stride != 1;
+}
+
+/** Rows 0..rows-1, `depth` elements deep, to [depth][rows]; for operands whose rows are neighbours in memory. */
+template <class Reader>
+static void pack_a_along_depth(Operand<typename Reader::Element> a, int64_t rows, int64_t depth, float* to) {
+  constexpr int STEP = Reader::Dot::STEP;
+  for (int64_t k = 0; k < depth; k += STEP, to += rows) {
+    const auto* source = a.data + k * a.k_stride;
+    for (int64_t i = 0; i < rows; i += LANES)
+      store_first(to + i, Reader::along_i(source + i, a.k_stride, depth - k, rows - i), rows - i < LANES ? rows - i : LANES);
+  }
+}
+
 /** Rows 0..rows-1, `depth` elements deep, to [depth / 16][rows][16]; the last piece is filled up with zeros. */
 template <class Reader>
-static void pack_a(Operand<typename Reader::Element> a, int64_t rows, int64_t depth, float* to) {
+static void pack_a_in_pieces(Operand<typename Reader::Element> a, int64_t rows, int64_t depth, float* to) {
   constexpr int STEP = Reader::Dot::STEP;
   for (int64_t start = 0; start < depth; start += PIECE * STEP, to += rows * PIECE) {
     for (int part = 0; part < PIECE; part += LANES) {
       const int64_t k = start + part * STEP;
       const auto* source = a.data + k * a.k_stride;
       const int64_t left = depth - k < 0 ? 0 : depth - k;
-      if (a.k_stride == 1) {
-        for (int64_t i = 0; i < rows; i++) store(to + i * PIECE + part, Reader::along_k(source + i * a.i_stride, left));
-      } else if (a.i_stride == 1) {
-        for (int64_t block = 0; block < rows; block += LANES) {
-          F v[LANES];
-          for (int kk = 0; kk < LANES; kk++) {
-            const int64_t below = left - kk * STEP;
-            v[kk] = below > 0 ? Reader::along_i(source + kk * STEP * a.k_stride + block, a.k_stride, below, rows - block) : F{};
-          }
-          transpose(v);
-          for (int64_t i = block; i < rows && i < block + LANES; i++) store(to + i * PIECE + part, v[i - block]);
+      for (int64_t i = 0; i < rows; i++) {
+        if (a.k_stride == 1) {
+          store(to + i * PIECE + part, Reader::along_k(source + i * a.i_stride, left));
+          continue;
         }
-      } else {
-        for (int64_t i = 0; i < rows; i++) {
-          for (int kk = 0; kk < LANES; kk++) {
-            const int64_t below = left - kk * STEP;
-            to[i * PIECE + part + kk] =
-                below > 0 ? Reader::single(source + i * a.i_stride + kk * STEP * a.k_stride, a.k_stride, below) : 0.0f;
-          }
+        for (int kk = 0; kk < LANES; kk++) {
+          const int64_t below = left - kk * STEP;
+          to[i * PIECE + part + kk] =
+              below > 0 ? Reader::single(source + i * a.i_stride + kk * STEP * a.k_stride, a.k_stride, below) : 0.0f;
         }
       }
     }

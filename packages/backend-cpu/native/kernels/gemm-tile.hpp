@@ -71,7 +71,7 @@ struct Tile {
   int64_t ldc;
   int64_t columns;
   bool accumulate; // add to C instead of overwriting it
-  int64_t lda = 0; // for A that is not packed
+  int64_t lda = 0; // for A read along the depth
 };
 
 template <int ROWS>
@@ -129,7 +129,7 @@ void multiply_tile(const Tile& t) {
   store_tile<ROWS>(t, acc);
 }
 
-/** The same with A read where it lies, transposed: element (i, k) at a[k · lda + i]. */
+/** The same with A read along the depth: element (i, k) at a[k · lda + i], packed or where it lies. */
 template <class Dot, int ROWS>
 void multiply_tile_transposed(const Tile& t) {
   F acc[ROWS][2];
@@ -159,14 +159,14 @@ using TileKernel = void (*)(const Tile&);
 #define FRUGAL_ALL_ROWS(kernel) kernel<Dot, 1>, kernel<Dot, 2>, kernel<Dot, 3>, kernel<Dot, 4>
 #endif
 
-/** The tile kernel for 1..TILE_ROWS rows of packed A. */
+/** The tile kernel for 1..TILE_ROWS rows of A in pieces. */
 template <class Dot>
 FRUGAL_INLINE TileKernel tile_kernel(int64_t rows) {
   static constexpr TileKernel kernels[] = {FRUGAL_ALL_ROWS(multiply_tile)};
   return kernels[rows - 1];
 }
 
-/** The tile kernel for 1..TILE_ROWS rows of transposed A. */
+/** The tile kernel for 1..TILE_ROWS rows of A along the depth. */
 template <class Dot>
 FRUGAL_INLINE TileKernel transposed_tile_kernel(int64_t rows) {
   static constexpr TileKernel kernels[] = {FRUGAL_ALL_ROWS(multiply_tile_transposed)};

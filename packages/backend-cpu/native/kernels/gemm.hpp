@@ -6,12 +6,19 @@
 namespace frugal::FRUGAL_ISA {
 
 /** Dwords of depth that one pass over a tile covers: a B panel of that depth stays in the L1 cache. */
-constexpr int64_t DEPTH_BLOCK = 256;
+#ifndef DB
+#define DB 256
+#endif
+constexpr int64_t DEPTH_BLOCK = DB;
 /** Up to this many rows, each B panel is packed where it is used, once, and A is shared. */
 constexpr int64_t FEW_ROWS = 64;
-constexpr int64_t ROWS_PER_CHUNK = 12 * TILE_ROWS;
+#ifndef RPC
+#define RPC 12
+#endif
+constexpr int64_t ROWS_PER_CHUNK = RPC * TILE_ROWS;
 constexpr int64_t COLUMNS_PER_CHUNK = 512;
-constexpr int64_t PACKED_B_BYTES = 16 << 20;
+/** Operands are packed ahead in parts of at most this size. */
+constexpr int64_t PACKED_BYTES = 16 << 20;
 constexpr double FLOPS_PER_NANOSECOND = 12.0 * LANES / 2;
 
 FRUGAL_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -72,22 +79,45 @@ struct Gemm {
   }
 
  private:
+  bool along_depth() const { return packs_along_depth(a); }
+  /** Floats from tile to tile of a packed depth block, per row. */
+  int64_t packed_depth(int64_t depth) const { return along_depth() ? depth : ceil_div(depth, PIECE) * PIECE; }
+
   /** Rows [row, row + rows) of A, depth [start, start + depth) in dwords, packed tile after tile. */
   void pack_rows(int64_t row, int64_t rows, int64_t start, int64_t depth, float* to) const {
     const int64_t elements = smaller(depth * STEP, k - start * STEP);
-    const int64_t padded = ceil_div(depth, PIECE) * PIECE;
     for (int64_t i = 0; i < rows; i += TILE_ROWS) {
       const int64_t count = smaller(TILE_ROWS, rows - i);
-      pack_a<ReaderA>({a.data + (row + i) * a.i_stride + start * STEP * a.k_stride, a.i_stride, a.k_stride}, count, elements,
-                      to + i * padded);
+      const Operand<typename ReaderA::Element> part{a.data + (row + i) * a.i_stride + start * STEP * a.k_stride, a.i_stride, a.k_stride};
+      if (along_depth()) pack_a_along_depth<ReaderA>(part, count, elements, to + i * depth);
+      else pack_a_in_pieces<ReaderA>(part, count, elements, to + i * packed_depth(depth));
+    }
+  }
+
+  /** Packs all of A, one depth block after the other: row i of the block at `start` begins at m · start + i · its depth. */
+  float* pack_all_rows(const Call& call) const {
+    float* packed = static_cast<float*>(scratch(Scratch::packed_a, static_cast<size_t>(m * padded_dwords() * 4 + 64)));
+    parallel(call, ceil_div(m, ROWS_PER_CHUNK), static_cast<double>(ROWS_PER_CHUNK * dwords()) * 0.2, [&](int64_t chunk) {
+      const int64_t row = chunk * ROWS_PER_CHUNK;
+      for (int64_t start = 0; start < dwords(); start += DEPTH_BLOCK) {
+        const int64_t depth = smaller(DEPTH_BLOCK, dwords() - start);
+        pack_rows(row, smaller(ROWS_PER_CHUNK, m - row), start, depth, packed + m * start + row * packed_depth(depth));
+      }
+    });
+    return packed;
+  }
+
+  /** Rows of packed A (a tile every TILE_ROWS) times one packed panel. */
+  void multiply_panel(const float* packed_a, int64_t rows, const float* panel, int64_t depth, float* c, int64_t ldc, int64_t columns, bool accumulate) const {
+    for (int64_t i = 0; i < rows; i += TILE_ROWS) {
+      const int64_t count = smaller(TILE_ROWS, rows - i);
+      const Tile tile{depth, packed_a + i * packed_depth(depth), panel, TILE_COLUMNS, c + i * ldc, ldc, columns, accumulate, count};
+      (along_depth() ? transposed_tile_kernel<Dot>(count) : tile_kernel<Dot>(count))(tile);
     }
   }
 
   void few_rows(const Call& call) const {
-    float* packed_a = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(m * padded_dwords() * 4 + 64)));
-    // Depth blocks one after the other, as the loop below reads them.
-    for (int64_t start = 0; start < dwords(); start += DEPTH_BLOCK)
-      pack_rows(0, m, start, smaller(DEPTH_BLOCK, dwords() - start), packed_a + m * start);
+    const float* packed_a = pack_all_rows(call);
     const int64_t panels = ceil_div(n, TILE_COLUMNS);
     const int64_t group = larger(1, (96 << 10) / larger(1, dwords() * TILE_COLUMNS * 4));
     const double cost = static_cast<double>(group) * TILE_COLUMNS * static_cast<double>(dwords()) * (0.15 + 2.0 * static_cast<double>(m) / FLOPS_PER_NANOSECOND);
@@ -108,48 +138,54 @@ struct Gemm {
       const int64_t depth = smaller(DEPTH_BLOCK, dwords() - start);
       pack_b<ReaderB>({b.data + column * b.i_stride + start * STEP * b.k_stride, b.i_stride, b.k_stride}, columns,
                       smaller(depth * STEP, k - start * STEP), memory);
-      const int64_t padded = ceil_div(depth, PIECE) * PIECE;
-      for (int64_t i = 0; i < m; i += TILE_ROWS) {
-        const Tile tile{depth, packed_a + m * start + i * padded, memory, TILE_COLUMNS, c + i * ldc, ldc, columns, start > 0};
-        tile_kernel<Dot>(smaller(TILE_ROWS, m - i))(tile);
-      }
+      multiply_panel(packed_a + m * start, m, memory, depth, c, ldc, columns, start > 0);
     }
     if (!out.is_plain()) store_rows(out, 0, column, c, ldc, m, columns);
   }
 
   void many_rows(const Call& call) const {
     const int64_t panel_dwords = larger(1, dwords()) * TILE_COLUMNS;
-    const int64_t block = larger(COLUMNS_PER_CHUNK, PACKED_B_BYTES / (panel_dwords * 4) * TILE_COLUMNS / COLUMNS_PER_CHUNK * COLUMNS_PER_CHUNK);
+    const int64_t block = larger(COLUMNS_PER_CHUNK, PACKED_BYTES / (panel_dwords * 4) * TILE_COLUMNS / COLUMNS_PER_CHUNK * COLUMNS_PER_CHUNK);
+    // A that several chunks share is packed ahead, if it is not too large.
+    const bool ahead = m * padded_dwords() * 4 <= PACKED_BYTES && chunk_shape(smaller(n, block)).across > 1;
+    const float* packed_a = ahead ? pack_all_rows(call) : nullptr;
     for (int64_t column = 0; column < n; column += block) {
       const int64_t columns = smaller(block, n - column);
       const int64_t panels = ceil_div(columns, TILE_COLUMNS);
-      float* packed_b = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(panels * panel_dwords * 4)));
+      float* packed_b = static_cast<float*>(scratch(Scratch::packed_b, static_cast<size_t>(panels * panel_dwords * 4)));
       parallel(call, panels, static_cast<double>(panel_dwords) * 0.3, [&](int64_t panel) {
         const int64_t first = column + panel * TILE_COLUMNS;
         pack_b<ReaderB>({b.data + first * b.i_stride, b.i_stride, b.k_stride}, smaller(TILE_COLUMNS, n - first), k,
                         packed_b + panel * panel_dwords);
       });
-      many_rows_block(call, packed_b, column, columns);
+      const ChunkShape shape = chunk_shape(columns);
+      const double cost = 2.0 * static_cast<double>(shape.height * shape.width * k) / (FLOPS_PER_NANOSECOND * STEP);
+      parallel(call, shape.down * shape.across, cost, [&](int64_t chunk) {
+        const int64_t row = chunk / shape.across * shape.height, left = chunk % shape.across * shape.width;
+        many_rows_chunk(packed_a, packed_b, column, row, smaller(shape.height, m - row), left, smaller(shape.width, columns - left));
+      });
     }
   }
 
-  void many_rows_block(const Call& call, const float* packed_b, int64_t column, int64_t columns) const {
-    // Smaller chunks for small products, so that all threads have something to do.
-    int64_t height = ROWS_PER_CHUNK, width = COLUMNS_PER_CHUNK;
-    const auto chunks = [&] { return ceil_div(m, height) * ceil_div(columns, width); };
-    while (chunks() < 16 && height > 4 * TILE_ROWS) height /= 2;
-    while (chunks() < 16 && width > 2 * TILE_COLUMNS) width /= 2;
-    const int64_t across = ceil_div(columns, width);
-    const double cost = 2.0 * static_cast<double>(height * width * k) / (FLOPS_PER_NANOSECOND * STEP);
-    parallel(call, chunks(), cost, [&](int64_t chunk) {
-      const int64_t row = chunk / across * height, left = chunk % across * width;
-      many_rows_chunk(packed_b, column, row, smaller(height, m - row), left, smaller(width, columns - left));
-    });
+  struct ChunkShape {
+    int64_t height, width, down, across;
+  };
+
+  /** Smaller chunks for small products, so that all threads have something to do. */
+  ChunkShape chunk_shape(int64_t columns) const {
+    ChunkShape s{ROWS_PER_CHUNK, COLUMNS_PER_CHUNK, 0, 0};
+    for (;;) {
+      s.down = ceil_div(m, s.height);
+      s.across = ceil_div(columns, s.width);
+      if (s.down * s.across >= 16 || s.width <= 2 * TILE_COLUMNS) return s;
+      if (s.height * 2 > s.width && s.height > 4 * TILE_ROWS) s.height = ceil_div(s.height / 2, TILE_ROWS) * TILE_ROWS;
+      else s.width /= 2;
+    }
   }
 
-  void many_rows_chunk(const float* packed_b, int64_t column, int64_t row, int64_t rows, int64_t left, int64_t width) const {
+  void many_rows_chunk(const float* packed_a, const float* packed_b, int64_t column, int64_t row, int64_t rows, int64_t left, int64_t width) const {
     const bool in_place = out.dtype == DType::f32;
-    float* packed_a = static_cast<float*>(scratch(Scratch::chunk, ROWS_PER_CHUNK * DEPTH_BLOCK * 4));
+    float* own_a = packed_a ? nullptr : static_cast<float*>(scratch(Scratch::chunk, ROWS_PER_CHUNK * DEPTH_BLOCK * 4));
     float* c = in_place ? reinterpret_cast<float*>(out.data) + row * out.ld + column + left
                         : static_cast<float*>(scratch(Scratch::chunk2, ROWS_PER_CHUNK * COLUMNS_PER_CHUNK * 4));
     const int64_t ldc = in_place ? out.ld : COLUMNS_PER_CHUNK;
@@ -157,14 +193,11 @@ struct Gemm {
     const int64_t panel_dwords = dwords() * TILE_COLUMNS;
     for (int64_t start = 0; start < dwords(); start += DEPTH_BLOCK) {
       const int64_t depth = smaller(DEPTH_BLOCK, dwords() - start);
-      const int64_t padded = ceil_div(depth, PIECE) * PIECE;
-      pack_rows(row, rows, start, depth, packed_a);
+      if (own_a) pack_rows(row, rows, start, depth, own_a);
+      const float* block_a = own_a ? own_a : packed_a + m * start + row * packed_depth(depth);
       for (int64_t j = 0; j < width; j += TILE_COLUMNS) {
         const float* panel = packed_b + (left + j) / TILE_COLUMNS * panel_dwords + start * TILE_COLUMNS;
-        for (int64_t i = 0; i < rows; i += TILE_ROWS) {
-          const Tile tile{depth, packed_a + i * padded, panel, TILE_COLUMNS, c + i * ldc + j, ldc, smaller(TILE_COLUMNS, width - j), start > 0};
-          tile_kernel<Dot>(smaller(TILE_ROWS, rows - i))(tile);
-        }
+        multiply_panel(block_a, rows, panel, depth, c + j, ldc, smaller(TILE_COLUMNS, width - j), start > 0);
       }
     }
     if (!out.is_plain()) store_rows(out, row, column + left, c, ldc, rows, width);

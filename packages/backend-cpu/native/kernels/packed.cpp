@@ -110,7 +110,7 @@ struct Shape {
 /** x [count, columns] quantised per row, dot products of whole numbers. */
 template <class T>
 void multiply_int8(const Call& call, const Shape& s, const Tensor& codes, const Tensor& scales, const Tensor& out) {
-  char* memory = static_cast<char*>(scratch(Scratch::shared2, static_cast<size_t>(s.count * (s.columns + 8)) + 64));
+  char* memory = static_cast<char*>(scratch(Scratch::shared, static_cast<size_t>(s.count * (s.columns + 8)) + 64));
   float* row_scales = reinterpret_cast<float*>(memory);
   int32_t* offsets = reinterpret_cast<int32_t*>(row_scales + s.count);
   int8_t* x_codes = reinterpret_cast<int8_t*>(offsets + s.count);
@@ -133,7 +133,7 @@ void multiply_f32(const Call& call, const Shape& s, const Tensor& codes, const T
     const Gemm<AsF32<T>, AsF32<int8_t>> gemm{s.count, s.rows, s.columns, {x, s.columns, 1}, {data_of<int8_t>(codes), s.columns, 1}, output};
     return gemm.run(call);
   }
-  float* scaled = static_cast<float*>(scratch(Scratch::shared2, static_cast<size_t>(s.count * s.rows) * 4 + 64));
+  float* scaled = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(s.count * s.rows) * 4 + 64));
   for_each_row(call, Rows{s.count, s.rows}, 0.3, [&](int64_t row) {
     for_vectors(s.rows, [&](int64_t i, int64_t lanes) {
       store_first(scaled + row * s.rows + i, load_f_first(x + row * s.rows + i, lanes) * load_first(data_of<float>(scales) + i, lanes), lanes);

@@ -1,15 +1,29 @@
 import type { Verb } from '../verb.js';
 import { benchVerb } from './bench.js';
+import { chatVerb } from './chat.js';
+import { compressVerb } from './compress.js';
+import { dataVerb } from './data/data.js';
+import { distillVerb } from './distill.js';
 import { doctorVerb } from './doctor.js';
 import { generateVerb } from './generate.js';
 import { inspectVerb } from './inspect.js';
 import { logitsVerb } from './logits.js';
 import { perplexityVerb } from './perplexity.js';
+import { pretrainVerb } from './pretrain.js';
+import { quantizeVerb } from './quantize.js';
+import { serveVerb } from './serve.js';
 
-/** In the order of `frugal --help`. A new verb is its file and one entry here. */
+/** In the order of `frugal --help`: along the way of a model. A new verb is its file and one entry here. */
 export const verbs: readonly Verb[] = [
+  dataVerb,
+  pretrainVerb,
+  distillVerb,
+  quantizeVerb,
+  compressVerb,
   inspectVerb,
   generateVerb,
+  chatVerb,
+  serveVerb,
   logitsVerb,
   perplexityVerb,
   benchVerb,

@@ -1,8 +1,8 @@
+import { readDocuments } from '@frugal/data';
 import { perplexity } from '@frugal/eval';
 import { formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { printJson } from '../context.js';
-import { readTextFile } from '../files.js';
 import { openModel, openTokenizer } from '../model.js';
 import { withProgress } from '../progress.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
@@ -27,11 +27,12 @@ export const perplexityVerb: Verb = (program, context) => {
     .argument(...MODEL_ARGUMENT)
     .requiredOption(
       '--text <FILE...>',
-      'UTF-8 text; each file is scored on its own, the result is of all together',
+      'text files, or .jsonl with one document per line; documents are scored apart',
     )
     .option('--context <N>', "tokens per window (default: the model's context)", integer(2));
   addBackendOptions(command).action(async (source: string, options: Options) => {
-    const texts = await Promise.all(options.text.map(readTextFile));
+    const texts: string[] = [];
+    for await (const { text } of readDocuments(options.text)) texts.push(text);
     const tokenizer = await openTokenizer(source);
     useBackend(options, context);
     const model = await openModel(source, context);

@@ -20,11 +20,11 @@ class InProcessEngine implements Engine {
 
   constructor(models: readonly LoadedModel[], limits: EngineLimits) {
     if (models.length === 0) throw new ArgumentError({ where: 'engine', what: 'no models to serve' });
-    for (const loaded of models) {
-      if (this.runners.has(loaded.name)) {
-        throw new ArgumentError({ where: 'engine', what: 'two models have one name', got: loaded.name });
-      }
-      this.runners.set(loaded.name, new ModelRunner(loaded, limits));
+    try {
+      for (const loaded of models) this.add(loaded, limits);
+    } catch (error) {
+      void this.close();
+      throw error;
     }
   }
 
@@ -52,6 +52,13 @@ class InProcessEngine implements Engine {
 
   async close(): Promise<void> {
     await Promise.all([...this.runners.values()].map((runner) => runner.close()));
+  }
+
+  private add(loaded: LoadedModel, limits: EngineLimits): void {
+    if (this.runners.has(loaded.name)) {
+      throw new ArgumentError({ where: 'engine', what: 'two models have one name', got: loaded.name });
+    }
+    this.runners.set(loaded.name, new ModelRunner(loaded, limits));
   }
 
   private runner(name: string): ModelRunner {

@@ -24,6 +24,7 @@ export class ModelRunner {
   constructor(loaded: LoadedModel, limits: EngineLimits) {
     const { model } = loaded;
     const { contextLength, cacheTokens, pageSize, ...scheduling } = resolveLimits(loaded, limits);
+    this.served = prepareModel(loaded, contextLength);
     const pages = Math.ceil(cacheTokens / pageSize);
     this.cacheTokens = pages * pageSize;
     this.backend = model.parameters()[0]?.value.backend;
@@ -34,7 +35,6 @@ export class ModelRunner {
       backend: this.backend,
     });
     this.scheduler = new Scheduler({ pages, pageSize, ...scheduling });
-    this.served = prepareModel(loaded, contextLength);
   }
 
   /** @throws EngineError when the request is refused */
@@ -76,7 +76,7 @@ export class ModelRunner {
     if (this.closed) return;
     this.closed = true;
     for (const request of [...this.scheduler.waiting, ...this.scheduler.running]) request.abort();
-    await this.loop;
+    if (this.loop) await this.loop;
     this.cache.dispose();
   }
 
@@ -98,8 +98,7 @@ export class ModelRunner {
     try {
       const { logits, ready } = this.forward(plan);
       if (!logits) return;
-      const values = await logits.toFloat32(); // [ready, V]
-      logits.dispose();
+      const values = await logits.toFloat32().finally(() => logits.dispose()); // [ready, V]
       const { vocabularySize } = this.served.model;
       ready.forEach((request, i) => {
         this.advance(request, values.subarray(i * vocabularySize, (i + 1) * vocabularySize));

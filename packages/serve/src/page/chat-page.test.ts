@@ -13,7 +13,7 @@ describe('chatPage', () => {
 
   it('has a policy that allows exactly its own styles and script', () => {
     const parts = [...html.matchAll(/<(style|script type="module")>([\s\S]*?)<\/(?:style|script)>/g)];
-    expect(parts.map(([, tag]) => tag)).toEqual(['style', 'style', 'script type="module"']);
+    expect(parts.map(([, tag]) => tag)).toEqual(['style', 'style', 'style', 'script type="module"']);
     for (const [, tag, source] of parts) {
       const hash = `'sha256-${createHash('sha256').update(source).digest('base64')}'`;
       const directive = tag === 'style' ? 'style-src' : 'script-src';

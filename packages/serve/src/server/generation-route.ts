@@ -9,7 +9,7 @@ import { type Choice, Choices, type FinishedChoice } from './choices.js';
 import type { Lifetime } from './lifetime.js';
 import { validate } from './validation.js';
 
-/** A parameter list → text endpoint: what differs between chat and plain completion. */
+/** An endpoint that answers with text: what differs between chat and plain completion. */
 export interface Endpoint<Body extends StreamFields> {
   readonly path: string;
   readonly schema: z.ZodType<Body>;
@@ -118,7 +118,7 @@ function sendEvents<Body extends StreamFields>(
       yield 'data: [DONE]\n\n';
     } catch (error) {
       const apiError = toApiError(error);
-      request.log.warn({ code: apiError.code, cause: errorName(error) }, 'stream failed');
+      if (apiError.status === 500) request.log.error({ err: error }, 'request failed');
       yield `data: ${JSON.stringify(apiError.body)}\n\n`;
     }
   }
@@ -127,8 +127,4 @@ function sendEvents<Body extends StreamFields>(
     .header('cache-control', 'no-cache')
     .header('x-accel-buffering', 'no')
     .send(Readable.from(lines()));
-}
-
-function errorName(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
 }

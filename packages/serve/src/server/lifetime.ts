@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
 /** Which requests are being answered, and how they end: with their client, or with the server. */
@@ -24,7 +25,10 @@ export class Lifetime {
       this.responses.delete(response);
       if (this.responses.size === 0) this.whenEmpty?.();
     });
-    return AbortSignal.any([gone.signal, this.stop.signal]);
+    const signal = AbortSignal.any([gone.signal, this.stop.signal]);
+    // One request may have many answers, each of which listens: that is no leak.
+    setMaxListeners(0, signal);
+    return signal;
   }
 
   /** Lets running requests finish for at most `milliseconds`, then ends them. New ones are refused from now on. */

@@ -98,8 +98,7 @@ function addHooks(app: FastifyInstance, lifetime: Lifetime): void {
   });
   app.setErrorHandler((error, request, reply) => {
     const apiError = toApiError(error);
-    if (apiError.status >= 500 && !(error instanceof ApiError))
-      request.log.error({ err: error }, 'request failed');
+    if (apiError.status === 500) request.log.error({ err: error }, 'request failed');
     if (apiError.status === 503) reply.header('retry-after', '1');
     return reply.code(apiError.status).send(apiError.body);
   });

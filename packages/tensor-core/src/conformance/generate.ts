@@ -1,10 +1,10 @@
 import type { Backend } from '../backend.js';
 import { fromBytes } from '../creation.js';
-import { encode } from '../host-values.js';
 import { dispatch, run } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
 import { type PartArray, packedFormat } from '../formats/index.js';
 import { uniformStream } from '../gradcheck.js';
+import { encode } from '../host-values.js';
 import type { OpSpecs } from '../ops/specs.js';
 import { referenceBackend } from '../reference/index.js';
 import { scope } from '../scope.js';

@@ -13,7 +13,12 @@ export function where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
 
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (tensors.length === 0) {
-    throw new ArgumentError({ where: 'concat', what: 'nothing to join', got: 'no tensors', expected: 'at least one' });
+    throw new ArgumentError({
+      where: 'concat',
+      what: 'nothing to join',
+      got: 'no tensors',
+      expected: 'at least one',
+    });
   }
   return run('concat', tensors, { axis: normalizeAxis('concat', axis, tensors[0].rank) });
 }

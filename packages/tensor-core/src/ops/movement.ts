@@ -132,7 +132,11 @@ export const movementOps = defineOps<'reshape' | 'permute' | 'slice' | 'expand' 
   pad: {
     infer: ([x], { before, after }) => {
       const rank = x.shape.length;
-      if (before.length !== rank || after.length !== rank || ![...before, ...after].every((n) => Number.isInteger(n) && n >= 0)) {
+      if (
+        before.length !== rank ||
+        after.length !== rank ||
+        ![...before, ...after].every((n) => Number.isInteger(n) && n >= 0)
+      ) {
         throw new ShapeError({
           where: 'pad',
           what: 'needs one non-negative width per axis and side',

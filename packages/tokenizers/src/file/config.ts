@@ -1,7 +1,8 @@
 import type { AddedToken } from '../definition.js';
+import { templateProcessing } from '../text/affixes.js';
 import type { Vocabulary } from '../vocabulary.js';
 import { readAddedToken, tokenContent } from './added-token.js';
-import { isObject } from './json.js';
+import { isObject, type JsonObject } from './json.js';
 import type { JsonReader } from './json-reader.js';
 
 const NAMED_TOKENS = [
@@ -101,7 +102,7 @@ interface SpecialTokenSources {
   readonly addedTokens: readonly AddedToken[];
 }
 
-interface SpecialTokenIds {
+export interface SpecialTokenIds {
   bosId: number | undefined;
   eosIds: number[];
   padId: number | undefined;
@@ -123,6 +124,31 @@ export function specialTokenIds(sources: SpecialTokenSources): SpecialTokenIds {
     padId: idOf(namedToken('pad_token', config, map)) ?? firstId(generation.at('pad_token_id')),
     unknownId: unknownIndex.isPresent ? unknownIndex.index() : idOf(unknownToken.optionalString()),
   };
+}
+
+/** Classes of transformers (4) whose `add_bos_token` and `add_eos_token` replace what tokenizer.json adds. */
+const FLAG_CLASSES = /^(Llama|CodeLlama|Gemma|Cohere|GPTNeoX)Tokenizer(Fast)?$/;
+
+/**
+ * The post-processor that a configuration asks for by its flags: DeepSeek's files say BOS in no other place.
+ * Undefined where tokenizer.json decides.
+ */
+export function configuredPostProcessor(
+  config: JsonReader,
+  namedTokens: Readonly<Record<string, string>>,
+  ids: SpecialTokenIds,
+): JsonObject | undefined {
+  const name = config.at('tokenizer_class');
+  const bos = config.at('add_bos_token');
+  const eos = config.at('add_eos_token');
+  if (!(bos.isPresent || eos.isPresent) || !FLAG_CLASSES.test(String(name.value))) return undefined;
+  const token = (isAdded: boolean, content: string | undefined, id: number | undefined) =>
+    isAdded && content !== undefined && id !== undefined ? [{ content, id }] : [];
+  const bosByDefault = !String(name.value).startsWith('GPTNeoX');
+  return templateProcessing(
+    token(bos.boolean(bosByDefault), namedTokens.bos_token, ids.bosId),
+    token(eos.boolean(false), namedTokens.eos_token, ids.eosIds[0]),
+  );
 }
 
 function idList(reader: JsonReader): number[] {

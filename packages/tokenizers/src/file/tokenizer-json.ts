@@ -1,7 +1,13 @@
 import type { AddedToken, ModelType, TokenizerDefinition } from '../definition.js';
 import type { Vocabulary } from '../vocabulary.js';
 import { readAddedToken } from './added-token.js';
-import { configuredAddedTokens, readChatTemplates, readNamedTokens, specialTokenIds } from './config.js';
+import {
+  configuredAddedTokens,
+  configuredPostProcessor,
+  readChatTemplates,
+  readNamedTokens,
+  specialTokenIds,
+} from './config.js';
 import { JsonReader, parseJsonText } from './json-reader.js';
 import { readMerges, readVocabulary } from './vocabulary.js';
 
@@ -45,6 +51,8 @@ export function readDefinition(parts: TokenizerParts): TokenizerDefinition {
   const merges = modelType === 'BPE' ? readMerges(model, vocabulary) : new Int32Array(0);
   const addedTokens = configuredAddedTokens(readAddedTokens(root, vocabulary), vocabulary, config, map);
   const { vocab: _vocab, merges: _merges, ...options } = model.object();
+  const ids = specialTokenIds({ config, map, generation, model, vocabulary, addedTokens });
+  const namedTokens = readNamedTokens(config, map);
   return {
     file: root.file,
     modelType,
@@ -54,13 +62,14 @@ export function readDefinition(parts: TokenizerParts): TokenizerDefinition {
     scores,
     normalizer: root.at('normalizer').optionalObject() ?? null,
     preTokenizer: root.at('pre_tokenizer').optionalObject() ?? null,
-    postProcessor: root.at('post_processor').optionalObject() ?? null,
+    postProcessor:
+      configuredPostProcessor(config, namedTokens, ids) ?? root.at('post_processor').optionalObject() ?? null,
     decoder: root.at('decoder').optionalObject() ?? null,
     addedTokens,
     config: config.object(),
-    namedTokens: readNamedTokens(config, map),
+    namedTokens,
     chatTemplates: readChatTemplates(config, parts.chatTemplate),
-    ...specialTokenIds({ config, map, generation, model, vocabulary, addedTokens }),
+    ...ids,
   };
 }
 

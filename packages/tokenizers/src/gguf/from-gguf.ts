@@ -4,6 +4,7 @@ import { describe, type JsonObject } from '../file/json.js';
 import { JsonReader } from '../file/json-reader.js';
 import { readMerges } from '../file/vocabulary.js';
 import { PipelineTokenizer } from '../pipeline-tokenizer.js';
+import { templateProcessing } from '../text/affixes.js';
 import { byteLevelJson } from '../text/pretokenizer-json.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { Vocabulary } from '../vocabulary.js';
@@ -46,11 +47,12 @@ export function tokenizerFromGguf(metadata: Readonly<Record<string, unknown>>, f
   const idOf = (name: string) => reader.id(`${KEY}.${name}`, tokens.length);
   const bosId = idOf('bos_token_id');
   const named = [idOf('eos_token_id'), idOf('eot_token_id'), idOf('eom_token_id')];
-  const ends = END_TOKENS.map((token) => vocabulary.idOf(token)).filter(
+  const ends = END_TOKENS.map((name) => vocabulary.idOf(name)).filter(
     (id) => types?.[id ?? -1] === TOKEN_TYPE.control,
   );
   const padId = idOf('padding_token_id');
   const unknownId = idOf('unknown_token_id') ?? findType(types, TOKEN_TYPE.unknown);
+  const token = (id: number | undefined) => (id === undefined ? [] : [{ id, content: tokens[id] }]);
   const roles = { bos_token: bosId, eos_token: named[0], pad_token: padId, unk_token: unknownId };
   const namedTokens = Object.entries(roles).flatMap(([role, id]) =>
     id === undefined ? [] : [[role, tokens[id]]],
@@ -61,11 +63,12 @@ export function tokenizerFromGguf(metadata: Readonly<Record<string, unknown>>, f
     ...kind,
     model: { ...kind.model, unk_token: unknownId === undefined ? null : tokens[unknownId] },
     vocabulary,
-    postProcessor: null,
+    postProcessor: templateProcessing(
+      reader.boolean(`${KEY}.add_bos_token`, addsBos) ? token(bosId) : [],
+      reader.boolean(`${KEY}.add_eos_token`, false) ? token(named[0]) : [],
+    ),
     addedTokens: makeAddedTokens(tokens, types, Object.values(roles)),
     config: {
-      add_bos_token: reader.boolean(`${KEY}.add_bos_token`, addsBos) && bosId !== undefined,
-      add_eos_token: reader.boolean(`${KEY}.add_eos_token`, false) && named[0] !== undefined,
       clean_up_tokenization_spaces: false,
       tokenizer_class: 'PreTrainedTokenizerFast',
     },

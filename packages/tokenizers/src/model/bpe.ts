@@ -4,6 +4,7 @@ import { BYTE_TO_CHARACTER, charactersOfBytes } from '../text/byte-alphabet.js';
 import { utf8Bytes, writeUtf8 } from '../text/utf8.js';
 import type { Vocabulary } from '../vocabulary.js';
 import type { IdBuffer } from './id-buffer.js';
+import { MarkCutter } from './mark-cutter.js';
 import { mergeSymbols } from './merge.js';
 import { byteToken, type WordModel } from './model.js';
 import { PairTable } from './pair-table.js';
@@ -38,6 +39,8 @@ export class BpeModel implements WordModel {
   /** Ids of single bytes (reading bytes, or falling back to them); -1 where there is none. */
   private readonly byteIds = new Int32Array(256).fill(-1);
   private readonly cache = new WordCache();
+  /** For vocabularies that mark spaces and know the mark. */
+  private readonly cutter: MarkCutter | undefined;
   private symbols = new Int32Array(256);
   private bytes = new Uint8Array(256);
 
@@ -48,9 +51,18 @@ export class BpeModel implements WordModel {
     const name = readsBytes ? (byte: number) => BYTE_TO_CHARACTER[byte] : byteToken;
     for (let byte = 0; byte < 256; byte++) this.byteIds[byte] = this.vocabulary.idOf(name(byte)) ?? -1;
     if (!readsBytes && this.byteIds.includes(-1)) this.options = { ...this.options, byteFallback: false };
+    const { ignoreMerges, prefix, suffix } = this.options;
+    const cuts =
+      !readsBytes && !ignoreMerges && !prefix && !suffix && this.vocabulary.idOf('▁') !== undefined;
+    this.cutter = cuts ? new MarkCutter(this.vocabulary) : undefined;
   }
 
   encodeWord(word: string, ids: IdBuffer): void {
+    if (this.cutter) this.cutter.forEachPart(word, (part) => this.encodePart(part, ids));
+    else this.encodePart(word, ids);
+  }
+
+  private encodePart(word: string, ids: IdBuffer): void {
     if (this.cache.append(word, ids)) return;
     const { symbols, count } = this.mergeWord(word);
     ids.append(symbols, 0, count);

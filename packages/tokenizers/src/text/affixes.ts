@@ -1,5 +1,5 @@
-import type { AddedToken, TokenizerDefinition } from '../definition.js';
-import type { JsonValue } from '../file/json.js';
+import type { TokenizerDefinition } from '../definition.js';
+import type { JsonObject } from '../file/json.js';
 import { JsonReader } from '../file/json-reader.js';
 
 /** The special tokens around a text, such as BOS before it. */
@@ -10,26 +10,11 @@ export interface Affixes {
 
 const NOTHING: Affixes = { prefix: [], suffix: [] };
 
-/**
- * What `addSpecialTokens` adds. As in transformers 5, `add_bos_token` and `add_eos_token` of the configuration win over
- * the post-processor of tokenizer.json.
- */
+/** What `addSpecialTokens` adds, as the post-processor says. */
 export function readAffixes(definition: TokenizerDefinition): Affixes {
-  const config = new JsonReader('tokenizer_config.json', '', definition.config);
-  const bos = config.at('add_bos_token');
-  const eos = config.at('add_eos_token');
-  if (bos.isPresent || eos.isPresent) {
-    const { bosId } = definition;
-    const eosId = definition.eosIds[0];
-    return {
-      prefix: bos.boolean(false) && bosId !== undefined ? [bosId] : [],
-      suffix: eos.boolean(false) && eosId !== undefined ? [eosId] : [],
-    };
-  }
   const { postProcessor, file } = definition;
-  return postProcessor
-    ? fromPostProcessor(new JsonReader(file, 'post_processor', postProcessor), definition)
-    : NOTHING;
+  if (postProcessor === null) return NOTHING;
+  return fromPostProcessor(new JsonReader(file, 'post_processor', postProcessor), definition);
 }
 
 function fromPostProcessor(reader: JsonReader, definition: TokenizerDefinition): Affixes {
@@ -91,14 +76,16 @@ function templateIds(
     : [id];
 }
 
+interface NamedId {
+  readonly content: string;
+  readonly id: number;
+}
+
 /** The post-processor that puts tokens before and after a text, in the form of tokenizer.json. */
-export function templateProcessing(
-  before: readonly AddedToken[],
-  after: readonly AddedToken[],
-): { [key: string]: JsonValue } {
-  const special =
-    (typeId: number) =>
-    ({ content }: AddedToken) => ({ SpecialToken: { id: content, type_id: typeId } });
+export function templateProcessing(before: readonly NamedId[], after: readonly NamedId[]): JsonObject {
+  const special = (typeId: number) => (token: NamedId) => ({
+    SpecialToken: { id: token.content, type_id: typeId },
+  });
   const sequence = (id: string, typeId: number) => ({ Sequence: { id, type_id: typeId } });
   const half = (id: string, typeId: number) => [
     ...before.map(special(typeId)),

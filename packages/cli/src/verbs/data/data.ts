@@ -7,6 +7,9 @@ export const dataVerb: Verb = (program, context) => {
   const data = program
     .command('data')
     .description('prepare text for training: split, train-tokenizer, pack')
-    .addHelpText('after', '\nExamples:\n  frugal data split books/*.txt --out data/split\n  frugal data pack --help');
+    .addHelpText(
+      'after',
+      '\nExamples:\n  frugal data split books/*.txt --out data/split\n  frugal data pack --help',
+    );
   for (const addTo of [splitVerb, trainTokenizerVerb, packVerb]) addTo(data, context);
 };

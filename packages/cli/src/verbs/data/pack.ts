@@ -20,7 +20,8 @@ export const packVerb: Verb = (data, context) => {
   const command = addVerb(data, {
     name: 'pack',
     summary: 'tokenize text into shards for training',
-    notes: 'Each document starts with the end-of-text token. The shards name their tokenizer: training refuses another one.',
+    notes:
+      'Each document starts with the end-of-text token. The shards name their tokenizer: training refuses another one.',
     examples: [
       'frugal data pack data/split/train.jsonl --tokenizer tokenizer --out data/packed',
       'frugal data pack books/*.txt --tokenizer runs/teacher --out data/packed --dry-run',
@@ -38,7 +39,11 @@ export const packVerb: Verb = (data, context) => {
   });
 };
 
-async function pack(files: readonly string[], { out, tokenizer: source, force, dryRun }: Options, context: Context): Promise<Packed> {
+async function pack(
+  files: readonly string[],
+  { out, tokenizer: source, force, dryRun }: Options,
+  context: Context,
+): Promise<Packed> {
   const tokenizer = await openTokenizer(source);
   const separatorId = separatorOf(tokenizer, source);
   if (dryRun) return countTokens(files, tokenizer);

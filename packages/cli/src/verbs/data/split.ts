@@ -2,7 +2,14 @@ import { saveDirectory } from '@frugal/checkpoint';
 import { type Document, readDocuments, textFraction } from '@frugal/data';
 import { renderTable } from '@frugal/report';
 import { printJson } from '../../context.js';
-import { addVerb, addWriteOptions, type JsonOption, number, type Verb, type WriteOptions } from '../../verb.js';
+import {
+  addVerb,
+  addWriteOptions,
+  type JsonOption,
+  number,
+  type Verb,
+  type WriteOptions,
+} from '../../verb.js';
 
 interface Options extends WriteOptions, JsonOption {
   readonly heldOut: number;
@@ -21,7 +28,10 @@ export const splitVerb: Verb = (data, context) => {
     notes:
       'Writes train.jsonl and held-out.jsonl. The hash of its text decides where a document goes: adding documents\n' +
       'later moves none, and copies of one text land on the same side.',
-    examples: ['frugal data split books/*.txt --out data/split', 'frugal data split pages.jsonl --out data/split --held-out 0.05'],
+    examples: [
+      'frugal data split books/*.txt --out data/split',
+      'frugal data split pages.jsonl --out data/split --held-out 0.05',
+    ],
   }).argument('<FILES...>', 'text files (one document each) or .jsonl (one document per line, field text)');
   addWriteOptions(command, 'the result')
     .option('--held-out <SHARE>', 'share of the documents', number(0, 1), 0.08)
@@ -31,9 +41,16 @@ export const splitVerb: Verb = (data, context) => {
         addTo(sides[textFraction(document.text) < options.heldOut ? 'heldOut' : 'train'], document);
       }
       if (!options.dryRun) await writeSides(options, sides);
-      const [train, heldOut] = [sides.train, sides.heldOut].map(({ documents, bytes }) => ({ documents, bytes }));
+      const [train, heldOut] = [sides.train, sides.heldOut].map(({ documents, bytes }) => ({
+        documents,
+        bytes,
+      }));
       if (options.json) return printJson(context, { out: options.out, train, heldOut });
-      const columns = [{ title: 'file' }, { title: 'documents' }, { title: 'size', format: 'bytes' as const }];
+      const columns = [
+        { title: 'file' },
+        { title: 'documents' },
+        { title: 'size', format: 'bytes' as const },
+      ];
       const rows = [
         ['train.jsonl', train.documents, train.bytes],
         ['held-out.jsonl', heldOut.documents, heldOut.bytes],
@@ -52,7 +69,10 @@ function addTo(side: Side, document: Document): void {
   side.lines.push(`${JSON.stringify(document)}\n`);
 }
 
-async function writeSides({ out, force = false }: Options, { train, heldOut }: Record<'train' | 'heldOut', Side>): Promise<void> {
+async function writeSides(
+  { out, force = false }: Options,
+  { train, heldOut }: Record<'train' | 'heldOut', Side>,
+): Promise<void> {
   await saveDirectory(
     out,
     async (staging) => {

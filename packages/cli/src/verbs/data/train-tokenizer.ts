@@ -6,7 +6,14 @@ import { printJson } from '../../context.js';
 import { CommandError } from '../../errors.js';
 import { refuseExisting } from '../../files.js';
 import { startProgress } from '../../progress.js';
-import { addVerb, addWriteOptions, integer, type JsonOption, type Verb, type WriteOptions } from '../../verb.js';
+import {
+  addVerb,
+  addWriteOptions,
+  integer,
+  type JsonOption,
+  type Verb,
+  type WriteOptions,
+} from '../../verb.js';
 
 interface Options extends WriteOptions, JsonOption {
   readonly vocabulary: number;
@@ -35,14 +42,23 @@ export const trainTokenizerVerb: Verb = (data, context) => {
       progress.stop();
       await saveTokenizer(tokenizer, out);
       const seconds = (performance.now() - start) / 1000;
-      const result = { out, vocabularySize: tokenizer.vocabularySize, documents: texts.length, bytes, seconds };
+      const result = {
+        out,
+        vocabularySize: tokenizer.vocabularySize,
+        documents: texts.length,
+        bytes,
+        seconds,
+      };
       if (json) return printJson(context, result);
       const speed = `${formatBytes(bytes)} in ${formatDuration(seconds)}`;
       context.terminal.out(`${out}: ${tokenizer.vocabularySize} tokens from ${speed}\n`);
 
       function printPlan(): void {
         if (json) printJson(context, { out, documents: texts.length, bytes });
-        else context.terminal.out(`Would train ${vocabularySize} tokens on ${texts.length} documents, ${formatBytes(bytes)}.\n`);
+        else
+          context.terminal.out(
+            `Would train ${vocabularySize} tokens on ${texts.length} documents, ${formatBytes(bytes)}.\n`,
+          );
       }
     });
 };

@@ -1,0 +1,128 @@
+import { dirname, resolve } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { CommandError } from '../errors.js';
+import { readTextFile } from '../files.js';
+
+const count = z.number().int().positive();
+
+/** How a model is trained. What is left out has a default that suits models of a few million parameters. */
+const trainingSchema = z
+  .strictObject({
+    /** How long: steps, or tokens (rounded up to whole steps). */
+    steps: count.optional(),
+    tokens: count.optional(),
+    /** Tokens per sequence, sequences per batch, batches per step. */
+    sequence: count.default(128),
+    batch: count.default(16),
+    accumulate: count.default(1),
+    learningRate: z.number().positive().default(1e-2),
+    finalLearningRate: z.number().nonnegative().default(0),
+    schedule: z.enum(['constant', 'linear', 'cosine']).default('linear'),
+    /** Steps in which the learning rate rises; below 1: share of all steps. */
+    warmup: z.number().nonnegative().default(0.05),
+    /** `muon`: Muon for matrices and AdamW for the rest. An object is passed on to the trainer. */
+    optimizer: z.union([z.enum(['muon', 'adamw']), z.looseObject({ type: z.string() })]).default('muon'),
+    clipNorm: z.number().positive().default(1),
+    precision: z.enum(['f32', 'bf16', 'f16']).default('f32'),
+    seed: z.number().int().nonnegative().default(1),
+    /** Seconds between two checkpoints. */
+    checkpointEvery: z.number().positive().default(60),
+  })
+  .refine(({ steps, tokens }) => (steps === undefined) !== (tokens === undefined), {
+    message: 'give either steps or tokens',
+  });
+
+const evaluationSchema = z.strictObject({
+  /** Held-out files: text, or .jsonl. */
+  texts: z.array(z.string()).min(1),
+  /** Steps between two evaluations. */
+  every: count,
+  /** Tokens per window; default: the training sequence. */
+  context: count.optional(),
+});
+
+const experimentSchema = z.strictObject({
+  /** config.json of Hugging Face; vocab_size may be left to the tokenizer. */
+  model: z.record(z.string(), z.unknown()),
+  /** Made by `frugal data pack`. */
+  data: z.string(),
+  /** A folder with tokenizer.json. */
+  tokenizer: z.string(),
+  out: z.string(),
+  training: trainingSchema,
+  evaluation: evaluationSchema.optional(),
+});
+
+export type TrainingConfig = z.infer<typeof trainingSchema>;
+export type EvaluationConfig = z.infer<typeof evaluationSchema>;
+export type Experiment = z.infer<typeof experimentSchema>;
+
+/** What a flag of the command line sets of a training. */
+export type TrainingOverrides = z.input<typeof trainingSchema>;
+
+/**
+ * A configuration file in YAML or JSON. Its paths are relative to its folder.
+ * @throws CommandError listing every wrong field
+ */
+export async function readExperiment(file: string): Promise<Experiment> {
+  return resolvePaths(check(experimentSchema, await parseFile(file), file), file);
+}
+
+/** The same for verbs that know data, tokenizer and output from elsewhere: only `model` must be there. */
+export async function readPartialExperiment(file: string) {
+  const { training, ...others } = (await parseFile(file)) as Record<string, unknown>;
+  const schema = experimentSchema.omit({ training: true }).partial().required({ model: true });
+  const experiment = resolvePaths(check(schema, others, file), file);
+  return { ...experiment, training: training as TrainingOverrides | undefined };
+}
+
+/** @throws CommandError listing every wrong field */
+export function checkTraining(values: TrainingOverrides, where: string): TrainingConfig {
+  return check(trainingSchema, values, where);
+}
+
+export function stepsOf({ steps, tokens = 0, sequence, batch, accumulate }: TrainingConfig): number {
+  return steps ?? Math.ceil(tokens / (sequence * batch * accumulate));
+}
+
+async function parseFile(file: string): Promise<unknown> {
+  const text = await readTextFile(file);
+  try {
+    const value: unknown = parseYaml(text);
+    if (typeof value === 'object' && value !== null) return value;
+  } catch (cause) {
+    throw new CommandError({
+      where: file,
+      what: 'the file is not YAML or JSON',
+      got: (cause as Error).message,
+      cause,
+    });
+  }
+  throw new CommandError({
+    where: file,
+    what: 'the file holds no settings',
+    hint: 'frugal pretrain --help shows some.',
+  });
+}
+
+function check<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'file'}: ${message}`);
+  throw new CommandError({ where, what: 'the settings are wrong', got: problems.join('; ') });
+}
+
+type Paths = Partial<Pick<Experiment, 'data' | 'tokenizer' | 'out' | 'evaluation'>>;
+
+function resolvePaths<T extends Paths>(experiment: T, file: string): T {
+  const absolute = (path: string) => resolve(dirname(file), path);
+  const { data, tokenizer, out, evaluation } = experiment;
+  return {
+    ...experiment,
+    ...(data !== undefined && { data: absolute(data) }),
+    ...(tokenizer !== undefined && { tokenizer: absolute(tokenizer) }),
+    ...(out !== undefined && { out: absolute(out) }),
+    ...(evaluation && { evaluation: { ...evaluation, texts: evaluation.texts.map(absolute) } }),
+  };
+}

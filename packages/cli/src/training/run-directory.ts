@@ -1,0 +1,66 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CommandError } from '../errors.js';
+import { exists, refuseExisting } from '../files.js';
+
+export interface RunOptions {
+  readonly force?: boolean;
+  readonly resume?: boolean;
+}
+
+/** Where a training keeps what it needs to go on, beside the model that it will write: `OUT.training`. */
+export interface RunDirectory {
+  readonly checkpoints: string;
+  readonly log: string;
+}
+
+/**
+ * Makes a run directory for `out`. A run is resumed with the settings that it was started with.
+ * @throws CommandError when the result or another run is in the way, or the settings changed
+ */
+export async function openRunDirectory(
+  out: string,
+  settings: unknown,
+  { force, resume }: RunOptions,
+): Promise<RunDirectory> {
+  await refuseExisting(out, force);
+  const folder = `${out}.training`;
+  const run: RunDirectory = { checkpoints: join(folder, 'checkpoints'), log: join(folder, 'log.jsonl') };
+  const file = join(folder, 'settings.json');
+  const text = `${JSON.stringify(settings, null, 2)}\n`;
+  const started = await exists(file);
+  if (started && resume) {
+    await requireSame(file, text);
+    return run;
+  }
+  if (started && !force) {
+    throw new CommandError({
+      where: folder,
+      what: 'an earlier run was not finished',
+      hint: 'Go on with --resume, or start again with --force.',
+    });
+  }
+  await rm(run.checkpoints, { recursive: true, force: true });
+  await rm(run.log, { force: true });
+  await mkdir(folder, { recursive: true });
+  await writeFile(file, text);
+  return run;
+}
+
+/** Takes the checkpoints away once the model is saved; settings and log stay. */
+export async function finishRun(run: RunDirectory): Promise<void> {
+  await rm(run.checkpoints, { recursive: true, force: true });
+}
+
+async function requireSame(file: string, text: string): Promise<void> {
+  const before = (await readFile(file, 'utf8')).split('\n');
+  const line = text.split('\n').findIndex((now, i) => now !== before[i]);
+  if (line < 0) return;
+  throw new CommandError({
+    where: file,
+    what: 'the run was started with other settings',
+    got: text.split('\n')[line].trim(),
+    expected: before[line]?.trim() ?? 'nothing',
+    hint: 'Resume with the same settings, or start again with --force.',
+  });
+}

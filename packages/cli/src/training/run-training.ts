@@ -1,0 +1,121 @@
+import type { JsonObject } from '@frugal/checkpoint';
+import { type Document, readDocuments, SequenceSampler, type TokenDataset } from '@frugal/data';
+import { perplexity } from '@frugal/eval';
+import type { CausalLM } from '@frugal/tensor-core/nn';
+import type { Tokenizer } from '@frugal/tokenizers';
+import {
+  createOptimizer,
+  type EvaluationOptions,
+  muonWithAdamW,
+  type OptimizerConfig,
+  progressBar,
+  schedules,
+  type TrainOptions,
+  train,
+} from '@frugal/trainer';
+import type { Context } from '../context.js';
+import { type EvaluationConfig, stepsOf, type TrainingConfig } from './config.js';
+import type { RunDirectory } from './run-directory.js';
+
+/** What a finished training tells about itself. */
+export interface TrainingRecord {
+  readonly steps: number;
+  readonly tokens: number;
+  readonly seconds: number;
+  /** Mean of the last steps, in nats per token. */
+  readonly loss: number | null;
+  /** Of the last evaluation. */
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+export interface TrainingSetup {
+  readonly label: string;
+  readonly config: TrainingConfig;
+  readonly run: RunDirectory;
+  readonly resume: boolean;
+  readonly evaluate?: EvaluationOptions | undefined;
+}
+
+/** Trains a model to the end of its run. The fields of `job` are what `compress` hands to a trainer as well. */
+export async function runTraining(
+  job: Pick<TrainOptions, 'model' | 'batches' | 'loss' | 'afterStep'>,
+  { label, config, run, resume, evaluate }: TrainingSetup,
+  { terminal, signal }: Context,
+): Promise<TrainingRecord> {
+  const steps = stepsOf(config);
+  const {
+    learningRate: peak,
+    finalLearningRate: final,
+    clipNorm,
+    precision,
+    accumulate,
+    checkpointEvery,
+  } = config;
+  const warmup = config.warmup < 1 ? Math.ceil(config.warmup * steps) : Math.round(config.warmup);
+  const { progressStream } = terminal;
+  const stream = { isTTY: progressStream !== undefined, write: terminal.err, columns: terminal.columns };
+  const bar = progressBar({ label, stream });
+  const record = { steps, tokens: 0, seconds: 0, loss: null as number | null, metrics: {} };
+  const events = train({
+    ...job,
+    steps,
+    accumulate,
+    clipNorm,
+    precision,
+    optimizer: createOptimizer(optimizerOf(config)),
+    schedule: schedules[config.schedule]({ peak, final, steps, warmup }),
+    checkpoint: { directory: run.checkpoints, every: { seconds: checkpointEvery }, keep: 1, resume },
+    log: run.log,
+    signal,
+    ...(evaluate && { evaluate }),
+  });
+  try {
+    for await (const event of events) {
+      bar.update(event);
+      if (event.type === 'step') {
+        Object.assign(record, { tokens: event.tokens, seconds: event.seconds, loss: event.smoothedLoss });
+      }
+      if (event.type === 'evaluation') record.metrics = event.metrics;
+    }
+  } finally {
+    bar.close();
+  }
+  return record;
+}
+
+export function batchesOf(
+  { tokens }: TokenDataset,
+  { sequence, batch, seed }: TrainingConfig,
+): SequenceSampler {
+  return new SequenceSampler(tokens, { length: sequence, batch, seed });
+}
+
+/** Bits per byte of held-out texts, as the trainer asks for it. */
+export async function evaluationOf(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  { texts: files, every, context }: EvaluationConfig,
+  { sequence }: TrainingConfig,
+): Promise<EvaluationOptions> {
+  const documents: Document[] = [];
+  for await (const document of readDocuments(files)) documents.push(document);
+  const texts = documents.map(({ text }) => text);
+  return {
+    every,
+    run: async () => {
+      const { bitsPerByte } = await perplexity(model, tokenizer, texts, { context: context ?? sequence });
+      return { bitsPerByte };
+    },
+  };
+}
+
+/** Settings and outcome of a training, for the manifest of its model. */
+export function trainingFacts(config: TrainingConfig, record: TrainingRecord | undefined): JsonObject {
+  return JSON.parse(JSON.stringify({ ...config, ...record })) as JsonObject;
+}
+
+function optimizerOf({ optimizer }: TrainingConfig): OptimizerConfig {
+  if (optimizer === 'muon') return muonWithAdamW();
+  if (optimizer === 'adamw') return { type: 'adamw' };
+  return optimizer as OptimizerConfig; // createOptimizer names the types that exist
+}

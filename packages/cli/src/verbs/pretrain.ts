@@ -1,0 +1,134 @@
+import { openDataset } from '@frugal/data';
+import { countParameters } from '@frugal/eval';
+import { createModel, saveModel, skeleton } from '@frugal/models';
+import { formatDuration, formatNumber } from '@frugal/report';
+import type { ModelConfig } from '@frugal/tensor-core/nn';
+import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
+import { languageModelLoss } from '@frugal/trainer';
+import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { type Context, printJson } from '../context.js';
+import { CommandError } from '../errors.js';
+import { type Experiment, readExperiment, stepsOf } from '../training/config.js';
+import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
+import {
+  batchesOf,
+  evaluationOf,
+  runTraining,
+  type TrainingRecord,
+  trainingFacts,
+} from '../training/run-training.js';
+import { addVerb, type JsonOption, type Verb } from '../verb.js';
+import { version } from '../version.js';
+
+interface Options extends BackendOptions, RunOptions, JsonOption {
+  readonly dryRun?: boolean;
+}
+
+const EXAMPLE = `  model:                      # config.json of Hugging Face; vocab_size comes from the tokenizer
+    architectures: [LlamaForCausalLM]
+    hidden_size: 192
+    intermediate_size: 480
+    num_hidden_layers: 4
+    num_attention_heads: 3
+    max_position_embeddings: 512
+    tie_word_embeddings: true
+  data: data/packed           # frugal data pack
+  tokenizer: tokenizer        # frugal data train-tokenizer
+  out: runs/teacher
+  training:
+    tokens: 2_100_000         # or steps
+    sequence: 128
+    batch: 16
+    learningRate: 8e-3
+  evaluation:                 # optional
+    texts: [data/split/held-out.jsonl]
+    every: 200`;
+
+export const pretrainVerb: Verb = (program, context) => {
+  const command = addVerb(program, {
+    name: 'pretrain',
+    summary: 'train a new model from random weights',
+    notes: `CONFIG, with paths relative to its folder:\n\n${EXAMPLE}`,
+    examples: [
+      'frugal pretrain teacher.yaml --dry-run',
+      'frugal pretrain teacher.yaml',
+      'frugal pretrain teacher.yaml --resume',
+    ],
+  })
+    .argument('<CONFIG>', 'a YAML or JSON file')
+    .option('--resume', 'go on from the last checkpoint')
+    .option('--force', 'replace the result, and forget checkpoints')
+    .option('--dry-run', 'check everything and say what would be done');
+  addBackendOptions(command).action(async (file: string, options: Options) => {
+    const experiment = await readExperiment(file);
+    if (options.dryRun) return describeRun(experiment, options, context);
+    useBackend(options, context);
+    const record = await pretrain(experiment, options, context);
+    if (options.json) return printJson(context, { out: experiment.out, ...record });
+    const bits =
+      'bitsPerByte' in record.metrics
+        ? `, ${record.metrics.bitsPerByte.toFixed(4)} bits per byte held out`
+        : '';
+    const facts = `${formatNumber(record.tokens)} tokens in ${formatDuration(record.seconds)}, loss ${record.loss?.toFixed(4)}${bits}`;
+    context.terminal.out(`${experiment.out}: ${facts}\n`);
+  });
+};
+
+/** Trains the model of an experiment and saves it with its tokenizer. */
+export async function pretrain(
+  experiment: Experiment,
+  options: RunOptions,
+  context: Context,
+): Promise<TrainingRecord> {
+  const { data, out, training, evaluation } = experiment;
+  const tokenizer = await loadTokenizer(experiment.tokenizer);
+  const dataset = await openDataset(data, { tokenizer });
+  const model = createModel(modelConfig(experiment, tokenizer), { seed: training.seed });
+  const run = await openRunDirectory(out, experiment, options);
+  const evaluate = evaluation && (await evaluationOf(model, tokenizer, evaluation, training));
+  const record = await runTraining(
+    { model, batches: batchesOf(dataset, training), loss: languageModelLoss(model) },
+    { label: 'pretrain', config: training, run, resume: options.resume ?? false, evaluate },
+    context,
+  );
+  await saveModel(model, out, {
+    tokenizerFiles: tokenizer.files(),
+    force: options.force ?? false,
+    manifest: {
+      version: 1,
+      createdBy: `frugal ${version}`,
+      kind: 'pretrain',
+      seed: training.seed,
+      data: [{ role: 'training', name: data, tokens: dataset.index.tokens }],
+      training: trainingFacts(training, record),
+    },
+  });
+  await finishRun(run);
+  return record;
+}
+
+/** @throws CommandError when the vocabulary of the config is too small for the tokenizer */
+function modelConfig({ model }: Pick<Experiment, 'model'>, { vocabularySize }: Tokenizer): ModelConfig {
+  const wanted = model.vocab_size ?? vocabularySize;
+  if (typeof wanted === 'number' && wanted >= vocabularySize) return { ...model, vocab_size: wanted };
+  throw new CommandError({
+    where: 'model.vocab_size',
+    what: 'the vocabulary is too small for the tokenizer',
+    got: String(wanted),
+    expected: `${vocabularySize} or more`,
+    hint: 'Leave vocab_size out.',
+  });
+}
+
+async function describeRun(experiment: Experiment, { json }: Options, context: Context): Promise<void> {
+  const { data, training, out } = experiment;
+  const tokenizer = await loadTokenizer(experiment.tokenizer);
+  const { index } = await openDataset(data, { tokenizer });
+  const parameters = countParameters(skeleton(modelConfig(experiment, tokenizer)));
+  const steps = stepsOf(training);
+  const tokens = steps * training.sequence * training.batch * training.accumulate;
+  const plan = { out, parameters, steps, tokens, epochs: tokens / index.tokens };
+  if (json) return printJson(context, plan);
+  const facts = `${formatNumber(parameters)} parameters, ${steps} steps, ${formatNumber(tokens)} tokens`;
+  context.terminal.out(`Would write ${out}: ${facts} (${formatNumber(plan.epochs)} × the data)\n`);
+}

@@ -1,0 +1,66 @@
+import { once } from 'node:events';
+import { basename, resolve } from 'node:path';
+import type { LoadedModel } from '@frugal/serve';
+import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { type Context, printJson } from '../context.js';
+import { UsageError } from '../errors.js';
+import { openModel, openTokenizer } from '../model.js';
+import { addVerb, integer, type JsonOption, type Verb } from '../verb.js';
+
+interface Options extends BackendOptions, JsonOption {
+  readonly host: string;
+  readonly port: number;
+}
+
+export const serveVerb: Verb = (program, context) => {
+  const command = addVerb(program, {
+    name: 'serve',
+    summary: 'serve models with an OpenAI-compatible API and a chat page',
+    notes:
+      'Ctrl-C lets running requests finish. There is no authentication: behind another --host than this machine,\n' +
+      'put a proxy that has it. --json prints the address as JSON.',
+    examples: [
+      'frugal serve runs/student-int8',
+      'frugal serve small=runs/student-int8 large=runs/teacher --port 8000',
+      `curl http://127.0.0.1:8080/v1/completions -H 'content-type: application/json' -d '{"model":"student-int8","prompt":"Fellow"}'`,
+    ],
+  })
+    .argument('<MODELS...>', 'Hugging Face directories, each also as NAME=DIR')
+    .option('--host <ADDRESS>', 'where to listen; 0.0.0.0: everywhere', '127.0.0.1')
+    .option('--port <N>', '0: any free one', integer(), 8080);
+  addBackendOptions(command).action(async (sources: readonly string[], options: Options) => {
+    const named = sources.map(nameOf);
+    const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) < i);
+    if (twice) {
+      const hint = 'Give each a name: NAME=DIR.';
+      throw new UsageError({ where: 'serve', what: 'two models have one name', got: twice.name, hint });
+    }
+    useBackend(options, context);
+    const models: LoadedModel[] = [];
+    for (const { name, path } of named) {
+      models.push({ name, tokenizer: await openTokenizer(path), model: await openModel(path, context) });
+    }
+    await serveUntilStopped(models, options, context);
+  });
+};
+
+/** `NAME=DIR`, or the name of the folder. */
+function nameOf(source: string): { readonly name: string; readonly path: string } {
+  const match = /^([^=/\\]+)=(.+)$/.exec(source);
+  return match ? { name: match[1], path: match[2] } : { name: basename(resolve(source)), path: source };
+}
+
+async function serveUntilStopped(
+  models: readonly LoadedModel[],
+  { host, port, json }: Options,
+  context: Context,
+) {
+  const { terminal, signal } = context;
+  // Loaded only here: the HTTP stack would slow every other verb down.
+  const { serveModels } = await import('@frugal/serve');
+  const server = await serveModels({ models, host, port });
+  if (json) printJson(context, { url: server.url, models: models.map(({ name }) => name) });
+  else terminal.out(`Chat page: ${server.url}   API: ${server.url}v1   (Ctrl-C ends)\n`);
+  if (!signal.aborted) await once(signal, 'abort');
+  await server.close();
+}
