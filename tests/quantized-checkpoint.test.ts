@@ -1,12 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compress, parseRecipe } from '@frugal/compress';
 import { loadModel, saveModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
-import { noGrad, scope } from '@frugal/tensor-core';
-import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { type Backend, noGrad, referenceBackend, scope } from '@frugal/tensor-core';
+import { type CausalLM, Linear, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it, onTestFinished } from 'vitest';
 
 const fixtures = fileURLToPath(new URL('../oracles/fixtures', import.meta.url));
@@ -17,8 +17,7 @@ function logits(model: CausalLM): Promise<Float32Array> {
 }
 
 it.each(['llama-tiny', 'llama-tied'])('%s is written and read back bit for bit, dense and packed', async (name) => {
-  const directory = await mkdtemp(join(tmpdir(), 'frugal-models-'));
-  onTestFinished(() => rm(directory, { recursive: true }));
+  const directory = await temporary();
   const model = await loadModel(`${fixtures}/${name}`);
   const dense = await logits(model);
   await saveModel(model, join(directory, 'dense'));
@@ -33,4 +32,39 @@ it.each(['llama-tiny', 'llama-tied'])('%s is written and read back bit for bit, 
   expect(await logits(await loadModel(join(directory, 'int8')))).toEqual(quantized);
   const error = Math.hypot(...quantized.map((value, i) => value - dense[i])) / Math.hypot(...dense);
   expect(error).toBeLessThan(0.05);
+});
+
+async function temporary(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'frugal-models-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  return directory;
+}
+
+it('keeps which layers quantise their activations, and loads onto the backend that was asked for', async () => {
+  const path = join(await temporary(), 'model');
+  const model = await loadModel(`${fixtures}/llama-tiny`);
+  const int8 = { type: 'quant.rtn', format: 'int8-channel' };
+  const modifiers = [
+    { ...int8, targets: { include: ['blocks.*.mlp.*'] }, activation: 'int8' },
+    { ...int8, targets: { include: ['blocks.*.attention.*'] } },
+  ];
+  await compress(model, parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers }] }), { methods: [roundToNearest] });
+  await saveModel(model, path);
+  const other = Object.create(referenceBackend(), { name: { value: 'other' } }) as Backend;
+  const loaded = await loadModel(path, { backend: other });
+  expect((loaded.module('blocks.0.mlp.up') as PackedLinear).activation).toBe('int8');
+  const query = loaded.module('blocks.1.attention.query') as PackedLinear;
+  expect(query.activation).toBe(null);
+  expect(query.weight.backend).toBe(other);
+  expect(await logits(await loadModel(path))).toEqual(await logits(model));
+});
+
+it('writes a head that was parted from its embedding', async () => {
+  const path = join(await temporary(), 'model');
+  const model = await loadModel(`${fixtures}/llama-tied`);
+  const weight = scope(() => noGrad(() => model.head.effectiveWeight().mul(2)));
+  model.replace('head', new Linear(weight));
+  await saveModel(model, path);
+  expect(JSON.parse(await readFile(join(path, 'config.json'), 'utf8')).tie_word_embeddings).toBe(false);
+  expect(await logits(await loadModel(path))).toEqual(await logits(model));
 });

@@ -31,6 +31,8 @@ const llama = {
   max_position_embeddings: 64,
 };
 
+const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 16 };
+
 const python = findPython();
 
 // `context.skip` is not at hand in `it.each`: without Python one test says why the others are missing.
@@ -41,7 +43,13 @@ it.runIf(python === undefined)('transformers opens checkpoints of ours', (contex
 it.runIf(python !== undefined).each([
   ['untied', llama],
   ['tied, with biases', { ...llama, tie_word_embeddings: true, attention_bias: true, mlp_bias: true }],
-  ['yarn', { ...llama, rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 16 } }],
+  ['yarn', { ...llama, rope_scaling: yarn }],
+  ['yarn, its attention factor from mscale', { ...llama, rope_scaling: { ...yarn, mscale: 0.7, mscale_all_dim: 1.3 } }],
+  ['yarn, all set', { ...llama, rope_scaling: { ...yarn, attention_factor: 1.7, beta_fast: 8, beta_slow: 2, truncate: false } }],
+  [
+    'llama3 scaling',
+    { ...llama, rope_theta: 5000, rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 } },
+  ],
   ['linear scaling', { ...llama, rope_scaling: { rope_type: 'linear', factor: 2 } }],
 ])('transformers opens a checkpoint of ours: %s', { timeout: 120_000 }, async (_, config) => {
   const directory = await mkdtemp(join(tmpdir(), 'frugal-interop-'));

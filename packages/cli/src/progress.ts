@@ -18,8 +18,10 @@ export function startProgress({ terminal }: Context, label: string): Progress {
       hideCursor: true,
       clearOnComplete: true,
       barsize: 24,
+      barCompleteChar: '━',
+      barIncompleteChar: '─',
     },
-    Presets.rect,
+    Presets.legacy,
   );
   let started = false;
   return {

@@ -17,6 +17,13 @@ async function succeed(args: readonly string[]): Promise<Outcome> {
   return outcome;
 }
 
+/** Stops a training at its first sign of life; returns the exit code. */
+async function interrupt(args: readonly string[]): Promise<number> {
+  const controller = new AbortController();
+  const onError = () => controller.abort(new Interrupted());
+  return (await frugal(args, { signal: controller.signal, onError })).code;
+}
+
 const { vocab_size: _, ...shape } = tinyConfig;
 
 async function writeConfig(name: string, changes: object = {}, training: object = {}): Promise<string> {
@@ -138,8 +145,7 @@ describe('pretrain', () => {
     const whole = await writeConfig('whole');
     await succeed(['pretrain', whole]);
     const cut = await writeConfig('cut');
-    const stopped = await frugal(['pretrain', cut], { signal: AbortSignal.abort(new Interrupted()) });
-    expect(stopped.code).toBe(130);
+    expect(await interrupt(['pretrain', cut])).toBe(130);
     expect(existsSync(at('cut'))).toBe(false);
     const blind = await frugal(['pretrain', cut]);
     expect([blind.code, blind.err]).toEqual([1, expect.stringMatching(/not finished.*--resume/)]);
@@ -151,7 +157,7 @@ describe('pretrain', () => {
 
   it('does not resume with other settings', async () => {
     const config = await writeConfig('changed');
-    await frugal(['pretrain', config], { signal: AbortSignal.abort(new Interrupted()) });
+    await interrupt(['pretrain', config]);
     await writeConfig('changed', {}, { learningRate: 0.5 });
     const { code, err } = await frugal(['pretrain', config, '--resume']);
     expect([code, err]).toEqual([

@@ -8,6 +8,7 @@ export {
 } from './sequence-sampler.js';
 export {
   type DatasetIndex,
+  encodeDocument,
   openDataset,
   type PackOptions,
   packDocuments,

@@ -30,6 +30,11 @@ export interface PackOptions {
   readonly onProgress?: (event: { readonly documents: number; readonly tokens: number }) => void;
 }
 
+/** Ids of a document as it is packed: without BOS, for which the separator stands; and no text spells a special token. */
+export function encodeDocument(tokenizer: Pick<Tokenizer, 'encode'>, text: string): Int32Array {
+  return tokenizer.encode(text, { addSpecialTokens: false, parseSpecialTokens: false });
+}
+
 interface OpenShard {
   readonly tokens: Int32Array[];
   readonly starts: number[];
@@ -66,8 +71,7 @@ export async function packDocuments(
         if (!text.isWellFormed()) {
           throw new DataError({ file: id, what: 'the text is not valid Unicode', got: 'a lone surrogate', hint: 'Clean it with text.toWellFormed().' });
         }
-        // The separator stands for BOS; and a text that speaks of special tokens does not contain any.
-        const ids = tokenizer.encode(text, { addSpecialTokens: false, parseSpecialTokens: false });
+        const ids = encodeDocument(tokenizer, text);
         open.starts.push(open.length);
         open.tokens.push(Int32Array.of(separatorId), ids);
         open.length += ids.length + 1;

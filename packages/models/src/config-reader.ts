@@ -4,11 +4,11 @@ import type { ModelConfig } from '@frugal/tensor-core/nn';
 /** A model config that cannot be used, or that asks for something this version does not do. */
 export class ModelConfigError extends FrugalError {}
 
-/** Fields that never change what a model computes in inference or training. */
+/** Fields that never change what a model computes. */
 const inert = new Set(
   (
-    '_name_or_path _attn_implementation architectures attention_dropout auto_map bos_token_id chunk_size_feed_forward ' +
-    'dtype embd_pdrop eos_token_id gradient_checkpointing id2label initializer_range is_decoder is_encoder_decoder ' +
+    '_name_or_path _attn_implementation architectures auto_map bos_token_id chunk_size_feed_forward ' +
+    'dtype eos_token_id gradient_checkpointing id2label initializer_range is_decoder is_encoder_decoder ' +
     'is_llama_config label2id max_length model_type output_attentions output_hidden_states pad_token_id problem_type ' +
     'pretraining_tp return_dict task_specific_params tokenizer_class torch_dtype transformers_version unsloth_fixed ' +
     'unsloth_version use_cache vocab_file cache_implementation rope_interleaved'
@@ -54,6 +54,10 @@ export class ConfigReader {
   has(name: string): boolean {
     return this.config[name] !== undefined && this.config[name] !== null;
   }
+  /** Refuses a setting that this version does not do: only its neutral value, or its absence, passes. */
+  only<T extends number | boolean>(name: string, neutral: T): void {
+    this.value(name, String(neutral), (v): v is T => v === neutral, neutral);
+  }
   /** Marks fields as understood without their value mattering here. */
   ignore(...names: string[]): void {
     for (const name of names) this.read.add(name);
@@ -76,9 +80,9 @@ export class ConfigReader {
   private value<T>(name: string, expected: string, valid: (value: unknown) => value is T, fallback: T | undefined): T {
     this.read.add(name);
     const value = this.config[name];
-    if ((value === undefined || value === null) && fallback !== undefined) return fallback;
-    if (!valid(value)) this.refuse(name, value, expected);
-    return value as T;
+    const chosen = value ?? fallback;
+    if (!valid(chosen)) this.refuse(name, chosen, expected);
+    return chosen as T;
   }
 
   private refuse(name: string, value: unknown, expected: string): never {

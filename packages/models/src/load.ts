@@ -25,7 +25,7 @@ import {
 } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from './config-reader.js';
 import { toTheirs } from './families/family.js';
-import { readPacked, readQuantization } from './quantized-layout.js';
+import { readPacked, readQuantization, type StoredQuantization } from './quantized-layout.js';
 import { familyOf } from './registry.js';
 
 export interface LoadModelOptions {
@@ -54,7 +54,7 @@ export async function modelOf(
   { backend = currentBackend(), dtype = 'f32', onProgress }: LoadModelOptions = {},
 ): Promise<CausalLM> {
   const model = skeleton(checkpoint.config);
-  const packed = await withBackend(backend, () => loadPacked(model, checkpoint));
+  const packed = await loadPacked(model, checkpoint, backend);
   const wanted = [...model.namedParameters()].map(([ours, parameter]) => ({
     parameter,
     name: toTheirs(familyOf(model.config).names, ours) as string,
@@ -74,7 +74,7 @@ export function skeleton(config: ModelConfig): CausalLM {
 }
 
 /** Puts packed layers where the file has codes and scales; returns the tensor names that they used. */
-async function loadPacked(model: CausalLM, checkpoint: Checkpoint): Promise<Set<string>> {
+async function loadPacked(model: CausalLM, checkpoint: Checkpoint, backend: Backend): Promise<Set<string>> {
   const quantization = readQuantization(checkpoint.config);
   const used = new Set<string>();
   if (!quantization) return used;
@@ -84,7 +84,7 @@ async function loadPacked(model: CausalLM, checkpoint: Checkpoint): Promise<Set<
     const base = toTheirs(names, path);
     const shape = matrixShape(module);
     if (!base || !shape || !entries.has(`${base}.weight_scale`)) continue;
-    const weight = await readPacked(quantization.format, shape, async (suffix, part) => {
+    const weight = await readPacked(quantization.format, shape, backend, async (suffix, part) => {
       const name = `${base}.${suffix}`;
       used.add(name);
       const entry = entries.get(name);
@@ -96,19 +96,21 @@ async function loadPacked(model: CausalLM, checkpoint: Checkpoint): Promise<Set<
         expected: `${part.dtype} ${formatShape(part.shape)}`,
       });
     });
-    const { activation } = quantization;
-    const layer = isLinearLike(module) ? new PackedLinear(weight, { bias: module.bias, activation }) : new PackedEmbedding(weight);
+    const layer = isLinearLike(module)
+      ? new PackedLinear(weight, { bias: module.bias, activation: quantization.activationOf(base) })
+      : new PackedEmbedding(weight);
     model.replace(path, layer);
   }
-  shareTiedHead(model, quantization.activation);
+  shareTiedHead(model, quantization);
   return used;
 }
 
 /** A packed embedding that is also the head: one matrix, two uses. */
-function shareTiedHead(model: CausalLM, activation: 'int8' | null): void {
+function shareTiedHead(model: CausalLM, quantization: StoredQuantization): void {
   const tied = model.ties.some(({ path }) => path === 'head.weight');
   if (tied && model.embed instanceof PackedEmbedding) {
-    model.replace('head', new PackedLinear(model.embed.weight, { activation }));
+    const name = toTheirs(familyOf(model.config).names, 'head') as string;
+    model.replace('head', new PackedLinear(model.embed.weight, { activation: quantization.activationOf(name) }));
   }
 }
 

@@ -1,5 +1,6 @@
-import { ArgumentError, PackedTensor } from '@frugal/tensor-core';
-import { isLinearLike, type ModelConfig, type Module, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
+import { ArgumentError, type Backend, PackedTensor } from '@frugal/tensor-core';
+import { type ActivationFormat, isLinearLike, type ModelConfig, type Module, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
+import { ModelConfigError } from './config-reader.js';
 
 /** One stored tensor of a packed matrix: suffix after the module's name, and how the file sees it. */
 interface StoredPart {
@@ -43,52 +44,87 @@ export function packedWeight(module: Module): PackedTensor | null {
   return module instanceof PackedLinear || module instanceof PackedEmbedding ? module.weight : null;
 }
 
-/** config.json's `quantization_config` for a model with packed int8 layers; `ignore` names the dense linear layers. */
-export function quantizationConfig(packed: readonly PackedLinear[], ignore: readonly string[]): ModelConfig | undefined {
-  if (packed.length === 0) return undefined;
-  const activation = packed.some((layer) => layer.activation === 'int8');
+/** config.json's `quantization_config` for a model with packed int8 layers, by their name in the file; `ignore` names the dense ones. */
+export function quantizationConfig(packed: ReadonlyMap<string, PackedLinear>, ignore: readonly string[]): ModelConfig | undefined {
+  if (packed.size === 0) return undefined;
+  const activations = [...new Set([...packed.values()].map(({ activation }) => activation))];
+  const groups = activations.map((activation, i) => {
+    const names = [...packed].filter(([, layer]) => layer.activation === activation).map(([name]) => name);
+    return [`group_${i}`, groupOf(activation, activations.length === 1 ? ['Linear'] : names)];
+  });
   return {
-    quant_method: 'compressed-tensors',
-    format: 'int-quantized',
+    ...fixed,
     quantization_status: 'compressed',
     global_compression_ratio: null,
-    kv_cache_scheme: null,
-    config_groups: {
-      group_0: {
-        targets: ['Linear'],
-        weights: { num_bits: 8, type: 'int', symmetric: true, strategy: 'channel', dynamic: false },
-        input_activations: activation
-          ? { num_bits: 8, type: 'int', symmetric: true, strategy: 'token', dynamic: true }
-          : null,
-      },
-    },
+    config_groups: Object.fromEntries(groups),
     ignore: [...ignore],
   };
 }
 
-/** Whether a config asks for int8 activations. @throws ArgumentError for quantisations that are not read here */
-export function readQuantization(config: ModelConfig): { readonly format: string; readonly activation: 'int8' | null } | null {
-  const quantization = config.quantization_config as
-    | { quant_method?: string; format?: string; config_groups?: Record<string, { input_activations?: object | null }> }
-    | undefined;
+/** What all our files say, and what we can read. */
+const fixed = { quant_method: 'compressed-tensors', format: 'int-quantized', kv_cache_scheme: null };
+
+interface Group {
+  readonly targets: readonly string[];
+  readonly weights: object;
+  readonly input_activations: object | null;
+}
+
+function groupOf(activation: ActivationFormat | null, targets: readonly string[]): Group {
+  return {
+    targets,
+    weights: { num_bits: 8, type: 'int', symmetric: true, strategy: 'channel', dynamic: false },
+    input_activations: activation && { num_bits: 8, type: 'int', symmetric: true, strategy: 'token', dynamic: true },
+  };
+}
+
+/** How the packed layers of a file are to be read. */
+export interface StoredQuantization {
+  readonly format: string;
+  /** How the activations of a layer are quantised, by its name in the file. */
+  activationOf(name: string): ActivationFormat | null;
+}
+
+/** @throws ModelConfigError for quantisations that are not read here, naming the setting */
+export function readQuantization(config: ModelConfig): StoredQuantization | null {
+  const quantization = config.quantization_config as ModelConfig | null | undefined;
   if (!quantization) return null;
-  const { quant_method, format, config_groups = {} } = quantization;
-  if (quant_method !== 'compressed-tensors' || format !== 'int-quantized') {
-    throw new ArgumentError({
-      where: 'config.json: quantization_config',
-      what: 'this quantisation cannot be read',
-      got: `${quant_method} ${format ?? ''}`.trim(),
-      expected: 'compressed-tensors int-quantized',
+  requireSettings('quantization_config', quantization, fixed);
+  const groups = Object.entries((quantization.config_groups ?? {}) as Record<string, Group>).map(([name, group]) => {
+    const activation = group.input_activations ? 'int8' : null;
+    const { weights, input_activations } = groupOf(activation, []);
+    const where = `quantization_config: ${name}`;
+    requireSettings(`${where}: weights`, group.weights as ModelConfig, weights as ModelConfig);
+    if (input_activations) requireSettings(`${where}: input_activations`, group.input_activations as ModelConfig, input_activations as ModelConfig);
+    return { targets: group.targets ?? [], activation } as const;
+  });
+  return {
+    format: 'int8-channel',
+    activationOf(name) {
+      const group = groups.find(({ targets }) => targets.includes(name)) ?? groups.find(({ targets }) => targets.includes('Linear'));
+      if (group) return group.activation;
+      throw new ModelConfigError({ where: 'config.json: quantization_config', what: 'no group says how this packed layer is used', got: name });
+    },
+  };
+}
+
+function requireSettings(where: string, got: ModelConfig | undefined, expected: ModelConfig): void {
+  for (const [name, value] of Object.entries(expected)) {
+    if ((got?.[name] ?? null) === value) continue;
+    throw new ModelConfigError({
+      where: `config.json: ${where}`,
+      what: `this quantisation cannot be read: ${name}`,
+      got: JSON.stringify(got?.[name]) ?? 'nothing',
+      expected: JSON.stringify(value),
     });
   }
-  const [group] = Object.values(config_groups);
-  return { format: 'int8-channel', activation: group?.input_activations ? 'int8' : null };
 }
 
 /** Builds the packed matrix of a module from what `read` finds in the file. */
 export async function readPacked(
   format: string,
   shape: readonly [number, number],
+  backend: Backend,
   read: (suffix: string, part: StoredPart) => Promise<Uint8Array>,
 ): Promise<PackedTensor> {
   const arrays = [];
@@ -100,7 +136,7 @@ export async function readPacked(
         : new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4),
     );
   }
-  return PackedTensor.fromParts(format, shape, arrays);
+  return PackedTensor.fromParts(format, shape, arrays, backend);
 }
 
 /** Linear layers by path, dense ones for `ignore`. */

@@ -10,26 +10,44 @@ export interface RopeTable {
 /**
  * Reads the rotary settings of a config, in the older layout (`rope_theta`, `rope_scaling`) and the newer one
  * (`rope_parameters`). `contextLength` is max_position_embeddings.
+ * @throws ModelConfigError for unknown scalings, settings out of range, and heads that are rotated only in part
  */
 export function readRope(config: ConfigReader, headSize: number, contextLength: number): RopeTable {
   const newer = config.object('rope_parameters');
   const older = config.object('rope_scaling');
-  const rotarySize = Math.round(headSize * (newer ?? config).number('partial_rotary_factor', 1));
+  if (newer && older) {
+    throw new ModelConfigError({
+      where: 'config.json',
+      what: 'both rope_parameters and rope_scaling are given',
+      hint: 'Remove the one that does not hold.',
+    });
+  }
+  (newer ?? config).only('partial_rotary_factor', 1);
   const theta = newer ? newer.number('rope_theta', 10000) : config.number('rope_theta', 10000);
-  const plain = RotaryEmbedding.frequencies(rotarySize, theta);
+  const plain = RotaryEmbedding.frequencies(headSize, theta);
   const scaling = newer ?? older;
-  if (!scaling) return { frequencies: plain, attentionFactor: 1 };
+  if (!scaling) return checked({ frequencies: plain, attentionFactor: 1 }, headSize);
   const typeField = scaling.has('rope_type') ? 'rope_type' : 'type';
   scaling.ignore('type');
   const type = scaling.oneOf(typeField, ['default', 'linear', 'llama3', 'yarn'], 'default');
-  const table = scalings[type](plain, scaling, { theta, rotarySize, contextLength });
+  const table = scalings[type](plain, scaling, { theta, headSize, contextLength });
   scaling.finish();
-  return table;
+  return checked(table, headSize);
+}
+
+/** A factor of 0 or a base below 1 would only show as NaN in the logits. */
+function checked(table: RopeTable, headSize: number): RopeTable {
+  if (headSize % 2 !== 0) {
+    throw new ModelConfigError({ where: 'config.json', what: 'field head_dim', got: String(headSize), expected: 'an even number' });
+  }
+  const numbers = [...table.frequencies, table.attentionFactor];
+  if (numbers.every((value) => Number.isFinite(value) && value > 0)) return table;
+  throw new ModelConfigError({ where: 'config.json', what: 'the rotary settings give no usable angles', got: numbers.join(', ') });
 }
 
 interface Setting {
   readonly theta: number;
-  readonly rotarySize: number;
+  readonly headSize: number;
   readonly contextLength: number;
 }
 
@@ -59,17 +77,17 @@ const scalings: Record<'default' | 'linear' | 'llama3' | 'yarn', Scaling> = {
   },
 
   /** Interpolates by wavelength and sharpens attention (Peng et al. 2023, arXiv:2309.00071). */
-  yarn: (plain, config, { theta, rotarySize, contextLength }) => {
+  yarn: (plain, config, { theta, headSize, contextLength }) => {
     const original = config.integer('original_max_position_embeddings', contextLength);
     const factor = config.number('factor', contextLength / original);
     const fast = config.number('beta_fast', 32);
     const slow = config.number('beta_slow', 1);
-    const dimensionOf = (turns: number) => (rotarySize * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+    const dimensionOf = (turns: number) => (headSize * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
     const truncate = config.boolean('truncate', true);
     const first = Math.max(0, truncate ? Math.floor(dimensionOf(fast)) : dimensionOf(fast));
-    const last = Math.min(rotarySize - 1, truncate ? Math.ceil(dimensionOf(slow)) : dimensionOf(slow));
+    const last = Math.min(headSize - 1, truncate ? Math.ceil(dimensionOf(slow)) : dimensionOf(slow));
     const frequencies = plain.map((f, i) => {
-      const ramp = Math.min(1, Math.max(0, (i - first) / Math.max(last - first, 0.001)));
+      const ramp = Math.min(1, Math.max(0, (i - first) / (last === first ? 0.001 : last - first)));
       return (f / factor) * ramp + f * (1 - ramp);
     });
     return { frequencies, attentionFactor: yarnAttention(config, factor) };

@@ -69,9 +69,21 @@ function theirName(names: NameMap, path: string): string {
 function savedConfig(model: CausalLM & Module): ModelConfig {
   const { packed, dense } = linearLayers(model);
   const { names } = familyOf(model.config);
-  const { quantization_config: _, ...config } = model.config;
-  const quantization = quantizationConfig([...packed.values()], dense.map((path) => theirName(names, path)));
-  return quantization ? { ...config, quantization_config: quantization } : config;
+  // `dtype` is the newer name of `torch_dtype`, and would contradict it.
+  const { quantization_config: _, dtype: __, ...config } = model.config;
+  const named = new Map([...packed].map(([path, layer]) => [theirName(names, path), layer]));
+  const quantization = quantizationConfig(named, dense.map((path) => theirName(names, path)));
+  return {
+    ...config,
+    ...(isUntied(model) && { tie_word_embeddings: false }),
+    ...(quantization && { quantization_config: quantization }),
+  };
+}
+
+/** Whether an edit gave a declared tie two weights: a reader that ties them would drop one. */
+function isUntied(model: CausalLM): boolean {
+  const weightAt = (path: string) => (model.module(path.slice(0, path.lastIndexOf('.'))) as { weight?: unknown }).weight;
+  return model.ties.some(({ path, source }) => weightAt(path) !== weightAt(source));
 }
 
 function torchDType(model: CausalLM): string {

@@ -92,6 +92,18 @@ describe('DecoderModel', () => {
 });
 
 describe('bad checkpoints and configs', () => {
+  const quantization = (change: object) => ({
+    quant_method: 'compressed-tensors',
+    format: 'int-quantized',
+    config_groups: {
+      group_0: {
+        targets: ['Linear'],
+        weights: { num_bits: 8, type: 'int', symmetric: true, strategy: 'channel', dynamic: false, ...change },
+        input_activations: null,
+      },
+    },
+  });
+
   async function saved(change: (config: Record<string, unknown>) => void): Promise<string> {
     const directory = await mkdtemp(join(tmpdir(), 'frugal-config-'));
     onTestFinished(() => rm(directory, { recursive: true }));
@@ -109,6 +121,15 @@ describe('bad checkpoints and configs', () => {
     ['a field that may change the result, by name', (c) => (c.logit_scale = 0.5), /logit_scale/],
     ['a field of the wrong type', (c) => (c.hidden_size = '24'), /hidden_size.*"24"/],
     ['an unknown rope scaling', (c) => (c.rope_scaling = { rope_type: 'magic' }), /rope_type.*magic.*yarn/],
+    ['a context scaling that depends on the length', (c) => (c.rope_scaling = { rope_type: 'dynamic', factor: 2 }), /dynamic/],
+    ['two rotary settings', (c) => Object.assign(c, { rope_scaling: { rope_type: 'linear', factor: 2 }, rope_parameters: { rope_theta: 500 } }), /both rope_parameters/],
+    ['heads rotated in part', (c) => (c.partial_rotary_factor = 0.5), /partial_rotary_factor.*0\.5/],
+    ['a rope factor of 0', (c) => (c.rope_scaling = { rope_type: 'linear', factor: 0 }), /rotary settings/],
+    ['heads of a fractional size', (c) => Object.assign(c, { num_attention_heads: 5, num_key_value_heads: 5 }), /head_dim.*4\.8/],
+    ['heads of an odd size', (c) => (c.head_dim = 5), /head_dim.*5.*even/],
+    ['dropout that training would leave out', (c) => (c.attention_dropout = 0.1), /attention_dropout.*0\.1/],
+    ['a quantisation of another width', (c) => (c.quantization_config = quantization({ num_bits: 4 })), /num_bits.*got 4.*expected 8/],
+    ['a quantised KV cache', (c) => (c.quantization_config = { ...quantization({}), kv_cache_scheme: { num_bits: 8 } }), /kv_cache_scheme/],
     ['heads that do not divide', (c) => (c.num_key_value_heads = 3), /multiple/],
     ['all weights of other shapes at once', (c) => Object.assign(c, { intermediate_size: 41, vocab_size: 51 }), /embed_tokens[\s\S]*gate_proj/],
     ['missing layers', (c) => (c.num_hidden_layers = 3), /missing model\.layers\.2/],

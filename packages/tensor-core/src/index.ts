@@ -36,6 +36,7 @@ export {
   NonFiniteError,
   ShapeError,
 } from './errors.js';
+export { type GradcheckOptions, GradientError, gradcheck } from './gradcheck.js';
 export { expectNoLeaks, memoryUsage, resetPeakMemory } from './memory.js';
 export { nullBackend } from './null/index.js';
 export type { IndexBound, OpDefinition, Vjp, VjpContext } from './ops/definition.js';
@@ -61,15 +62,20 @@ export {
 } from './ops/functions.js';
 export { operations } from './ops/index.js';
 export {
+  type AdamWAttributes,
   type AttentionAttributes,
+  type AxesAttributes,
   type GateActivation,
   type OpName,
   type OpSpecs,
+  type PackedAttributes,
   primitiveOps,
+  type RandomAttributes,
+  type RopeAttributes,
 } from './ops/specs.js';
 export { PackedTensor } from './packed-tensor.js';
 export { Random, type RandomOptions, type RandomState } from './random.js';
-export { referenceBackend } from './reference/index.js';
+export { HostStorage, referenceBackend } from './reference/index.js';
 export { currentBackend, setBackend, withBackend } from './registry.js';
 export { keep, scope } from './scope.js';
 export {
@@ -83,3 +89,4 @@ export {
 } from './shape.js';
 export { checkpoint, customGradient, enableGrad, isRecording, noGrad } from './tape.js';
 export { type Axes, type Operand, Tensor } from './tensor.js';
+export { type TraceLevel, type TraceOptions, traceOps } from './trace.js';

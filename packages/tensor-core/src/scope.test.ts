@@ -56,6 +56,17 @@ describe('scope', () => {
     expect(await outer.toFloat32()).toEqual(Float32Array.of(1, 1));
   });
 
+  it('does not take over tensors that others return through it', () => {
+    scope(() => {
+      const outer = ones([2]);
+      scope(() => void scope(() => outer));
+      expect(outer.disposed).toBe(false);
+    });
+    const free = ones([2]);
+    scope(() => void scope(() => free));
+    expect(free.disposed).toBe(false);
+  });
+
   it('keeps a storage while a view of it lives', async () => {
     const view = scope(() =>
       tensor([

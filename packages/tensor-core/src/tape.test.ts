@@ -131,6 +131,14 @@ describe('backward', () => {
     expect(walk).toThrow(/a tensor \[2\] that mul needs was changed in place/);
   });
 
+  it('takes values that were changed before they were saved', async () => {
+    const x = leaf(1, 2);
+    const factor = tensor([3, 4]);
+    factor.assign(tensor([5, 6]));
+    x.mul(factor).sum().backward();
+    expect(await gradient(x)).toEqual([5, 6]);
+  });
+
   it('lets values change that no rule reads', async () => {
     const x = leaf(1, 2);
     const offset = tensor([3, 4]);

@@ -1,4 +1,4 @@
-import { dirname, resolve } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { CommandError } from '../errors.js';
@@ -116,13 +116,14 @@ function check<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
 type Paths = Partial<Pick<Experiment, 'data' | 'tokenizer' | 'out' | 'evaluation'>>;
 
 function resolvePaths<T extends Paths>(experiment: T, file: string): T {
-  const absolute = (path: string) => resolve(dirname(file), path);
+  // As seen from here, so that manifests name no folders of this machine above it.
+  const local = (path: string) => relative('.', resolve(dirname(file), path));
   const { data, tokenizer, out, evaluation } = experiment;
   return {
     ...experiment,
-    ...(data !== undefined && { data: absolute(data) }),
-    ...(tokenizer !== undefined && { tokenizer: absolute(tokenizer) }),
-    ...(out !== undefined && { out: absolute(out) }),
-    ...(evaluation && { evaluation: { ...evaluation, texts: evaluation.texts.map(absolute) } }),
+    ...(data !== undefined && { data: local(data) }),
+    ...(tokenizer !== undefined && { tokenizer: local(tokenizer) }),
+    ...(out !== undefined && { out: local(out) }),
+    ...(evaluation && { evaluation: { ...evaluation, texts: evaluation.texts.map(local) } }),
   };
 }

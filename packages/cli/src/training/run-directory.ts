@@ -28,17 +28,18 @@ export async function openRunDirectory(
   const run: RunDirectory = { checkpoints: join(folder, 'checkpoints'), log: join(folder, 'log.jsonl') };
   const file = join(folder, 'settings.json');
   const text = `${JSON.stringify(settings, null, 2)}\n`;
-  const started = await exists(file);
-  if (started && resume) {
-    await requireSame(file, text);
-    return run;
-  }
-  if (started && !force) {
-    throw new CommandError({
-      where: folder,
-      what: 'an earlier run was not finished',
-      hint: 'Go on with --resume, or start again with --force.',
-    });
+  if (await exists(run.checkpoints)) {
+    if (resume) {
+      await requireSame(file, text);
+      return run;
+    }
+    if (!force) {
+      throw new CommandError({
+        where: folder,
+        what: 'an earlier run was not finished',
+        hint: 'Go on with --resume, or start again with --force.',
+      });
+    }
   }
   await rm(run.checkpoints, { recursive: true, force: true });
   await rm(run.log, { force: true });

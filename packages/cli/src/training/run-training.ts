@@ -79,6 +79,7 @@ export async function runTraining(
     }
   } finally {
     bar.close();
+    if (signal.aborted) terminal.err('A checkpoint is kept: go on with --resume.\n');
   }
   return record;
 }

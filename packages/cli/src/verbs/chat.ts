@@ -68,7 +68,7 @@ async function converse(
   const opening: readonly ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
   let messages = opening;
   const lines = createInterface({ input: terminal.input, terminal: false });
-  const ask = () => terminal.err(PROMPT);
+  const ask = () => terminal.progressStream && terminal.err(PROMPT); // nobody waits for a prompt in a pipe
   const stop = () => lines.close();
   signal.addEventListener('abort', stop);
   try {

@@ -8,6 +8,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { compressTo } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
+import { refuseExisting } from '../files.js';
 import { openModel, openTokenizer } from '../model.js';
 import { readPartialExperiment, type TrainingConfig, type TrainingOverrides } from '../training/config.js';
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
@@ -66,13 +67,14 @@ export const distillVerb: Verb = (program, context) => {
 /** Distils through the recipe runner, with the trainer injected, and saves the student with the teacher's tokenizer. */
 async function distill(options: Options, context: Context): Promise<TrainingRecord> {
   const { teacher: teacherPath, student: studentPath, data, out, force, resume } = options;
+  await refuseExisting(out, force);
   const source = await studentSource(studentPath);
   const training = trainingOf(options, source.training);
   const tokenizer = await openTokenizer(teacherPath);
   const dataset = await openDataset(data, { tokenizer });
-  const run = await openRunDirectory(out, settingsOf(options, training), options);
   const teacher = await openModel(teacherPath, context);
   const student = await source.open(tokenizer, training.seed, context);
+  const run = await openRunDirectory(out, settingsOf(options, training), options);
   let record: TrainingRecord | undefined;
   await compressTo(
     out,

@@ -8,6 +8,7 @@ import { languageModelLoss } from '@frugal/trainer';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
+import { refuseExisting } from '../files.js';
 import { type Experiment, readExperiment, stepsOf } from '../training/config.js';
 import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
 import {
@@ -36,7 +37,7 @@ const EXAMPLE = `  model:                      # config.json of Hugging Face; vo
   tokenizer: tokenizer        # frugal data train-tokenizer
   out: runs/teacher
   training:
-    tokens: 2_100_000         # or steps
+    tokens: 2.1e6             # or steps
     sequence: 128
     batch: 16
     learningRate: 8e-3
@@ -81,6 +82,7 @@ export async function pretrain(
   context: Context,
 ): Promise<TrainingRecord> {
   const { data, out, training, evaluation } = experiment;
+  await refuseExisting(out, options.force);
   const tokenizer = await loadTokenizer(experiment.tokenizer);
   const dataset = await openDataset(data, { tokenizer });
   const model = createModel(modelConfig(experiment, tokenizer), { seed: training.seed });

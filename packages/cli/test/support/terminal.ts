@@ -7,10 +7,17 @@ export interface Outcome {
   readonly err: string;
 }
 
+export interface FrugalOptions {
+  readonly input?: string;
+  readonly signal?: AbortSignal;
+  /** Sees standard error as it is written. */
+  readonly onError?: (text: string) => void;
+}
+
 /** Runs a command line in this process, on the reference backend unless it says otherwise. */
 export async function frugal(
   args: readonly string[],
-  { input = '', signal }: { readonly input?: string; readonly signal?: AbortSignal } = {},
+  { input = '', signal, onError }: FrugalOptions = {},
 ): Promise<Outcome> {
   let out = '';
   let err = '';
@@ -20,6 +27,7 @@ export async function frugal(
     },
     err: (text) => {
       err += text;
+      onError?.(text);
     },
     input: Readable.from([input]),
   };

@@ -70,6 +70,7 @@ function readConfig(json: ModelConfig): LlamaConfig {
     rope: readRope(config, headSize, contextLength),
   };
   config.ignore('quantization_config');
+  for (const dropout of ['attention_dropout', 'embd_pdrop']) config.only(dropout, 0);
   config.finish();
   return result;
 }

@@ -1,5 +1,5 @@
 import type { AddedToken } from '../definition.js';
-import { isWhiteSpace } from './characters.js';
+import { isWhiteSpace, WORD_CHARACTERS } from './characters.js';
 
 interface Node {
   readonly next: Map<number, Node>;
@@ -9,8 +9,8 @@ interface Node {
 /** A stretch of text: an added token, or text between them. */
 export type Piece = string | AddedToken;
 
-const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
-const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const WORD_BEFORE = new RegExp(`[${WORD_CHARACTERS}]$`, 'u');
+const WORD_AFTER = new RegExp(`^[${WORD_CHARACTERS}]`, 'u');
 
 /** Finds added tokens in text: leftmost first, the longest of those that begin there. */
 export class AddedTokenSplitter {

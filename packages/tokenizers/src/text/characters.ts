@@ -5,3 +5,6 @@ export function isWhiteSpace(code: number): boolean {
   if (code <= 0x200a) return true;
   return code === 0x2028 || code === 0x2029 || code === 0x202f || code === 0x205f || code === 0x3000;
 }
+
+/** Characters of words (`\w` of Rust's regex crate), for a class of a regular expression. */
+export const WORD_CHARACTERS = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`;

@@ -2,6 +2,7 @@ import type { JsonObject } from '../file/json.js';
 import { JsonReader } from '../file/json-reader.js';
 import { BertPreTokenizer } from '../library.js';
 import { charactersOfBytes } from './byte-alphabet.js';
+import { WORD_CHARACTERS } from './characters.js';
 import { compilePattern, WORD_PATTERNS } from './patterns.js';
 import { readPattern } from './read-pattern.js';
 import { createSplit, SPLIT_BEHAVIORS, type SplitBehavior, type Visit } from './split.js';
@@ -18,6 +19,7 @@ export interface PretokenizerSteps {
 
 type Step = Pretokenizer & { readonly toBytes?: true };
 
+const WORDS_OR_SIGNS = new RegExp(`[${WORD_CHARACTERS}]+|[^${WORD_CHARACTERS}\\p{White_Space}]+`, 'gu');
 const PUNCTUATION = String.raw`[!-/:-@\[-\x60{-~\p{P}]`;
 
 /**
@@ -78,7 +80,7 @@ function createSteps(reader: JsonReader): Step[] {
     case 'Punctuation':
       return [createSplit(compilePattern(PUNCTUATION), readBehavior(reader, 'isolated'))];
     case 'Whitespace':
-      return [createSplit(compilePattern(String.raw`\w+|[^\w\s]+`), 'removed', true)];
+      return [createSplit(WORDS_OR_SIGNS, 'removed', true)];
     case 'WhitespaceSplit':
       return [createSplit(/\p{White_Space}/gu, 'removed')];
     case 'CharDelimiterSplit':

@@ -1,4 +1,4 @@
-import { packDocuments, readDocuments } from '@frugal/data';
+import { encodeDocument, packDocuments, readDocuments } from '@frugal/data';
 import { formatBytes, formatNumber } from '@frugal/report';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { type Context, printJson } from '../../context.js';
@@ -70,7 +70,7 @@ async function countTokens(files: readonly string[], tokenizer: Tokenizer): Prom
   const counted = { documents: 0, tokens: 0, bytes: 0 };
   for await (const { text } of readDocuments(files)) {
     counted.documents++;
-    counted.tokens += tokenizer.encode(text).length + 1;
+    counted.tokens += encodeDocument(tokenizer, text).length + 1;
     counted.bytes += Buffer.byteLength(text);
   }
   return counted;

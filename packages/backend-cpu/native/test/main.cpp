@@ -1,0 +1,22 @@
+#include "harness.hpp"
+
+using namespace frugal;
+using namespace frugal::test;
+
+int main() {
+  int failures = 0;
+  for (Isa isa : available_isas()) {
+    Suite suite(isa);
+    test_matmul(suite);
+    test_elementwise(suite);
+    test_reduce(suite);
+    test_movement(suite);
+    test_rows(suite);
+    test_attention(suite);
+    test_packed(suite);
+    test_other(suite);
+    std::printf("native kernels, %s: %d checks, %d failed\n", isa_name(isa), suite.checks, suite.failures);
+    failures += suite.failures;
+  }
+  return failures == 0 ? 0 : 1;
+}
