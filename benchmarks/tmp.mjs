@@ -1,9 +1,17 @@
 import { cpuBackend } from '@frugal/backend-cpu';
-import { setBackend, Random, scope, noGrad } from '@frugal/tensor-core';
-for (const threads of [1,2]) {
-setBackend(cpuBackend({threads})); const r = new Random(1);
-for (const [M,N,K,ta,tb] of [[2048,256,256,0,1],[2048,688,256,0,1],[2048,256,688,0,0],[688,256,2048,1,0],[2048,4096,256,0,1],[4096,256,2048,1,0],[2048,256,4096,0,0],[192,192,192,0,0],[1024,1024,1024,0,0]]) {
- const a = ta ? r.normal([K,M]).transpose() : r.normal([M,K]); const b = tb ? r.normal([N,K]).transpose() : r.normal([K,N]);
- for (const dt of ['f32','bf16']) { const A=a.cast(dt),B=b.cast(dt); A.matmul(B).dispose(); const ts=[]; for(let i=0;i<9;i++){const t=performance.now(); A.matmul(B).dispose(); ts.push(performance.now()-t);} ts.sort((x,y)=>x-y);
- console.log(threads,dt,M,N,K,ta,tb,(2*M*N*K/ts[0]/1e6).toFixed(0)+' GF best', (2*M*N*K/ts[4]/1e6).toFixed(0)+' median'); }
-}}
+import { createModel } from '@frugal/models';
+import { profile, setBackend } from '@frugal/tensor-core';
+import { createOptimizer, languageModelLoss, muonWithAdamW, schedules, train } from '@frugal/trainer';
+setBackend(cpuBackend());
+const V=4096,B=16,T=128;
+const config={architectures:['LlamaForCausalLM'],hidden_size:192,intermediate_size:480,num_hidden_layers:4,num_attention_heads:3,vocab_size:V,max_position_embeddings:512,tie_word_embeddings:true};
+const model=createModel(config,{seed:1});
+let s=1; const next=()=>{s=(Math.imul(s,1664525)+1013904223)>>>0; return (s>>>8)%V};
+const batches={next:()=>({sequences:Array.from({length:B},()=>Int32Array.from({length:T},next)),targets:Int32Array.from({length:B*T},next)}),state:()=>s,restore:(x)=>{s=x}};
+const optimizer=createOptimizer(muonWithAdamW({dtype:process.argv[2]??'f32'}));
+const run=async(steps)=>{const t=performance.now(); for await(const _ of train({model,batches,loss:languageModelLoss(model),optimizer,steps,clipNorm:1,precision:process.argv[2]??'f32',schedule:schedules.constant({peak:1e-3})})); return (performance.now()-t)/steps};
+await run(3);
+console.log('ms/step', await run(10));
+const {ops}=await profile(()=>run(10));
+for(const o of ops.slice(0,14)) console.log(o.op.padEnd(24),o.calls/10,(o.seconds*100).toFixed(1)+'ms/step');
+console.log('kernels', ops.reduce((a,o)=>a+o.seconds*100,0).toFixed(0));

@@ -310,7 +310,7 @@ CHAT_TEMPLATES = {
     "{% if loop.last and message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}{% else %}"
     "[{{ message.role | upper }}] {{ message.content }}{{ eos_token }}{% endif %}{% endfor %}",
     "variables": "{% set ns = namespace(count=0) %}{% for message in messages %}{% if message.content is string %}"
-    "{% set ns.count = ns.count + message.content | length %}{% endif %}{% endfor %}{{ ns.count }} {{ mode | default('plain') }}"
+    "{% set ns.count = ns.count + message.role | length %}{% endif %}{% endfor %}{{ ns.count }} {{ mode | default('plain') }}"
     "{% if unk_token is defined %} {{ unk_token }}{% endif %}{% for m in messages[::-1] %} {{ m['content'].split(' ')[0] }}{% endfor %}",
 }
 CONVERSATIONS = [

@@ -71,7 +71,9 @@ export async function runTraining(
     ...job,
     steps,
     signal,
-    optimizer: createOptimizer(muonWithAdamW({ embeddingLearningRate: embeddingLearningRate / learningRate })),
+    optimizer: createOptimizer(
+      muonWithAdamW({ embeddingLearningRate: embeddingLearningRate / learningRate, dtype: settings.precision }),
+    ),
     schedule: schedules.linear({ peak: learningRate, steps, warmup: Math.ceil(0.05 * steps) }),
     clipNorm: 1,
     precision: settings.precision,

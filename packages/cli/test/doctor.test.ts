@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inputsOf, openCheckpoint, writeCheckpoint } from '@frugal/checkpoint';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { checkModel } from '../src/check-model.js';
 import { frugal } from './support/terminal.js';
 import { saveTinyModel, temporaryFolder, tinyConfig } from './support/tiny.js';
@@ -46,6 +46,24 @@ describe('doctor', () => {
     expect(reference.matmulFlopsPerSecond).toBeGreaterThan(1e6);
     expect(reference.bytesPerSecond).toBeGreaterThan(1e6);
     if (!backends[0].runs) expect(backends[0].why).toMatch(/^\[/);
+  });
+
+  it('says why the native backend cannot run, and what then happens', async () => {
+    vi.stubEnv('FRUGAL_NATIVE', 'off');
+    vi.resetModules(); // the backend remembers that it was loaded
+    const { run } = await import('../src/index.js');
+    let out = '';
+    const collect = (text: string) => {
+      out += text;
+    };
+    const terminal = { out: collect, err: () => {}, input: process.stdin };
+    expect(await run(['doctor', '--json'], { terminal })).toBe(0);
+    expect(JSON.parse(out).backends[0]).toMatchObject({
+      name: 'cpu',
+      runs: false,
+      why: expect.stringContaining('FRUGAL_NATIVE'),
+    });
+    vi.unstubAllEnvs();
   });
 
   it('finds nothing wrong with a good model', async () => {

@@ -118,11 +118,11 @@ describe('pretrain', () => {
   });
 
   it('trains, evaluates and saves a model that the other verbs open', async () => {
-    const evaluation = { texts: ['split/held-out.jsonl'], every: 3 };
-    const config = await writeConfig('teacher', { evaluation }, { steps: 40 });
+    const evaluation = { texts: ['split/held-out.jsonl'], every: 15 };
+    const config = await writeConfig('teacher', { evaluation }, { steps: 30 });
     const { out } = await succeed(['pretrain', config, '--json']);
     const { steps, tokens, loss, metrics } = JSON.parse(out);
-    expect([steps, tokens]).toEqual([40, 40 * 32]);
+    expect([steps, tokens]).toEqual([30, 30 * 32]);
     expect(loss).toBeLessThan(Math.log(300) - 0.5);
     const scored = await succeed([
       'perplexity',
@@ -137,7 +137,7 @@ describe('pretrain', () => {
     const inspected = JSON.parse((await succeed(['inspect', at('teacher'), '--json'])).out);
     expect(inspected).toMatchObject({ kind: 'pretrain', tokenizer: { vocabularySize: 300 } });
     const log = (await readFile(at('teacher.training/log.jsonl'), 'utf8')).trim().split('\n');
-    expect(log.filter((line) => 'loss' in JSON.parse(line))).toHaveLength(40);
+    expect(log.filter((line) => 'loss' in JSON.parse(line))).toHaveLength(30);
     expect(existsSync(at('teacher.training/checkpoints'))).toBe(false);
   });
 

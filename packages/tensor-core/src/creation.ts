@@ -5,7 +5,7 @@ import { DTypeError, ShapeError } from './errors.js';
 import { encode } from './host-values.js';
 import { adoptStorage } from './memory.js';
 import { currentBackend } from './registry.js';
-import { checkShape, contiguousStrides, formatShape, type Shape, sizeOf } from './shape.js';
+import { checkShape, contiguousStrides, formatShape, type Shape, sameShape, sizeOf } from './shape.js';
 import { Tensor } from './tensor.js';
 
 export interface CreationOptions {
@@ -93,12 +93,17 @@ function flatten(data: NestedNumbers): number[] {
 }
 
 function shapeOf(data: NestedNumbers): number[] {
-  const shape: number[] = [];
-  for (let level = data; typeof level !== 'number'; level = level[0]) {
-    shape.push(level.length);
-    if (level.length === 0) break;
-  }
-  return shape;
+  if (typeof data === 'number') return [];
+  if (data.length === 0) return [0];
+  const [shape, ...others] = data.map(shapeOf);
+  const other = others.find((row) => !sameShape(row, shape));
+  if (!other) return [data.length, ...shape];
+  throw new ShapeError({
+    where: 'tensor',
+    what: 'rows of nested arrays differ in shape',
+    got: `${formatShape(shape)} and ${formatShape(other)}`,
+    expected: 'equally long rows',
+  });
 }
 
 function naturalDType(data: unknown): DType {

@@ -10,6 +10,24 @@ export function encode(values: ArrayLike<number>, dtype: DType): Uint8Array {
   return new Uint8Array(array.buffer);
 }
 
+/** Whether a dtype holds this number as it is; f32 counts as holding every number, as JavaScript has no literals of it. */
+export function isExact(value: number, dtype: DType): boolean {
+  switch (dtype) {
+    case 'f32':
+      return true;
+    case 'bf16':
+      return Number.isNaN(value) || bf16ToFloat(floatToBf16(value)) === value;
+    case 'f16':
+      return Number.isNaN(value) || f16ToFloat(floatToF16(value)) === value;
+    default: {
+      const [least, most] = integerRange[dtype];
+      return Number.isInteger(value) && value >= least && value <= most;
+    }
+  }
+}
+
+const integerRange = { i8: [-128, 127], u8: [0, 255], i32: [-(2 ** 31), 2 ** 31 - 1], bool: [0, 1] } as const;
+
 function toBool(value: number): number {
   return value ? 1 : 0;
 }

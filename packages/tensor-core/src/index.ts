@@ -87,6 +87,6 @@ export {
   sameShape,
   sizeOf,
 } from './shape.js';
-export { checkpoint, customGradient, enableGrad, isRecording, noGrad } from './tape.js';
+export { checkpoint, customGradient, enableGrad, isRecording, isTraining, noGrad } from './tape.js';
 export { type Axes, type Operand, Tensor } from './tensor.js';
 export { type TraceLevel, type TraceOptions, traceOps } from './trace.js';

@@ -4,19 +4,24 @@ import { run } from './dispatch.js';
 import { ShapeError } from './errors.js';
 import { type PartArray, packedFormat } from './formats/index.js';
 import { currentBackend } from './registry.js';
+import { enterScope, keep, type ScopeMember } from './scope.js';
 import { formatShape } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 /**
  * A quantised or sparse matrix [rows, columns]: the parts of its format as plain tensors. It multiplies without
- * being unpacked where the backend has a kernel, and tile by tile elsewhere.
+ * being unpacked where the backend has a kernel, and tile by tile elsewhere. It owns its parts, and scopes treat it
+ * as one tensor.
  */
-export class PackedTensor {
+export class PackedTensor implements ScopeMember {
   constructor(
     readonly format: string,
     readonly shape: readonly [rows: number, columns: number],
     readonly parts: readonly Tensor[],
-  ) {}
+  ) {
+    for (const part of parts) keep(part);
+    enterScope(this);
+  }
 
   /** Quantises f32 values (row-major) by round-to-nearest. */
   static pack(

@@ -9,31 +9,39 @@ import { enterScope, keep, type ScopeMember, scope } from './scope.js';
 import { formatShape, sameShape } from './shape.js';
 import type { Tensor } from './tensor.js';
 
-let gradientsEnabled = true;
+/** `rehearse`: nothing is recorded now, because checkpoint() will run the same again and record it then. */
+type Mode = 'record' | 'rehearse' | 'off';
+
+let mode: Mode = 'record';
 let nextId = 0;
 
 /** Whether ops are recorded on the tape now. */
 export function isRecording(): boolean {
-  return gradientsEnabled;
+  return mode === 'record';
+}
+
+/** Whether gradients will be taken of what runs now, recorded or not: what dropout depends on. */
+export function isTraining(): boolean {
+  return mode !== 'off';
 }
 
 /** Runs `fn` without recording: inference, optimizer updates. */
 export function noGrad<T>(fn: () => T): T {
-  return withRecording(false, fn);
+  return inMode('off', fn);
 }
 
 /** Runs `fn` with recording, also inside {@link noGrad}: gradients inside a gradient rule. */
 export function enableGrad<T>(fn: () => T): T {
-  return withRecording(true, fn);
+  return inMode('record', fn);
 }
 
-function withRecording<T>(enabled: boolean, fn: () => T): T {
-  const before = gradientsEnabled;
-  gradientsEnabled = enabled;
+function inMode<T>(next: Mode, fn: () => T): T {
+  const before = mode;
+  mode = next;
   try {
     return fn();
   } finally {
-    gradientsEnabled = before;
+    mode = before;
   }
 }
 
@@ -154,7 +162,7 @@ function edgeOf(tensor: Tensor): Edge {
 
 /** Whether an op on these inputs must be recorded. */
 export function mustRecord(inputs: readonly Tensor[]): boolean {
-  if (!gradientsEnabled) return false;
+  if (mode !== 'record') return false;
   for (let i = 0; i < inputs.length; i++) if (inputs[i].requiresGrad) return true;
   return false;
 }
@@ -243,9 +251,9 @@ export function customGradient(
  * 2016, arXiv:1604.06174). Random draws are replayed. Parameters that `fn` uses get their gradients as usual.
  */
 export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
-  if (!gradientsEnabled) return fn(...inputs);
+  if (mode !== 'record') return fn(...inputs);
   const log = recordDraws();
-  const result = scope(() => noGrad(() => log.during(() => fn(...inputs))));
+  const result = scope(() => inMode('rehearse', () => log.during(() => fn(...inputs))));
   const output = inputs.includes(result) ? result.detach() : result;
   const handles = inputs.map((tensor) => keep(tensor.detach()));
   const pull: Pull = ({ gradient, needs }) => {

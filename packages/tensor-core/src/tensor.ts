@@ -3,7 +3,7 @@ import { fromBytes, tensor as makeTensor } from './creation.js';
 import { run } from './dispatch.js';
 import { type DType, isFloating } from './dtype.js';
 import { ArgumentError, DTypeError } from './errors.js';
-import { decode } from './host-values.js';
+import { decode, isExact } from './host-values.js';
 import { releaseStorage, retainStorage } from './memory.js';
 import { describe, requireFloat } from './ops/checks.js';
 import type { OpName } from './ops/specs.js';
@@ -230,8 +230,12 @@ export class Tensor implements TensorView, ScopeMember {
   floor(): Tensor {
     return this.unary('floor');
   }
+  /** max(x, 0); its gradient at 0 is 0. */
   relu(): Tensor {
-    return this.maximum(0);
+    const zero = this.scalar(0);
+    const result = run('where', [this.lessEqual(zero), zero, this], {});
+    zero.dispose();
+    return result;
   }
   /** x · sigmoid(x). */
   silu(): Tensor {
@@ -261,7 +265,9 @@ export class Tensor implements TensorView, ScopeMember {
     const list = normalizeAxes('mean', axes, this.rank);
     requireFloat('mean', [this]);
     const count = list.reduce((product, axis) => product * this.shape[axis], 1);
-    return run('sum', [this], { axes: list, keepDims }).mul(1 / count);
+    // In f32, because a sum of f16 soon exceeds what f16 can hold.
+    const sum = run('sum', [this.cast('f32')], { axes: list, keepDims });
+    return sum.mul(1 / count).cast(this.dtype);
   }
   max(axes?: Axes, keepDims = false): Tensor {
     return run('max', [this], { axes: normalizeAxes('max', axes, this.rank), keepDims });
@@ -355,7 +361,9 @@ export class Tensor implements TensorView, ScopeMember {
   }
   private binary(op: BinaryOp, other: Operand): Tensor {
     if (typeof other !== 'number') return run(op, [this, other], {});
-    if (!isFloating(this.dtype) && !Number.isInteger(other)) {
+    if (!isExact(other, this.dtype)) {
+      // A factor like 0.1 must not lose its digits before it is used: results are rounded, operands are not.
+      if (isFloating(this.dtype)) return this.wide(op, other);
       throw new DTypeError({
         where: op,
         what: `${other} is not a ${this.dtype} number`,
@@ -363,10 +371,17 @@ export class Tensor implements TensorView, ScopeMember {
         hint: "Convert the tensor with cast('f32') first: dtypes never change silently.",
       });
     }
-    const scalar = makeTensor(other, { dtype: this.dtype, backend: this.backend });
+    const scalar = this.scalar(other);
     const result = run(op, [this, scalar], {});
     scalar.dispose();
     return result;
+  }
+  private wide(op: BinaryOp, other: number): Tensor {
+    const result = this.cast('f32').binary(op, other);
+    return result.dtype === 'bool' ? result : result.cast(this.dtype);
+  }
+  private scalar(value: number): Tensor {
+    return makeTensor(value, { dtype: this.dtype, backend: this.backend });
   }
 }
 

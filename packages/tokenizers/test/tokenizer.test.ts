@@ -21,9 +21,9 @@ describe('encode', () => {
       const library = new Library(parts(name).tokenizerJson, {});
       const random = randomNumbers(5);
       for (let round = 0; round < 300; round++) {
-        // Where they differ, ours is as the Python library: the npm one folds ſ not, and cannot decode halves of pairs.
+        // Where they differ, ours is as the Python library: the npm one takes U+FEFF for white space and ſ for no s.
         const text = randomText(random, 1 + Math.floor(random() * 30))
-          .replace(/ſ/g, '')
+          .replace(/[ſ\ufeff]/g, '')
           .toWellFormed();
         const { ids } = library.encode(text, { add_special_tokens: false });
         expect([...tokenizer.encode(text, { addSpecialTokens: false })], JSON.stringify(text)).toEqual(ids);
@@ -98,7 +98,7 @@ describe('tokens', () => {
     expect(bytesOf(fixtureTokenizer('gpt2'), 'Ġthe')).toBe(' the');
     expect(bytesOf(fixtureTokenizer('gpt2'), 'å')).toBe('\xe5');
     expect(bytesOf(fixtureTokenizer('gpt2'), '<|endoftext|>')).toBe('<|endoftext|>');
-    expect(bytesOf(fixtureTokenizer('llama2'), '▁the')).toBe(' the');
+    expect(bytesOf(fixtureTokenizer('llama2'), '▁you')).toBe(' you');
     expect(bytesOf(fixtureTokenizer('llama2'), '<0xE5>')).toBe('\xe5');
     expect(bytesOf(fixtureTokenizer('bert'), '##s')).toBe('s');
     expect(bytesOf(fixtureTokenizer('bert'), 'the')).toBe(' the');

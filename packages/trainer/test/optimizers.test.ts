@@ -191,10 +191,11 @@ describe('every optimizer', () => {
 });
 
 describe('Muon', () => {
-  it('brings all singular values near 1, also of tall matrices and of stacks', async () => {
+  it('brings all singular values near 1, also of tall matrices, of stacks, and in bf16', async () => {
     const { values } = numbers.get('gradients.wide')!;
     const stack = tensor(Float32Array.from(values.subarray(0, 2 * 96)), { shape: [2, 6, 16] });
-    for (const x of [orthogonalize(stack, 5), orthogonalize(stack.transpose(), 5).transpose()]) {
+    const tall = orthogonalize(stack.transpose(), 5).transpose();
+    for (const x of [orthogonalize(stack, 5), tall, orthogonalize(stack, 5, 'bf16')]) {
       const gram = await x.matmul(x.transpose()).toFloat32(); // [2, 6, 6]
       for (let i = 0; i < 72; i++) {
         const isDiagonal = (i % 36) % 7 === 0;

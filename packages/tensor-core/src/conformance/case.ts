@@ -55,8 +55,11 @@ export interface ConformanceCase<N extends OpName = OpName> {
   readonly attributes: OpSpecs[N];
   /** How close values must be; by default that of the op, see tolerance.ts. */
   readonly tolerance?: ToleranceClass;
-  /** Gradients are compared with the reference unless false; 'differences' also checks them by finite differences. */
-  readonly gradients?: false | 'differences';
+  /**
+   * Whether gradients are compared with the reference; default: unless inputs hold listed numbers. 'differences'
+   * also checks them by finite differences.
+   */
+  readonly gradients?: boolean | 'differences';
   /** Left out of the `decomposed` mode, where a decomposition is not as general as the kernel. */
   readonly decomposed?: false;
 }

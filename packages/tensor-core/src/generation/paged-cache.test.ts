@@ -77,6 +77,10 @@ describe('PagedKVCache', () => {
     const id = cache.open();
     cache.close(id);
     expect(() => cache.extend([id], [1])).toThrow(ArgumentError);
+    const other = cache.open();
+    for (const length of [-1, 0.5, 1]) expect(() => cache.truncate(other, length)).toThrow(ArgumentError);
+    expect(() => cache.extend([other, other], [1, 1])).toThrow(ArgumentError);
+    expect(() => cache.extend([other], [0])).toThrow(ArgumentError);
     cache.dispose();
   });
 });

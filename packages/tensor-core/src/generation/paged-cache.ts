@@ -79,12 +79,12 @@ export class PagedKVCache implements KVCache {
 
   truncate(sequence: number, length: number): void {
     const entry = this.find(sequence);
-    if (length > entry.length) {
+    if (!(Number.isInteger(length) && length >= 0 && length <= entry.length)) {
       throw new ArgumentError({
         where: 'PagedKVCache.truncate',
-        what: 'longer than the sequence',
+        what: 'length out of range',
         got: String(length),
-        expected: `at most ${entry.length}`,
+        expected: `0 to ${entry.length}, the tokens of the sequence`,
       });
     }
     entry.length = length;
@@ -101,8 +101,9 @@ export class PagedKVCache implements KVCache {
     return Math.ceil((length + count) / this.pageSize) - Math.ceil(length / this.pageSize);
   }
 
-  /** @throws CacheFullError, and then nothing has changed */
+  /** @throws CacheFullError or ArgumentError, and then nothing has changed */
   extend(ids: readonly number[], counts: readonly number[]): CacheView {
+    requireCounts(ids, counts);
     const entries = ids.map((id) => this.find(id));
     const needed = entries.reduce((sum, { length }, i) => sum + this.pagesNeeded(length, counts[i]), 0);
     if (needed > this.free.length) {
@@ -163,4 +164,15 @@ export class PagedKVCache implements KVCache {
     if (entry) return entry;
     throw new ArgumentError({ where: 'PagedKVCache', what: 'no such open sequence', got: String(id) });
   }
+}
+
+function requireCounts(ids: readonly number[], counts: readonly number[]): void {
+  const valid = counts.every((count) => Number.isInteger(count) && count > 0);
+  if (valid && ids.length > 0 && ids.length === counts.length && new Set(ids).size === ids.length) return;
+  throw new ArgumentError({
+    where: 'PagedKVCache.extend',
+    what: 'needs distinct sequences and how many tokens each gets',
+    got: `sequences ${ids.join(', ')} and counts ${counts.join(', ')}`,
+    expected: 'one count of at least 1 per sequence',
+  });
 }

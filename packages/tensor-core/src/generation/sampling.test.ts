@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError } from '../index.js';
+import { ArgumentError, NonFiniteError } from '../index.js';
 import { checkSampling, type SamplingOptions, sampleToken } from './sampling.js';
 
 const logits = Float32Array.from([1, 3, 2, -1, 0, 3.5, -20, 2.5]);
@@ -59,6 +59,15 @@ describe('sampleToken', () => {
       Array.from({ length: 50 }, (_, i) => sampleToken(logits, { temperature: 1, seed }, i));
     expect(text(1)).toEqual(text(1));
     expect(text(1)).not.toEqual(text(2));
+  });
+
+  it.each([[Number.NaN, 1, 2], [1, Number.NaN], [1, Number.POSITIVE_INFINITY], [-1 / 0, -1 / 0]])('refuses broken logits %#', (...broken) => {
+    for (const temperature of [0, 1]) expect(() => sampleToken(Float32Array.from(broken), { temperature }, 4)).toThrow(NonFiniteError);
+  });
+
+  it('never draws forbidden tokens', () => {
+    const allowed = Float32Array.of(-1 / 0, 0, -1 / 0, 0);
+    for (let i = 0; i < 50; i++) expect(sampleToken(allowed, { temperature: 1 }, i) % 2).toBe(1);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../index.js';
+import { ArgumentError, NonFiniteError } from '../index.js';
 import { hostUniform } from '../philox.js';
 
 export interface SamplingOptions {
@@ -40,10 +40,12 @@ export function checkSampling({
 
 /**
  * Chooses a token from logits [V]. `index` counts the tokens of one request: draw number `index` of stream `seed`
- * decides, so the choice does not depend on what else runs.
+ * decides, so the choice does not depend on what else runs. Logits of -∞ forbid a token.
+ * @throws NonFiniteError when a logit is NaN or +∞, or all are forbidden
  */
 export function sampleToken(logits: Float32Array, options: SamplingOptions, index: number): number {
   const { temperature = 0, topP = 1, minP = 0, seed = 0 } = options;
+  requireUsable(logits, index);
   if (temperature === 0) return argMax(logits);
   const candidates = candidatesOf(logits, options);
   const top = logits[candidates[0]];
@@ -59,6 +61,18 @@ export function sampleToken(logits: Float32Array, options: SamplingOptions, inde
     if (target < 0) return candidates[i];
   }
   return candidates[kept - 1];
+}
+
+function requireUsable(logits: Float32Array, index: number): void {
+  let top = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) if (!(logit <= top)) top = Number.isNaN(top) ? top : logit;
+  if (Number.isFinite(top)) return;
+  throw new NonFiniteError({
+    where: 'sampling',
+    what: `the logits of new token ${index} are not finite`,
+    got: String(top),
+    hint: 'Check the weights: frugal doctor MODEL.',
+  });
 }
 
 /** First index of the largest value. */

@@ -1,8 +1,8 @@
 import { ArgumentError } from '../errors.js';
-import { isRecording, type Random, type Tensor } from '../index.js';
+import { isTraining, type Random, type Tensor } from '../index.js';
 import { Module } from './module.js';
 
-/** Zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate), while gradients are recorded. */
+/** Zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate), while gradients will be taken. */
 export class Dropout extends Module {
   constructor(
     readonly rate: number,
@@ -19,7 +19,7 @@ export class Dropout extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    if (this.rate === 0 || !isRecording()) return x;
+    if (this.rate === 0 || !isTraining()) return x;
     const kept = this.random.uniform(x.shape, { backend: x.backend }).less(this.rate).logicalNot();
     return x.mul(kept.cast(x.dtype)).mul(1 / (1 - this.rate));
   }

@@ -1,5 +1,5 @@
 import type { FloatDType, PackedTensor, Random, Tensor } from '../index.js';
-import { scope } from '../index.js';
+import { keep, scope } from '../index.js';
 import { Module, Parameter } from './module.js';
 
 /** Token ids → vectors; dense or packed. */
@@ -40,6 +40,7 @@ export class Embedding extends Module implements EmbeddingLike {
 export class PackedEmbedding extends Module implements EmbeddingLike {
   constructor(readonly weight: PackedTensor) {
     super();
+    keep(weight);
   }
   get vocabularySize(): number {
     return this.weight.shape[0];

@@ -1,5 +1,6 @@
 import {
   ArgumentError,
+  keep,
   noGrad,
   type PackedTensor,
   type Random,
@@ -111,6 +112,7 @@ export class PackedLinear extends Module implements LinearLike {
     }: { bias?: Parameter | null; activation?: ActivationFormat | null } = {},
   ) {
     super();
+    keep(weight);
     this.bias = bias;
     this.activation = activation;
   }

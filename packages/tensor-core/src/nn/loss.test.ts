@@ -57,3 +57,11 @@ it('distillation pulls to nothing when student and teacher agree', async () => {
   expect(Math.max(...(await (hidden.grad as Tensor).toFloat32()).map(Math.abs))).toBeLessThan(1e-6);
   head.weight.clearGradient();
 });
+
+it('refuses targets, weights and teachers of another number of rows', () => {
+  const more = tensor(new Int32Array(ROWS + 1));
+  expect(() => nextTokenLoss(values, head, more)).toThrow(/targets and hidden states differ in rows/);
+  expect(() => nextTokenLoss(values, head, targets, weights.slice(0, 0, 3))).toThrow(/weights/);
+  const longer = { hidden: random.normal([ROWS + 2, 5]), head: teacher.head };
+  expect(() => distillationLoss(values, head, longer)).toThrow(/teacher/);
+});

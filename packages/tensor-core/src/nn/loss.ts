@@ -1,4 +1,4 @@
-import { checkpoint, crossEntropy, klDivergence, noGrad, type Tensor } from '../index.js';
+import { checkpoint, crossEntropy, klDivergence, noGrad, ShapeError, type Tensor } from '../index.js';
 import type { LinearLike } from './linear.js';
 
 export interface StreamOptions {
@@ -41,6 +41,7 @@ export function nextTokenLoss(
   weights: Tensor | null = null,
   options?: StreamOptions,
 ): Tensor {
+  requireRows('nextTokenLoss', hidden, { targets, weights });
   const loss = (logits: Tensor, start: number, end: number) =>
     weightedSum(crossEntropy(logits, targets.slice(0, start, end)), weights, start, end);
   return streamLogits(hidden, head, loss, options);
@@ -64,11 +65,25 @@ export function distillationLoss(
     ...options
   }: StreamOptions & { temperature?: number; weights?: Tensor | null } = {},
 ): Tensor {
+  requireRows('distillationLoss', hidden, { weights, teacher: teacher.hidden });
   const loss = (logits: Tensor, start: number, end: number) => {
     const target = noGrad(() => teacher.head.forward(teacher.hidden.slice(0, start, end)));
     return weightedSum(klDivergence(logits, target.cast(logits.dtype), { temperature }), weights, start, end);
   };
   return streamLogits(hidden, head, loss, options).mul(temperature ** 2);
+}
+
+/** Pieces are cut from all of them: a longer one would go unnoticed, and be out of step. */
+function requireRows(where: string, hidden: Tensor, others: Readonly<Record<string, Tensor | null>>): void {
+  for (const [name, other] of Object.entries(others)) {
+    if (!other || other.shape[0] === hidden.shape[0]) continue;
+    throw new ShapeError({
+      where,
+      what: `${name} and hidden states differ in rows`,
+      got: `${other.shape[0]} and ${hidden.shape[0]}`,
+      hint: 'Each row of hidden states needs one entry.',
+    });
+  }
 }
 
 function weightedSum(losses: Tensor, weights: Tensor | null, start: number, end: number): Tensor {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, memoryUsage, ones, Random, tensor } from '../index.js';
+import { ArgumentError, memoryUsage, ones, PackedTensor, Random, scope, tensor } from '../index.js';
 import { GatedMLP } from './gated-mlp.js';
-import { Linear } from './linear.js';
+import { Linear, PackedLinear } from './linear.js';
 import { Buffer, Module, Parameter } from './module.js';
 
 class Stack extends Module {
@@ -56,6 +56,24 @@ describe('Module', () => {
     stack.dispose();
     expect(stack.embed.value.disposed).toBe(true);
     expect(stack.embed.gradient).toBeNull();
+  });
+
+  it('a parameter survives being given its own value', async () => {
+    const parameter = new Parameter(ones([2]));
+    parameter.value = parameter.value.cast('f32');
+    expect([...(await parameter.value.toFloat32())]).toEqual([1, 1]);
+  });
+
+  it('packed layers outlive the scope that made them; packed tensors do when returned', async () => {
+    const before = memoryUsage().storages;
+    const pack = () => PackedTensor.pack('int8-channel', Float32Array.of(1, 2), [1, 2]);
+    const { layer, packed } = scope(() => {
+      pack();
+      return { layer: new PackedLinear(pack()), packed: pack() };
+    });
+    expect([...(await layer.forward(ones([1, 2])).toFloat32())][0]).toBeCloseTo(3, 1);
+    expect(packed.unpack().shape).toEqual([1, 2]);
+    expect(memoryUsage().storages - before).toBe(2 * 2 + 3); // two packed of two parts, and three results
   });
 
   it('frozen parameters collect no gradient', () => {

@@ -14,8 +14,10 @@ export class Parameter {
   get value(): Tensor {
     return this.tensor;
   }
-  /** Replaces the value (another dtype, size or backend); the old one is disposed. */
+  /** Replaces the value (another dtype, size or backend); the old one and its gradient are disposed. */
   set value(next: Tensor) {
+    if (next === this.tensor) return; // cast() to the same dtype gives the tensor itself
+    this.clearGradient();
     this.tensor.dispose();
     this.tensor = keep(next).setRequiresGrad(this.isTrainable && isFloating(next.dtype));
   }
@@ -52,6 +54,7 @@ export class Buffer {
     return this.tensor;
   }
   set value(next: Tensor) {
+    if (next === this.tensor) return;
     this.tensor.dispose();
     this.tensor = keep(next);
   }

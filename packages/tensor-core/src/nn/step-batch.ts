@@ -13,7 +13,7 @@ export interface StepBatch extends RowContext {
   readonly positions: Tensor;
   /** i32 [S + 1]: row where each sequence starts; the last entry is N. */
   readonly sequenceStarts: Tensor;
-  /** i32 [M]: rows whose hidden states (and logits) are wanted. */
+  /** i32 [M]: rows whose hidden states (and logits) are wanted, ascending. */
   readonly logitRows: Tensor;
   /** Keys and values of earlier steps; without it each sequence is complete in itself. */
   readonly cache?: CacheView | undefined;
@@ -24,7 +24,7 @@ export interface StepBatch extends RowContext {
 export interface StepBatchOptions {
   /** Ids must be below this. */
   readonly vocabularySize: number;
-  /** `all`: every row; `last`: the last row of each sequence; or chosen rows. */
+  /** `all`: every row; `last`: the last row of each sequence; or chosen rows, ascending. */
   readonly logits?: 'all' | 'last' | readonly number[];
   /** Position of the first token of each sequence, default 0. */
   readonly startPositions?: readonly number[];
@@ -36,7 +36,7 @@ export interface StepBatchOptions {
 
 /**
  * Packs token sequences into a batch.
- * @throws IndexError for an id outside the vocabulary, ArgumentError for an empty sequence
+ * @throws IndexError for an id outside the vocabulary, ArgumentError for an empty sequence or unordered logit rows
  */
 export function stepBatch(sequences: readonly ArrayLike<number>[], options: StepBatchOptions): StepBatch {
   const { logits = 'all', backend } = options;
@@ -85,6 +85,16 @@ export function stepBatch(sequences: readonly ArrayLike<number>[], options: Step
 }
 
 function rowsWanted(logits: 'all' | 'last' | readonly number[], starts: Int32Array): readonly number[] {
-  if (logits === 'all') return Array.from({ length: starts[starts.length - 1] }, (_, i) => i);
-  return logits === 'last' ? Array.from(starts.subarray(1), (end) => end - 1) : logits;
+  const total = starts[starts.length - 1];
+  if (logits === 'all') return Array.from({ length: total }, (_, i) => i);
+  if (logits === 'last') return Array.from(starts.subarray(1), (end) => end - 1);
+  // As many ascending rows as there are tokens are all rows: models then need not gather them.
+  const bad = logits.findIndex((row, i) => !(Number.isInteger(row) && row > (logits[i - 1] ?? -1) && row < total));
+  if (bad < 0) return logits;
+  throw new ArgumentError({
+    where: 'stepBatch',
+    what: `logits: row ${bad} of the list is out of place`,
+    got: String(logits[bad]),
+    expected: `ascending rows from 0 to ${total - 1}, each once`,
+  });
 }

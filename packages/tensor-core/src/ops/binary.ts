@@ -133,14 +133,16 @@ export const binaryOps = defineOps<Extract<OpName, Arithmetic | Comparison | 'wh
     partials(
       both,
       (g, _, y) => g.div(y()),
-      (g, x, y) => g.mul(x()).div(y().mul(y())).neg(),
+      // Not by y²: in f16 it is infinite from y = 256 on.
+      (g, x, y) => g.mul(x().div(y())).div(y()).neg(),
     ),
   ),
   pow: arithmetic(
     'pow',
     partials(
       both,
-      (g, x, y) => g.mul(y()).mul(x().pow(y().sub(1))),
+      // x^0 is constant, also at 0, where 0 · 0^-1 would be NaN.
+      (g, x, y) => g.mul(where(y().equal(0), zeroOf(g), y().mul(x().pow(y().sub(1))))),
       // 0^y has the gradient 0 in y; log(0) must not turn it into NaN.
       (g, x, y) => g.mul(x().pow(y())).mul(where(x().equal(0), x().mul(0), x().log())),
     ),

@@ -252,7 +252,7 @@ const refusals: readonly Refusal[] = [
   refusal(
     'tensor: ragged rows',
     ShapeError,
-    ['[tensor]', '3 values', '[2, 2]'],
+    ['[tensor]', '[2] and [1]'],
     () => () => tensor([[1, 2], [3]]),
   ),
   refusal('fromBytes', ShapeError, ['[fromBytes]', '7 bytes', '8 for f32 [2]'], () => {

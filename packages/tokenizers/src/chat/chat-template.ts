@@ -47,6 +47,8 @@ export function chatTemplate(tokenizer: Tokenizer, options: ChatTemplateOptions 
   const own = ownTemplates(tokenizer, options);
   const compiled = new Map(Object.entries(own).map(([name, source]) => [name, compile(name, source)]));
   const apply = (messages: readonly ChatMessage[], applyOptions: ApplyOptions = {}): string => {
+    if (messages.length === 0)
+      throw new ChatTemplateError({ where: 'chat template', what: 'there is no message' });
     const name = applyOptions.tools && compiled.has('tool_use') ? 'tool_use' : 'default';
     const text = render(name, compiled.get(name) as Template, {
       ...tokenizer.namedTokens,

@@ -1,3 +1,4 @@
+import type { FloatDType } from '@frugal/tensor-core';
 import { TrainerError } from '../errors.js';
 import { AdamW, type AdamWOptions } from './adamw.js';
 import { type ParameterGroup, ParameterGroups } from './groups.js';
@@ -41,13 +42,16 @@ export function createOptimizer(config: OptimizerConfig): Optimizer {
  */
 export function muonWithAdamW({
   embeddingLearningRate = 1.5,
+  dtype,
 }: {
-  embeddingLearningRate?: number;
+  readonly embeddingLearningRate?: number;
+  /** Of Muon's iteration. */
+  readonly dtype?: FloatDType;
 } = {}): OptimizerConfig {
   return {
     type: 'groups',
     groups: [
-      { name: 'matrices', paths: ['blocks.*'], kind: 'matrix', optimizer: { type: 'muon' } },
+      { name: 'matrices', paths: ['blocks.*'], kind: 'matrix', optimizer: { type: 'muon', dtype } },
       {
         name: 'rest',
         optimizer: { type: 'adamw', beta2: 0.95, weightDecay: 0 },

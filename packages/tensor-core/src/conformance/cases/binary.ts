@@ -157,6 +157,15 @@ export const binaryCases = [
   ...ops.flatMap(casesOf),
   ...ops.filter((op) => op !== 'pow').flatMap(edgePairs),
   defineCase('pow', 'integer and zero bases', powers, {}),
+  ...selectables.map((op) =>
+    defineCase(
+      op,
+      'ties share the gradient',
+      [input([2, 4], { values: list(1, 2, -3, 0) }), input([4], { values: list(1, 0, -3, 2) })],
+      {},
+      { gradients: true },
+    ),
+  ),
   ...integerOps.flatMap(integerPairs),
   ...comparisons.flatMap((op) =>
     (['u8', 'bool'] as const).map((dtype) =>

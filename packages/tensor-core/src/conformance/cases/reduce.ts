@@ -64,10 +64,13 @@ export const reduceCases = [
     axes: [1],
     keepDims: false,
   }),
-  defineCase('max', 'ties share the gradient', [input([3, 8], { values: list(1, 2, 2, 0) })], {
-    axes: [1],
-    keepDims: false,
-  }),
+  defineCase(
+    'max',
+    'ties share the gradient',
+    [input([3, 8], { values: list(1, 2, 2, 0) })],
+    { axes: [1], keepDims: false },
+    { gradients: true },
+  ),
   ...(['sum', 'max'] as const).map((op) =>
     defineCase(
       op,
