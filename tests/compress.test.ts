@@ -1,9 +1,18 @@
+import {
+  compress,
+  type Edit,
+  type Modifier,
+  type ModifierFactory,
+  type ModifierSpec,
+  PlanError,
+  parseRecipe,
+  RecipeError,
+} from '@frugal/compress';
 import { createModel } from '@frugal/models';
-import { noGrad, scope } from '@frugal/tensor-core';
-import { type CausalLM, type LinearLike, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { roundToNearest } from '@frugal/quant';
+import { noGrad, scope } from '@frugal/tensor-core';
+import { type CausalLM, type LinearLike, type PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
-import { compress, type Edit, type Modifier, type ModifierFactory, type ModifierSpec, parseRecipe, PlanError, RecipeError } from '@frugal/compress';
 
 const config = {
   architectures: ['LlamaForCausalLM'],
@@ -18,26 +27,39 @@ const config = {
 const sequences = [Int32Array.of(1, 2, 3, 4, 5), Int32Array.of(7, 8, 9)];
 
 function recipe(...modifiers: ModifierSpec[]) {
-  return parseRecipe({ version: 1, seed: 3, stages: modifiers.map((spec, i) => ({ name: `stage-${i}`, modifiers: [spec] })) });
+  return parseRecipe({
+    version: 1,
+    seed: 3,
+    stages: modifiers.map((spec, i) => ({ name: `stage-${i}`, modifiers: [spec] })),
+  });
 }
 
 function logits(model: CausalLM): Promise<Float32Array> {
-  const output = scope(() => noGrad(() => model.forward(stepBatch(sequences, { vocabularySize: 40 })).logits()));
+  const output = scope(() =>
+    noGrad(() => model.forward(stepBatch(sequences, { vocabularySize: 40 })).logits()),
+  );
   return output.toFloat32();
 }
 
 /** Records the statistics it is given and halves every layer it is pointed at. */
-function probe(seen: Map<string, { count: number; squares: Float32Array; absMax: Float32Array; gram: Float32Array }>): ModifierFactory {
+function probe(
+  seen: Map<string, { count: number; squares: Float32Array; absMax: Float32Array; gram: Float32Array }>,
+): ModifierFactory {
   return {
     type: 'test.probe',
     create: (spec): Modifier => ({
       spec,
       sites: ['linear'],
       needs: { stats: ['count', 'squares', 'absMax', 'gram'] },
-      plan: (sites) => ({ sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })), problems: [] }),
+      plan: (sites) => ({
+        sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })),
+        problems: [],
+      }),
       async apply(site, stats): Promise<Edit[]> {
         if (site.kind !== 'linear' || !stats.squares || !stats.absMax || !stats.gram) return [];
-        const [squares, absMax, gram] = await Promise.all([stats.squares, stats.absMax, stats.gram].map((t) => t.toFloat32()));
+        const [squares, absMax, gram] = await Promise.all(
+          [stats.squares, stats.absMax, stats.gram].map((t) => t.toFloat32()),
+        );
         seen.set(site.path, { count: stats.count ?? 0, squares, absMax, gram });
         return [];
       },
@@ -47,14 +69,18 @@ function probe(seen: Map<string, { count: number; squares: Float32Array; absMax:
 
 describe('recipes', () => {
   it('are read from YAML and JSON', () => {
-    const yaml = 'version: 1\nseed: 4\nstages:\n  - name: a\n    modifiers:\n      - type: quant.rtn\n        targets: { include: ["blocks.**"] }\n        format: int8-channel\n';
+    const yaml =
+      'version: 1\nseed: 4\nstages:\n  - name: a\n    modifiers:\n      - type: quant.rtn\n        targets: { include: ["blocks.**"] }\n        format: int8-channel\n';
     expect(parseRecipe(yaml)).toEqual(parseRecipe(JSON.stringify(parseRecipe(yaml))));
   });
 
   it.each([
     ['stages: [', /is not YAML or JSON/],
     ['version: 2\nseed: 1\nstages: []', /version/],
-    ['version: 1\nseed: 1\nstages:\n  - name: a\n    modifiers:\n      - type: rtn\n        targets: {include: []}', /type[\s\S]*include/],
+    [
+      'version: 1\nseed: 1\nstages:\n  - name: a\n    modifiers:\n      - type: rtn\n        targets: {include: []}',
+      /type[\s\S]*include/,
+    ],
   ])('%j is refused', (text, message) => {
     expect(() => parseRecipe(text)).toThrow(RecipeError);
     expect(() => parseRecipe(text)).toThrow(message);
@@ -82,14 +108,18 @@ describe('compress', () => {
   it('refuses an unknown method by name, with the known ones', async () => {
     const model = createModel(config, { seed: 1 });
     const unknown = recipe({ type: 'quant.magic', targets: { include: ['**'] } });
-    await expect(compress(model, unknown, { methods: [roundToNearest] })).rejects.toThrow(/quant\.magic.*quant\.rtn/);
+    await expect(compress(model, unknown, { methods: [roundToNearest] })).rejects.toThrow(
+      /quant\.magic.*quant\.rtn/,
+    );
   });
 
   it('refuses two methods of one stage that change the same layer', async () => {
     const model = createModel(config, { seed: 1 });
     const spec = { type: 'quant.rtn', targets: { include: ['blocks.0.mlp.*'] }, format: 'int8-channel' };
     const both = parseRecipe({ version: 1, seed: 0, stages: [{ name: 'both', modifiers: [spec, spec] }] });
-    await expect(compress(model, both, { methods: [roundToNearest] })).rejects.toThrow(/both change blocks\.0\.mlp\.gate/);
+    await expect(compress(model, both, { methods: [roundToNearest] })).rejects.toThrow(
+      /both change blocks\.0\.mlp\.gate/,
+    );
   });
 
   it('collects statistics of what each layer really sees', async () => {
@@ -107,7 +137,10 @@ describe('compress', () => {
       expect(count).toBe(rows.length / C);
       for (let c = 0; c < C; c++) {
         const column = Array.from({ length: count }, (_, r) => rows[r * C + c]);
-        expect(squares[c]).toBeCloseTo(column.reduce((s, x) => s + x * x, 0), 4);
+        expect(squares[c]).toBeCloseTo(
+          column.reduce((s, x) => s + x * x, 0),
+          4,
+        );
         expect(absMax[c]).toBeCloseTo(Math.max(...column.map(Math.abs)), 5);
         expect(gram[c * C + c]).toBeCloseTo(squares[c], 4);
       }
@@ -117,13 +150,20 @@ describe('compress', () => {
   it('packs tied embedding and head as one matrix, and leaves a manifest', async () => {
     const model = createModel(config, { seed: 1 });
     const before = await logits(model);
-    const int8 = recipe({ type: 'quant.rtn', targets: { include: ['**'] }, format: 'int8-channel', activation: 'int8' });
+    const int8 = recipe({
+      type: 'quant.rtn',
+      targets: { include: ['**'] },
+      format: 'int8-channel',
+      activation: 'int8',
+    });
     const { report, manifest } = await compress(model, int8, { methods: [roundToNearest] });
     expect((model.head as PackedLinear).weight).toBe((model.embed as unknown as PackedLinear).weight);
     expect(report.bytesAfter).toBeLessThan(report.bytesBefore / 2);
     expect(manifest).toMatchObject({ version: 1, kind: 'compress', seed: 3, recipe: int8 });
     const after = await logits(model);
-    const error = Math.sqrt(after.reduce((s, x, i) => s + (x - before[i]) ** 2, 0) / before.reduce((s, x) => s + x * x, 0));
+    const error = Math.sqrt(
+      after.reduce((s, x, i) => s + (x - before[i]) ** 2, 0) / before.reduce((s, x) => s + x * x, 0),
+    );
     expect(error).toBeGreaterThan(0);
     expect(error).toBeLessThan(0.03);
   });
@@ -137,12 +177,22 @@ describe('compress', () => {
         sites: ['linear'],
         needs: {},
         plan: () => ({ sites: [], problems: [] }),
-        apply: async (site) => [{ path: site.path, module: (createModel(config, { seed: 9 }) as CausalLM).module(site.path) as LinearLike }],
+        apply: async (site) => [
+          {
+            path: site.path,
+            module: (createModel(config, { seed: 9 }) as CausalLM).module(site.path) as LinearLike,
+          },
+        ],
       }),
     };
     const targets = { include: ['blocks.1.mlp.up'] };
-    const both = recipe({ type: 'quant.rtn', targets, format: 'int8-channel' }, { type: 'test.break', targets });
-    await expect(compress(model, both, { methods: [roundToNearest, breaker] })).rejects.toThrow(/no longer holds at blocks\.1\.mlp\.up/);
+    const both = recipe(
+      { type: 'quant.rtn', targets, format: 'int8-channel' },
+      { type: 'test.break', targets },
+    );
+    await expect(compress(model, both, { methods: [roundToNearest, breaker] })).rejects.toThrow(
+      /no longer holds at blocks\.1\.mlp\.up/,
+    );
   });
 });
 
@@ -158,8 +208,13 @@ async function recordInputs(model: CausalLM): Promise<Map<string, number[]>> {
       return forward(x, rows);
     };
   }
-  for (const sequence of sequences) noGrad(() => model.forward(stepBatch([sequence], { vocabularySize: 40 })).logits());
+  for (const sequence of sequences)
+    noGrad(() => model.forward(stepBatch([sequence], { vocabularySize: 40 })).logits());
   const result = new Map<string, number[]>();
-  for (const [path, parts] of recorded) result.set(path, (await Promise.all(parts)).flatMap((part) => [...part]));
+  for (const [path, parts] of recorded)
+    result.set(
+      path,
+      (await Promise.all(parts)).flatMap((part) => [...part]),
+    );
   return result;
 }

@@ -6,7 +6,7 @@ import { compress, parseRecipe } from '@frugal/compress';
 import { loadModel, saveModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
 import { type Backend, noGrad, referenceBackend, scope } from '@frugal/tensor-core';
-import { type CausalLM, Linear, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
+import { type CausalLM, Linear, type PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it, onTestFinished } from 'vitest';
 
 const fixtures = fileURLToPath(new URL('../oracles/fixtures', import.meta.url));
@@ -16,23 +16,31 @@ function logits(model: CausalLM): Promise<Float32Array> {
   return scope(() => noGrad(() => model.forward(batch).logits())).toFloat32();
 }
 
-it.each(['llama-tiny', 'llama-tied'])('%s is written and read back bit for bit, dense and packed', async (name) => {
-  const directory = await temporary();
-  const model = await loadModel(`${fixtures}/${name}`);
-  const dense = await logits(model);
-  await saveModel(model, join(directory, 'dense'));
-  expect(await logits(await loadModel(join(directory, 'dense')))).toEqual(dense);
+it.each(['llama-tiny', 'llama-tied'])(
+  '%s is written and read back bit for bit, dense and packed',
+  async (name) => {
+    const directory = await temporary();
+    const model = await loadModel(`${fixtures}/${name}`);
+    const dense = await logits(model);
+    await saveModel(model, join(directory, 'dense'));
+    expect(await logits(await loadModel(join(directory, 'dense')))).toEqual(dense);
 
-  const int8 = { type: 'quant.rtn', targets: { include: ['**'] }, format: 'int8-channel', activation: 'int8' };
-  const recipe = parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers: [int8] }] });
-  const { report } = await compress(model, recipe, { methods: [roundToNearest] });
-  expect(report.bytesAfter).toBeLessThan(0.4 * report.bytesBefore);
-  const quantized = await logits(model);
-  await saveModel(model, join(directory, 'int8'));
-  expect(await logits(await loadModel(join(directory, 'int8')))).toEqual(quantized);
-  const error = Math.hypot(...quantized.map((value, i) => value - dense[i])) / Math.hypot(...dense);
-  expect(error).toBeLessThan(0.05);
-});
+    const int8 = {
+      type: 'quant.rtn',
+      targets: { include: ['**'] },
+      format: 'int8-channel',
+      activation: 'int8',
+    };
+    const recipe = parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers: [int8] }] });
+    const { report } = await compress(model, recipe, { methods: [roundToNearest] });
+    expect(report.bytesAfter).toBeLessThan(0.4 * report.bytesBefore);
+    const quantized = await logits(model);
+    await saveModel(model, join(directory, 'int8'));
+    expect(await logits(await loadModel(join(directory, 'int8')))).toEqual(quantized);
+    const error = Math.hypot(...quantized.map((value, i) => value - dense[i])) / Math.hypot(...dense);
+    expect(error).toBeLessThan(0.05);
+  },
+);
 
 async function temporary(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'frugal-models-'));
@@ -48,7 +56,9 @@ it('keeps which layers quantise their activations, and loads onto the backend th
     { ...int8, targets: { include: ['blocks.*.mlp.*'] }, activation: 'int8' },
     { ...int8, targets: { include: ['blocks.*.attention.*'] } },
   ];
-  await compress(model, parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers }] }), { methods: [roundToNearest] });
+  await compress(model, parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers }] }), {
+    methods: [roundToNearest],
+  });
   await saveModel(model, path);
   const other = Object.create(referenceBackend(), { name: { value: 'other' } }) as Backend;
   const loaded = await loadModel(path, { backend: other });

@@ -21,7 +21,9 @@ interface Snippet {
 
 async function pages(): Promise<string[]> {
   const packages = (await readdir(join(root, 'packages'))).map((name) => `packages/${name}/README.md`);
-  const docs = (await readdir(join(root, 'docs'))).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`);
+  const docs = (await readdir(join(root, 'docs')))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`);
   return ['README.md', ...packages, ...docs];
 }
 
@@ -41,7 +43,8 @@ const snippets = (await Promise.all((await pages()).map(snippetsOf))).flat();
 beforeAll(async () => {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  for (const { file, code, given } of snippets) await writeFile(file, `${given ?? ''}\n${code}\nexport {};\n`);
+  for (const { file, code, given } of snippets)
+    await writeFile(file, `${given ?? ''}\n${code}\nexport {};\n`);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -52,12 +55,22 @@ describe('snippets', () => {
 
   it('compile', () => {
     const config = ts.readConfigFile(join(root, 'tsconfig.base.json'), ts.sys.readFile).config;
-    const { options } = ts.parseJsonConfigFileContent({ ...config, files: snippets.map(({ file }) => file) }, ts.sys, root);
-    const program = ts.createProgram(snippets.map(({ file }) => file), { ...options, noEmit: true, types: ['node'] });
+    const { options } = ts.parseJsonConfigFileContent(
+      { ...config, files: snippets.map(({ file }) => file) },
+      ts.sys,
+      root,
+    );
+    const program = ts.createProgram(
+      snippets.map(({ file }) => file),
+      { ...options, noEmit: true, types: ['node'] },
+    );
     const errors = ts
       .getPreEmitDiagnostics(program)
       .filter(({ file }) => file?.fileName.startsWith(folder))
-      .map(({ file, messageText }) => `${relative(folder, file?.fileName ?? '')}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`);
+      .map(
+        ({ file, messageText }) =>
+          `${relative(folder, file?.fileName ?? '')}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`,
+      );
     expect(errors).toEqual([]);
   });
 

@@ -16,7 +16,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 function findPython(): string | undefined {
   const kept = ['.cache/oracles-venv/bin/python'].map((path) => join(root, path));
   const candidates = [process.env.FRUGAL_PYTHON, ...kept.filter(existsSync), 'python3'];
-  return candidates.find((python) => python && spawnSync(python, ['-c', 'import torch, transformers']).status === 0);
+  return candidates.find(
+    (python) => python && spawnSync(python, ['-c', 'import torch, transformers']).status === 0,
+  );
 }
 
 const llama = {
@@ -44,11 +46,30 @@ it.runIf(python !== undefined).each([
   ['untied', llama],
   ['tied, with biases', { ...llama, tie_word_embeddings: true, attention_bias: true, mlp_bias: true }],
   ['yarn', { ...llama, rope_scaling: yarn }],
-  ['yarn, its attention factor from mscale', { ...llama, rope_scaling: { ...yarn, mscale: 0.7, mscale_all_dim: 1.3 } }],
-  ['yarn, all set', { ...llama, rope_scaling: { ...yarn, attention_factor: 1.7, beta_fast: 8, beta_slow: 2, truncate: false } }],
+  [
+    'yarn, its attention factor from mscale',
+    { ...llama, rope_scaling: { ...yarn, mscale: 0.7, mscale_all_dim: 1.3 } },
+  ],
+  [
+    'yarn, all set',
+    {
+      ...llama,
+      rope_scaling: { ...yarn, attention_factor: 1.7, beta_fast: 8, beta_slow: 2, truncate: false },
+    },
+  ],
   [
     'llama3 scaling',
-    { ...llama, rope_theta: 5000, rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 } },
+    {
+      ...llama,
+      rope_theta: 5000,
+      rope_scaling: {
+        rope_type: 'llama3',
+        factor: 8,
+        low_freq_factor: 1,
+        high_freq_factor: 4,
+        original_max_position_embeddings: 32,
+      },
+    },
   ],
   ['linear scaling', { ...llama, rope_scaling: { rope_type: 'linear', factor: 2 } }],
 ])('transformers opens a checkpoint of ours: %s', { timeout: 120_000 }, async (_, config) => {
@@ -58,12 +79,18 @@ it.runIf(python !== undefined).each([
   await saveModel(model, join(directory, 'model'));
   const ids = Array.from({ length: 40 }, (_, i) => (i * 31 + 5) % 99);
   const output = join(directory, 'logits.safetensors');
-  const { status, stderr } = spawnSync(python as string, [join(root, 'oracles/open_llama.py'), join(directory, 'model'), JSON.stringify(ids), output], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(
+    python as string,
+    [join(root, 'oracles/open_llama.py'), join(directory, 'model'), JSON.stringify(ids), output],
+    { encoding: 'utf8' },
+  );
   expect(status, stderr).toBe(0);
   const source = await openSafetensors(output);
   const theirs = toFloat32(await source.read('logits'), 'F32');
   await source.close();
-  const ours = await scope(() => noGrad(() => model.forward(stepBatch([ids], { vocabularySize: 99 })).logits())).toFloat32();
+  const ours = await scope(() =>
+    noGrad(() => model.forward(stepBatch([ids], { vocabularySize: 99 })).logits()),
+  ).toFloat32();
   const scale = theirs.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   const difference = theirs.reduce((max, value, i) => Math.max(max, Math.abs(value - ours[i])), 0);
   expect(difference).toBeLessThan(2e-5 * scale);

@@ -11,7 +11,7 @@ import {
   type Trained,
 } from '@frugal/example-pretrain-distill-deploy/steps';
 import { setBackend } from '@frugal/tensor-core';
-import { report, type Row } from '../shared/result.js';
+import { type Row, report } from '../shared/result.js';
 
 /**
  * Does distillation help? The student of the main job, taught by the teacher and trained alone on the same tokens in the
@@ -47,7 +47,9 @@ async function score(laboratory: Laboratory, trained: Trained): Promise<number> 
 async function runArm(arm: Arm, seed: number, learningRate: number, teacher: Trained): Promise<number> {
   const laboratory = await laboratoryOf(seed, learningRate);
   const trained =
-    arm === 'alone' ? await pretrain(laboratory, 'alone', laboratory.settings.student) : await distill(laboratory, 'distilled', teacher.model);
+    arm === 'alone'
+      ? await pretrain(laboratory, 'alone', laboratory.settings.student)
+      : await distill(laboratory, 'distilled', teacher.model);
   const result = await score(laboratory, trained);
   console.error(`${arm}, seed ${seed}, learning rate ${learningRate}: ${result.toFixed(4)} bits per byte`);
   return result;
@@ -55,7 +57,8 @@ async function runArm(arm: Arm, seed: number, learningRate: number, teacher: Tra
 
 async function bestRate(arm: Arm, teacher: Trained): Promise<number> {
   const results: { rate: number; bits: number }[] = [];
-  for (const rate of LEARNING_RATES) results.push({ rate, bits: await runArm(arm, TUNING_SEED, rate, teacher) });
+  for (const rate of LEARNING_RATES)
+    results.push({ rate, bits: await runArm(arm, TUNING_SEED, rate, teacher) });
   return results.sort((a, b) => a.bits - b.bits)[0].rate;
 }
 
@@ -63,7 +66,13 @@ setBackend(cpuBackend());
 const home = await laboratoryOf(1, size.student.learningRate);
 const teacher = await pretrain(home, 'teacher', home.settings.teacher);
 const rates = { alone: await bestRate('alone', teacher), distilled: await bestRate('distilled', teacher) };
-const row = { name: 'bits per byte, distilled and alone', peer: 'alone', unit: 'bits per byte', ours: [] as number[], theirs: [] as number[] };
+const row = {
+  name: 'bits per byte, distilled and alone',
+  peer: 'alone',
+  unit: 'bits per byte',
+  ours: [] as number[],
+  theirs: [] as number[],
+};
 for (const seed of SEEDS) {
   row.ours.push(await runArm('distilled', seed, rates.distilled, teacher));
   row.theirs.push(await runArm('alone', seed, rates.alone, teacher));
@@ -75,6 +84,10 @@ const half = (T_QUANTILE * deviation) / Math.sqrt(gains.length);
 const gain = { mean, low: mean - half, high: mean + half, confidence: 0.95 };
 const rows: Row[] = [row];
 report(rows, { rates, gain, studentTokens: size.student.tokens, teacherTokens: size.teacher.tokens });
-console.log(`gain of distillation: ${mean.toFixed(4)} bits per byte, 95 % interval ${gain.low.toFixed(4)} to ${gain.high.toFixed(4)}`);
-console.log(`learning rates: alone ${rates.alone}, distilled ${rates.distilled}. The teacher cost ${teacher.record.seconds.toFixed(0)} s more.`);
+console.log(
+  `gain of distillation: ${mean.toFixed(4)} bits per byte, 95 % interval ${gain.low.toFixed(4)} to ${gain.high.toFixed(4)}`,
+);
+console.log(
+  `learning rates: alone ${rates.alone}, distilled ${rates.distilled}. The teacher cost ${teacher.record.seconds.toFixed(0)} s more.`,
+);
 if (gain.low <= 0) process.exitCode = 1;

@@ -15,7 +15,14 @@ export interface Row {
 /** What a row says: medians, and the median of the ratios of neighbouring repeats. */
 export function summarize({ name, peer, unit, ours, theirs }: Row) {
   const ratios = ours.map((value, i) => value / theirs[i]).filter(Number.isFinite);
-  return { name, peer, ours: median(ours), theirs: theirs.length ? median(theirs) : null, ratio: ratios.length ? median(ratios) : null, unit };
+  return {
+    name,
+    peer,
+    ours: median(ours),
+    theirs: theirs.length ? median(theirs) : null,
+    ratio: ratios.length ? median(ratios) : null,
+    unit,
+  };
 }
 
 export function machine(): string {
@@ -34,6 +41,11 @@ export function report(rows: readonly Row[], notes: Readonly<Record<string, unkn
   if (at < 0) return;
   const file = process.argv[at + 1];
   mkdirSync(dirname(file), { recursive: true });
-  const data = { machine: machine(), date: new Date().toISOString().slice(0, 10), ...notes, rows: rows.map((row) => ({ ...summarize(row), samples: row })) };
+  const data = {
+    machine: machine(),
+    date: new Date().toISOString().slice(0, 10),
+    ...notes,
+    rows: rows.map((row) => ({ ...summarize(row), samples: row })),
+  };
   writeFileSync(file, `${JSON.stringify(data, null, 2)}\n`);
 }

@@ -10,6 +10,7 @@ export function median(values: readonly number[]): number {
 
 /** `3,840 (3,700 to 3,910)`: median and the range of the middle 80 %. */
 export function spread(values: readonly number[], digits = 0): string {
-  const format = (value: number) => value.toLocaleString('en-US', { maximumFractionDigits: digits, minimumFractionDigits: digits });
+  const format = (value: number) =>
+    value.toLocaleString('en-US', { maximumFractionDigits: digits, minimumFractionDigits: digits });
   return `${format(median(values))} (${format(quantile(values, 0.1))} to ${format(quantile(values, 0.9))})`;
 }

@@ -4,7 +4,7 @@ import { type OpProfile, profile, setBackend } from '@frugal/tensor-core';
 import type { BatchSource } from '@frugal/tensor-core/nn';
 import { AdamW, languageModelLoss, schedules, train } from '@frugal/trainer';
 import { Peer } from '../shared/peer.js';
-import { report, type Row } from '../shared/result.js';
+import { type Row, report } from '../shared/result.js';
 
 /**
  * Tokens per second of the training step of a Llama of 6.8 M parameters (AdamW, clipping), beside PyTorch, in turns:
@@ -52,7 +52,15 @@ function ours(precision: 'f32' | 'bf16'): () => Promise<number> {
   const optimizer = new AdamW({ beta2: 0.95, weightDecay: 0.1 });
   const batches = randomBatches();
   const turn = async (steps: number) => {
-    const options = { model, batches, loss: languageModelLoss(model), optimizer, steps, clipNorm: 1, precision };
+    const options = {
+      model,
+      batches,
+      loss: languageModelLoss(model),
+      optimizer,
+      steps,
+      clipNorm: 1,
+      precision,
+    };
     const start = performance.now();
     for await (const _ of train({ ...options, schedule: schedules.constant({ peak: 1e-3 }) }));
     return (steps * BATCH * TOKENS * 1000) / (performance.now() - start);
@@ -65,7 +73,13 @@ async function compare(precision: 'f32' | 'bf16', threads: number): Promise<Row>
   await turn();
   const peer = await Peer.start('torch_train_step.py', ['--mode', precision, '--threads', String(threads)]);
   if (typeof peer === 'string') console.error(`PyTorch is left out: ${peer}`);
-  const row = { name: `training step 6.8 M ${precision}, ${threads} threads`, peer: 'PyTorch eager', unit: 'tokens/s', ours: [] as number[], theirs: [] as number[] };
+  const row = {
+    name: `training step 6.8 M ${precision}, ${threads} threads`,
+    peer: 'PyTorch eager',
+    unit: 'tokens/s',
+    ours: [] as number[],
+    theirs: [] as number[],
+  };
   for (let i = 0; i < TURNS; i++) {
     row.ours.push(await turn());
     if (typeof peer === 'string') continue;
@@ -79,7 +93,9 @@ async function compare(precision: 'f32' | 'bf16', threads: number): Promise<Row>
 function printProfile(ops: readonly OpProfile[]): void {
   const total = ops.reduce((sum, { seconds }) => sum + seconds, 0);
   for (const { op, calls, seconds } of ops) {
-    console.log(`${op.padEnd(24)} ${String(calls).padStart(6)} calls ${(1000 * seconds).toFixed(1).padStart(9)} ms ${((100 * seconds) / total).toFixed(1).padStart(5)} %`);
+    console.log(
+      `${op.padEnd(24)} ${String(calls).padStart(6)} calls ${(1000 * seconds).toFixed(1).padStart(9)} ms ${((100 * seconds) / total).toFixed(1).padStart(5)} %`,
+    );
   }
 }
 

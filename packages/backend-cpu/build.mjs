@@ -44,7 +44,9 @@ const levels = isX64
 /** Families listed in native/core/families.hpp as having an AVX512-BF16 version. */
 function bf16Families() {
   const text = readFileSync(join(native, 'core/families.hpp'), 'utf8');
-  return [...text.slice(text.indexOf('FRUGAL_BF16_FAMILIES')).matchAll(/X\((\w+)\)/g)].map((match) => match[1]);
+  return [...text.slice(text.indexOf('FRUGAL_BF16_FAMILIES')).matchAll(/X\((\w+)\)/g)].map(
+    (match) => match[1],
+  );
 }
 
 function filesIn(folder, extension) {
@@ -94,11 +96,16 @@ function baseName(source) {
 function hasher(compiler) {
   const headers = createHash('sha256').update(`${compiler.command} ${compiler.version}\n`);
   for (const folder of ['core', 'simd', 'kernels']) {
-    for (const file of filesIn(folder, '.hpp')) headers.update(file.slice(root.length)).update(readFileSync(file));
+    for (const file of filesIn(folder, '.hpp'))
+      headers.update(file.slice(root.length)).update(readFileSync(file));
   }
   const shared = headers.digest('hex');
   return ({ source, flags }) =>
-    createHash('sha256').update(shared).update(flags.join(' ').replaceAll(root, '')).update(readFileSync(source)).digest('hex');
+    createHash('sha256')
+      .update(shared)
+      .update(flags.join(' ').replaceAll(root, ''))
+      .update(readFileSync(source))
+      .digest('hex');
 }
 
 function run(command, args) {
@@ -117,7 +124,13 @@ async function compile(compiler, list) {
   let failure = null;
   const worker = async () => {
     for (let unit = queue.shift(); unit && !failure; unit = queue.shift()) {
-      const { code, log } = await run(compiler.command, [...unit.flags, '-c', unit.source, '-o', unit.object]);
+      const { code, log } = await run(compiler.command, [
+        ...unit.flags,
+        '-c',
+        unit.source,
+        '-o',
+        unit.object,
+      ]);
       if (code !== 0) failure ??= `${unit.source}\n${log}`;
       else if (log.trim()) console.warn(log.trim());
     }
@@ -150,7 +163,9 @@ async function build() {
   if (process.env.FRUGAL_NATIVE === 'off') return 0;
   const compiler = findCompiler();
   if (!compiler.command || process.platform === 'win32') {
-    const why = compiler.command ? 'Windows is not supported' : `no C++ compiler (tried ${compiler.tried.join(', ')})`;
+    const why = compiler.command
+      ? 'Windows is not supported'
+      : `no C++ compiler (tried ${compiler.tried.join(', ')})`;
     rmSync(addon, { force: true });
     console.log(
       `backend-cpu: ${why}: the reference backend will run, which is hundreds of times slower. ` +
@@ -164,20 +179,27 @@ async function build() {
   const hashOf = hasher(compiler);
   const hashes = Object.fromEntries(all.map((unit) => [baseNameOfObject(unit), hashOf(unit)]));
   const before = readStamp();
-  const stale = all.filter((unit) => before[baseNameOfObject(unit)] !== hashes[baseNameOfObject(unit)] || !existsSync(unit.object));
+  const stale = all.filter(
+    (unit) => before[baseNameOfObject(unit)] !== hashes[baseNameOfObject(unit)] || !existsSync(unit.object),
+  );
   if (stale.length === 0 && existsSync(addon)) {
     console.log('backend-cpu: up to date');
     return 0;
   }
   try {
     await compile(compiler, stale);
-    await link(compiler, all.map((unit) => unit.object));
+    await link(
+      compiler,
+      all.map((unit) => unit.object),
+    );
   } catch (error) {
     console.error(`backend-cpu: ${compiler.version} failed on ${error.message}`);
     return 1;
   }
   writeFileSync(stampFile, JSON.stringify(hashes, null, 2));
-  console.log(`backend-cpu: ${stale.length} units with ${compiler.version} in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  console.log(
+    `backend-cpu: ${stale.length} units with ${compiler.version} in ${((Date.now() - started) / 1000).toFixed(1)} s`,
+  );
   return 0;
 }
 

@@ -1,14 +1,27 @@
 import { compress, parseRecipe } from '@frugal/compress';
 import { logitDistillation } from '@frugal/distill';
 import type { CausalLM } from '@frugal/tensor-core/nn';
-import { batchesOf, finishOnce, type Laboratory, newModel, runTraining, type Trained, type TrainingRecord } from './pretrain.js';
+import {
+  batchesOf,
+  finishOnce,
+  type Laboratory,
+  newModel,
+  runTraining,
+  type Trained,
+  type TrainingRecord,
+} from './pretrain.js';
 
 /** Forward KL on the full distribution, temperature 1: the best of what was tried at this size. */
 const recipe = (seed: number) =>
   parseRecipe({
     version: 1,
     seed,
-    stages: [{ name: 'distill', modifiers: [{ type: 'distill.logits', targets: { include: ['blocks.*'] }, temperature: 1 }] }],
+    stages: [
+      {
+        name: 'distill',
+        modifiers: [{ type: 'distill.logits', targets: { include: ['blocks.*'] }, temperature: 1 }],
+      },
+    ],
   });
 
 /** The student from the same weights, on the same tokens in the same order as the control, taught by the teacher. */

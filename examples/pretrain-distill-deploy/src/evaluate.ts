@@ -1,7 +1,5 @@
 import { modelBytes } from '@frugal/compress';
-import { perplexity } from '@frugal/eval';
-import { generate } from '@frugal/tensor-core/generation';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import { countParameters, measureSpeed, perplexity } from '@frugal/eval';
 import type { Laboratory, Trained } from './pretrain.js';
 
 /** One row of the table. */
@@ -16,8 +14,6 @@ export interface Measured {
   readonly trainingSeconds: number;
 }
 
-const SPEED_TOKENS = 64;
-
 export async function measure({ settings, data }: Laboratory, { model, record }: Trained): Promise<Measured> {
   const bitsPerByte: Record<string, number> = {};
   for (const [language, texts] of data.heldOut) {
@@ -28,33 +24,9 @@ export async function measure({ settings, data }: Laboratory, { model, record }:
     parameters: countParameters(model),
     bytes: modelBytes(model),
     bitsPerByte,
-    tokensPerSecond: await decodeSpeed(model, Math.min(SPEED_TOKENS, settings.context / 2)),
+    tokensPerSecond: (await measureSpeed(model, { promptTokens: 8, newTokens: settings.context / 8 }))
+      .decodeTokensPerSecond.median,
     trainingTokens: record.tokens,
     trainingSeconds: record.seconds,
   };
-}
-
-/** Numbers that the model consists of, whatever format they are stored in; shared ones once. */
-function countParameters(model: CausalLM): number {
-  const counted = new Set<unknown>();
-  let total = 0;
-  const count = (key: unknown, size: number) => {
-    if (!counted.has(key)) total += size;
-    counted.add(key);
-  };
-  for (const parameter of model.parameters()) count(parameter, parameter.value.size);
-  for (const [, module] of model.namedModules()) {
-    const { weight } = module as { weight?: { format?: string; shape: readonly number[] } };
-    if (weight?.format) count(weight, weight.shape[0] * weight.shape[1]);
-  }
-  return total;
-}
-
-async function decodeSpeed(model: CausalLM, maxTokens: number): Promise<number> {
-  let first = 0;
-  let count = 0;
-  for await (const _ of generate(model, [0], { maxTokens })) {
-    if (count++ === 0) first = performance.now();
-  }
-  return ((count - 1) * 1000) / (performance.now() - first);
 }

@@ -40,7 +40,12 @@ function parseArguments(): Arguments {
     console.log(usage);
     process.exit(0);
   }
-  return { quick: values.quick, serve: !values['no-serve'], port: Number(values.port), seed: Number(values.seed) };
+  return {
+    quick: values.quick,
+    serve: !values['no-serve'],
+    port: Number(values.port),
+    seed: Number(values.seed),
+  };
 }
 
 function chooseSettings({ quick, seed }: Arguments): Settings {
@@ -48,8 +53,12 @@ function chooseSettings({ quick, seed }: Arguments): Settings {
   setBackend(backend);
   console.error(backend.description);
   const size = backend.name === 'reference' ? 'nano' : quick ? 'quick' : 'full';
-  if (size === 'nano') console.error('Without the native backend this runs a nano size: it shows that everything works, and no quality.');
-  if (size === 'quick') console.error('Quick size: it shows that everything works; the numbers need not order well.');
+  if (size === 'nano')
+    console.error(
+      'Without the native backend this runs a nano size: it shows that everything works, and no quality.',
+    );
+  if (size === 'quick')
+    console.error('Quick size: it shows that everything works; the numbers need not order well.');
   return { ...settings[size], seed };
 }
 
@@ -76,7 +85,12 @@ async function main(): Promise<void> {
   const size = chooseSettings(chosen);
   const run = await RunDirectory.open(size);
   console.error(`Results in ${run.path}`);
-  const laboratory: Laboratory = { settings: size, run, data: await prepare(size, run), signal: abort.signal };
+  const laboratory: Laboratory = {
+    settings: size,
+    run,
+    data: await prepare(size, run),
+    signal: abort.signal,
+  };
   const models = await trainAll(laboratory);
   const results = await run.once('results.json', async () => {
     const measured: Record<string, Measured> = {};

@@ -17,7 +17,10 @@ export async function prepare(settings: Settings, run: RunDirectory): Promise<Pr
   const { train, heldOut } = splitByHash(await loadCorpus(), settings.heldOut);
   if (!run.has('tokenizer')) {
     const texts = train.map(({ text }) => text);
-    const trained = trainByteLevelBpe(texts, { vocabularySize: settings.vocabularySize, specialTokens: ['<|endoftext|>'] });
+    const trained = trainByteLevelBpe(texts, {
+      vocabularySize: settings.vocabularySize,
+      specialTokens: ['<|endoftext|>'],
+    });
     await saveTokenizer(trained, run.file('tokenizer'));
   }
   const tokenizer = await loadTokenizer(run.file('tokenizer'));
@@ -28,7 +31,9 @@ export async function prepare(settings: Settings, run: RunDirectory): Promise<Pr
   return {
     tokenizer,
     training,
-    heldOut: new Map(languages.map((label) => [label, evaluationTexts(heldOut, label, settings.evaluationBytes)])),
+    heldOut: new Map(
+      languages.map((label) => [label, evaluationTexts(heldOut, label, settings.evaluationBytes)]),
+    ),
   };
 }
 
@@ -45,5 +50,10 @@ function reverse(text: string): string {
 function evaluationTexts(documents: readonly Document[], label: string, bytes: number): string[] {
   const texts = documents.filter((document) => document.label === label).map(({ text }) => text);
   const share = Math.floor(bytes / texts.length);
-  return texts.map((text) => Buffer.from(text).subarray(0, share).toString('utf8').replace(/\uFFFD+$/, ''));
+  return texts.map((text) =>
+    Buffer.from(text)
+      .subarray(0, share)
+      .toString('utf8')
+      .replace(/\uFFFD+$/, ''),
+  );
 }

@@ -2,7 +2,15 @@ import { openCheckpoint } from '@frugal/checkpoint';
 import { SequenceSampler } from '@frugal/data';
 import { createModel, loadModel, saveModel } from '@frugal/models';
 import type { CausalLM, TrainBatch } from '@frugal/tensor-core/nn';
-import { createOptimizer, languageModelLoss, type Loss, muonWithAdamW, progressBar, schedules, train } from '@frugal/trainer';
+import {
+  createOptimizer,
+  type Loss,
+  languageModelLoss,
+  muonWithAdamW,
+  progressBar,
+  schedules,
+  train,
+} from '@frugal/trainer';
 import type { Prepared } from './prepare.js';
 import type { RunDirectory } from './run-directory.js';
 import type { Settings, Shape, Training } from './settings.js';
@@ -50,7 +58,11 @@ export function newModel({ settings, data }: Laboratory, shape: Shape, seed: num
 }
 
 export function batchesOf({ settings, data }: Laboratory, seed: number): SequenceSampler {
-  return new SequenceSampler(data.training.tokens, { length: settings.sequence, batch: settings.batch, seed });
+  return new SequenceSampler(data.training.tokens, {
+    length: settings.sequence,
+    batch: settings.batch,
+    seed,
+  });
 }
 
 /**
@@ -61,7 +73,12 @@ export async function runTraining(
   laboratory: Laboratory,
   name: string,
   { tokens, learningRate, embeddingLearningRate }: Training,
-  job: { model: CausalLM; batches: ReturnType<typeof batchesOf>; loss: Loss<TrainBatch>; afterStep?: (step: number) => void },
+  job: {
+    model: CausalLM;
+    batches: ReturnType<typeof batchesOf>;
+    loss: Loss<TrainBatch>;
+    afterStep?: (step: number) => void;
+  },
 ): Promise<TrainingRecord> {
   const { settings, run, signal } = laboratory;
   const steps = Math.ceil(tokens / (settings.batch * settings.sequence));
@@ -72,7 +89,10 @@ export async function runTraining(
     steps,
     signal,
     optimizer: createOptimizer(
-      muonWithAdamW({ embeddingLearningRate: embeddingLearningRate / learningRate, dtype: settings.precision }),
+      muonWithAdamW({
+        embeddingLearningRate: embeddingLearningRate / learningRate,
+        dtype: settings.precision,
+      }),
     ),
     schedule: schedules.linear({ peak: learningRate, steps, warmup: Math.ceil(0.05 * steps) }),
     clipNorm: 1,
@@ -92,7 +112,11 @@ export async function runTraining(
 }
 
 /** Next-token training from random weights, or the model that an earlier run left. */
-export async function pretrain(laboratory: Laboratory, name: string, shape: Shape & Training): Promise<Trained> {
+export async function pretrain(
+  laboratory: Laboratory,
+  name: string,
+  shape: Shape & Training,
+): Promise<Trained> {
   const { seed } = laboratory.settings;
   return finishOnce(laboratory, name, async () => {
     const model = newModel(laboratory, shape, seed);
@@ -102,7 +126,11 @@ export async function pretrain(laboratory: Laboratory, name: string, shape: Shap
 }
 
 /** Makes and saves a model, unless a finished one is there. */
-export async function finishOnce({ run, data }: Laboratory, name: string, make: () => Promise<Trained>): Promise<Trained> {
+export async function finishOnce(
+  { run, data }: Laboratory,
+  name: string,
+  make: () => Promise<Trained>,
+): Promise<Trained> {
   const path = run.file(name);
   if (!run.has(name)) {
     const { model, record } = await make();

@@ -10,13 +10,19 @@ const recipe = parseRecipe({
   stages: [
     {
       name: 'int8',
-      modifiers: [{ type: 'quant.rtn', targets: { include: ['**'] }, format: 'int8-channel', activation: 'int8' }],
+      modifiers: [
+        { type: 'quant.rtn', targets: { include: ['**'] }, format: 'int8-channel', activation: 'int8' },
+      ],
     },
   ],
 });
 
 /** An int8 copy of a finished model. */
-export function quantize(laboratory: Laboratory, name: string, source: { name: string } & Trained): Promise<Trained> {
+export function quantize(
+  laboratory: Laboratory,
+  name: string,
+  source: { name: string } & Trained,
+): Promise<Trained> {
   return finishOnce(laboratory, name, async () => {
     const start = performance.now();
     const model = await loadModel(laboratory.run.file(source.name));

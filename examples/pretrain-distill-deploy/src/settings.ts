@@ -43,8 +43,24 @@ const full: Settings = {
   batch: 16,
   precision: 'bf16',
   evaluationBytes: 150_000,
-  teacher: { width: 192, layers: 4, heads: 3, feedForward: 480, tokens: 1_600_000, learningRate: 8e-3, embeddingLearningRate: 1.2e-2 },
-  student: { width: 96, layers: 3, heads: 3, feedForward: 256, tokens: 800_000, learningRate: 2e-2, embeddingLearningRate: 2e-2 },
+  teacher: {
+    width: 192,
+    layers: 4,
+    heads: 3,
+    feedForward: 480,
+    tokens: 1_300_000,
+    learningRate: 8e-3,
+    embeddingLearningRate: 1.2e-2,
+  },
+  student: {
+    width: 96,
+    layers: 3,
+    heads: 3,
+    feedForward: 256,
+    tokens: 800_000,
+    learningRate: 2e-2,
+    embeddingLearningRate: 2e-2,
+  },
 };
 
 const quick: Settings = {

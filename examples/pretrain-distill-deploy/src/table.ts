@@ -25,5 +25,7 @@ export function printTable(results: Readonly<Record<string, Measured>>): void {
   ]);
   console.log(`\n${renderTable(columns, cells)}\n`);
   console.log('bits/byte: held-out text, lower is better. tokens/s: new tokens of one stream.');
-  console.log('The distilled student and the one alone saw the same tokens; the teacher had to be trained besides.');
+  console.log(
+    'The distilled student and the one alone saw the same tokens; the teacher had to be trained besides.',
+  );
 }

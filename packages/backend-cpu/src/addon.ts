@@ -59,7 +59,10 @@ function load(): Addon | CpuBackendUnavailableError {
   try {
     const addon = createRequire(import.meta.url)(addonPath) as Addon;
     if (addon.protocol === PROTOCOL) return addon;
-    return unavailable('the native addon is of another version', `protocol ${addon.protocol}, not ${PROTOCOL}`);
+    return unavailable(
+      'the native addon is of another version',
+      `protocol ${addon.protocol}, not ${PROTOCOL}`,
+    );
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
     return missing

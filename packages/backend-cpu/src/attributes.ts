@@ -16,7 +16,13 @@ const norm = ({ epsilon }: OpSpecs['rmsNorm']) => [epsilon];
 const target = ({ ignoreIndex }: OpSpecs['crossEntropy']) => [ignoreIndex];
 const temperature = ({ temperature }: OpSpecs['klDivergence']) => [temperature];
 
-function attention({ scale, causal, window, softCap, pageSize }: AttentionAttributes & { readonly pageSize?: number }): number[] {
+function attention({
+  scale,
+  causal,
+  window,
+  softCap,
+  pageSize,
+}: AttentionAttributes & { readonly pageSize?: number }): number[] {
   return [scale, flag(causal), window ?? 0, softCap ?? 0, pageSize ?? 1];
 }
 
@@ -27,7 +33,17 @@ export const attributeEncoders = {
   randomUniform: random,
   randomNormal: random,
 
-  ...{ neg: none, abs: none, sign: none, exp: none, log: none, sqrt: none, rsqrt: none, sin: none, cos: none },
+  ...{
+    neg: none,
+    abs: none,
+    sign: none,
+    exp: none,
+    log: none,
+    sqrt: none,
+    rsqrt: none,
+    sin: none,
+    cos: none,
+  },
   ...{ tanh: none, sigmoid: none, erf: none, floor: none, isFinite: none, logicalNot: none, cast: none },
   ...{ add: none, sub: none, mul: none, div: none, pow: none, maximum: none, minimum: none },
   ...{ equal: none, less: none, lessEqual: none, where: none },
@@ -72,8 +88,20 @@ export const attributeEncoders = {
   crossEntropyBackward: target,
   klDivergence: temperature,
   klDivergenceBackward: temperature,
-  adamw: ({ learningRate, beta1, beta2, epsilon, weightDecay, step }) => [learningRate, beta1, beta2, epsilon, weightDecay, step],
+  adamw: ({ learningRate, beta1, beta2, epsilon, weightDecay, step }) => [
+    learningRate,
+    beta1,
+    beta2,
+    epsilon,
+    weightDecay,
+    step,
+  ],
 
-  packedMatmul: ({ rows, columns, transpose, activation }) => [rows, columns, flag(transpose), flag(activation === 'int8')],
+  packedMatmul: ({ rows, columns, transpose, activation }) => [
+    rows,
+    columns,
+    flag(transpose),
+    flag(activation === 'int8'),
+  ],
   packedGather: none,
 } satisfies { readonly [N in OpName]?: Encoder<N> };

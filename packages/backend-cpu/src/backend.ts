@@ -9,8 +9,8 @@ import {
   type Kernels,
   type OpName,
   type OpSpecs,
-  sizeOf,
   type Storage,
+  sizeOf,
   type TensorInfo,
   type TensorView,
 } from '@frugal/tensor-core';
@@ -24,7 +24,19 @@ import { type CpuStorage, MappedStorage, type MemoryPool, PooledStorage } from '
 const stridedOps: ReadonlySet<OpName> = new Set<OpName>([
   ...(['neg', 'abs', 'sign', 'exp', 'log', 'sqrt', 'rsqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'erf'] as const),
   ...(['floor', 'isFinite', 'logicalNot', 'cast'] as const),
-  ...(['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'equal', 'less', 'lessEqual', 'where'] as const),
+  ...([
+    'add',
+    'sub',
+    'mul',
+    'div',
+    'pow',
+    'maximum',
+    'minimum',
+    'equal',
+    'less',
+    'lessEqual',
+    'where',
+  ] as const),
   ...(['sum', 'max', 'argMax', 'copy', 'concat', 'pad', 'assign', 'matmul'] as const),
 ]);
 
@@ -85,7 +97,12 @@ export class CpuBackend implements Backend {
     try {
       return new MappedStorage(this, this.runtime.addon, this.runtime.addon.mapFile(path));
     } catch (cause) {
-      throw new BackendError({ where: 'mapFile', what: 'the file cannot be mapped', got: (cause as Error).message, cause });
+      throw new BackendError({
+        where: 'mapFile',
+        what: 'the file cannot be mapped',
+        got: (cause as Error).message,
+        cause,
+      });
     }
   }
 
@@ -108,7 +125,7 @@ export class CpuBackend implements Backend {
 
   async synchronize(): Promise<void> {}
 
-  supports<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
+  supports<N extends OpName>(op: N, _inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
     if (op === 'packedMatmul') {
       const { format, transpose, activation } = attributes as OpSpecs['packedMatmul'];
       return format === 'int8-channel' && !(transpose && activation === 'int8');
@@ -128,7 +145,13 @@ export class CpuBackend implements Backend {
     outputs: readonly TensorView[],
     attributes: readonly number[] = [],
   ): void {
-    this.runtime.command.run(this.runtime.addon.kernels.indexOf(kernel), this.execution, inputs, outputs, attributes);
+    this.runtime.command.run(
+      this.runtime.addon.kernels.indexOf(kernel),
+      this.execution,
+      inputs,
+      outputs,
+      attributes,
+    );
   }
 
   private makeKernels(): Kernels {
@@ -136,7 +159,8 @@ export class CpuBackend implements Backend {
     const { execution } = this;
     const kernels: Record<string, unknown> = {
       concat: ((inputs, [output], { axis }) => this.concat(inputs, output, axis)) satisfies Kernel<'concat'>,
-      unpack: ((parts, [output], attributes) => this.unpack(parts, output, attributes)) satisfies Kernel<'unpack'>,
+      unpack: ((parts, [output], attributes) =>
+        this.unpack(parts, output, attributes)) satisfies Kernel<'unpack'>,
     };
     for (const [op, encode] of Object.entries(attributeEncoders)) {
       const number = addon.kernels.indexOf(op);
@@ -159,7 +183,10 @@ export class CpuBackend implements Backend {
   /** Formats without a kernel of ours unpack through their own TypeScript, on the memory as it lies. */
   private unpack(parts: readonly TensorView[], output: TensorView, attributes: OpSpecs['unpack']): void {
     const { format, rows, columns, rowStart, rowCount } = attributes;
-    if (format === 'int8-channel') return this.run('unpack', parts, [output], [rowStart]);
+    if (format === 'int8-channel') {
+      this.run('unpack', parts, [output], [rowStart]);
+      return;
+    }
     const arrays = parts.map(partArray);
     const out = partArray(output) as Float32Array;
     packedFormat(format).unpack(arrays, { rows, columns, rowStart, rowCount }, out);
@@ -183,7 +210,11 @@ function partArray({ storage, shape, dtype, offset }: TensorView): PartArray {
   return new arrayOf[dtype](bytes.buffer, bytes.byteOffset, sizeOf(shape));
 }
 
-function contiguousView(shape: TensorView['shape'], dtype: TensorView['dtype'], storage: Storage): TensorView {
+function contiguousView(
+  shape: TensorView['shape'],
+  dtype: TensorView['dtype'],
+  storage: Storage,
+): TensorView {
   const strides = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
   return { shape, dtype, strides, offset: 0, storage };
 }

@@ -1,4 +1,4 @@
-import { BackendError, type DType, type TensorView, bytesPerElement, formatShape } from '@frugal/tensor-core';
+import { BackendError, bytesPerElement, type DType, formatShape, type TensorView } from '@frugal/tensor-core';
 import type { Addon } from './addon.js';
 import type { CpuStorage } from './memory.js';
 

@@ -52,8 +52,11 @@ function chooseIsa(wish: string | undefined, where: string): Isa {
 export function cpuBackend(options: CpuOptions = {}): CpuBackend {
   const shared = sharedRuntime();
   const isa =
-    options.isa === undefined ? chooseIsa(process.env.FRUGAL_CPU_ISA, 'FRUGAL_CPU_ISA') : chooseIsa(options.isa, 'cpuBackend');
-  const threads = options.threads === undefined ? defaultThreads() : checkThreads(options.threads, 'cpuBackend');
+    options.isa === undefined
+      ? chooseIsa(process.env.FRUGAL_CPU_ISA, 'FRUGAL_CPU_ISA')
+      : chooseIsa(options.isa, 'cpuBackend');
+  const threads =
+    options.threads === undefined ? defaultThreads() : checkThreads(options.threads, 'cpuBackend');
   const minimumWork = options.minimumWork ?? DEFAULT_MINIMUM_WORK;
   const key = `${isa} ${threads} ${minimumWork}`;
   let backend = backends.get(key);
@@ -80,8 +83,10 @@ export function defaultBackend(options: CpuOptions = {}): Backend {
   try {
     return cpuBackend(options);
   } catch (error) {
-    if (!(error instanceof CpuBackendUnavailableError) || process.env.FRUGAL_NATIVE === 'required') throw error;
-    if (!warned) console.warn(`${error.message} Until then the reference backend runs, hundreds of times slower.`);
+    if (!(error instanceof CpuBackendUnavailableError) || process.env.FRUGAL_NATIVE === 'required')
+      throw error;
+    if (!warned)
+      console.warn(`${error.message} Until then the reference backend runs, hundreds of times slower.`);
     warned = true;
     return referenceBackend();
   }

@@ -114,7 +114,8 @@ export class MemoryPool {
     list.blocks.push(block);
     this.liveBytes -= block.capacity;
     this.freeBytes += block.capacity;
-    if (this.freeBytes > Math.max(this.peakBytes, MINIMUM_POOL_BYTES)) this.trim(Math.max(this.peakBytes, MINIMUM_POOL_BYTES));
+    if (this.freeBytes > Math.max(this.peakBytes, MINIMUM_POOL_BYTES))
+      this.trim(Math.max(this.peakBytes, MINIMUM_POOL_BYTES));
   }
 
   /** Lets the garbage collector have free blocks until at most `limit` bytes are kept. */

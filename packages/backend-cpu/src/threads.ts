@@ -9,7 +9,9 @@ function physicalCores(): number {
     const cores = new Set<string>();
     for (let cpu = 0; ; cpu++) {
       try {
-        cores.add(readFileSync(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`, 'utf8').trim());
+        cores.add(
+          readFileSync(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`, 'utf8').trim(),
+        );
       } catch {
         break;
       }
@@ -32,5 +34,10 @@ export function defaultThreads(): number {
 
 export function checkThreads(threads: number, where: string): number {
   if (Number.isInteger(threads) && threads >= 1 && threads <= 1024) return threads;
-  throw new ArgumentError({ where, what: 'not a number of threads', got: String(threads), expected: 'an integer from 1 to 1024' });
+  throw new ArgumentError({
+    where,
+    what: 'not a number of threads',
+    got: String(threads),
+    expected: 'an integer from 1 to 1024',
+  });
 }

@@ -1,5 +1,5 @@
 import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
-import { type CausalLM, isLinearLike, stepBatch, type StepContext } from '@frugal/tensor-core/nn';
+import { type CausalLM, isLinearLike, type StepContext, stepBatch } from '@frugal/tensor-core/nn';
 import { disposeStats, ObservedLinear, type StatName, type Stats } from './statistics.js';
 
 /** One calibration text on its way through the model: the activations before the next block. */
@@ -19,14 +19,20 @@ export class CalibrationWalk {
     private readonly model: CausalLM,
     sequences: readonly ArrayLike<number>[],
   ) {
+    const { vocabularySize } = model;
+    const backend = model.parameters()[0]?.value.backend;
     this.travelling = sequences.map((sequence) =>
-      keepTravelling(scope(() => noGrad(() => model.begin(stepBatch([sequence], { vocabularySize: model.vocabularySize }))))),
+      keepTravelling(
+        scope(() => noGrad(() => model.begin(stepBatch([sequence], { vocabularySize, backend })))),
+      ),
     );
   }
 
   /** Statistics of the linear layers below `prefix` while the calibration runs through block `index`. */
   observeBlock(index: number, prefix: string, names: readonly StatName[]): Map<string, Stats> {
-    return this.observe(prefix, names, ({ hidden, context }) => this.model.blocks[index].forward(hidden, context));
+    return this.observe(prefix, names, ({ hidden, context }) =>
+      this.model.blocks[index].forward(hidden, context),
+    );
   }
 
   /** Statistics of the head, after all blocks. */
@@ -34,10 +40,22 @@ export class CalibrationWalk {
     return this.observe('head', names, ({ hidden, context }) => this.model.finish(hidden, context).logits());
   }
 
+  /** Statistics of all linear layers of the model as it is, and the walk's end. */
+  observeModel(names: readonly StatName[]): Map<string, Stats> {
+    const parts = [...this.model.blocks.keys()].map((index) => {
+      const stats = this.observeBlock(index, `blocks.${index}`, names);
+      this.advance(index);
+      return stats;
+    });
+    return new Map([...parts, this.observeHead(names)].flatMap((part) => [...part]));
+  }
+
   /** Moves the activations past block `index` as it is now. */
   advance(index: number): void {
     for (const item of this.travelling) {
-      const next = keep(scope(() => noGrad(() => this.model.blocks[index].forward(item.hidden, item.context))));
+      const next = keep(
+        scope(() => noGrad(() => this.model.blocks[index].forward(item.hidden, item.context))),
+      );
       item.hidden.dispose();
       item.hidden = next;
     }
@@ -52,7 +70,11 @@ export class CalibrationWalk {
     }
   }
 
-  private observe(prefix: string, names: readonly StatName[], run: (item: Travelling) => Tensor): Map<string, Stats> {
+  private observe(
+    prefix: string,
+    names: readonly StatName[],
+    run: (item: Travelling) => Tensor,
+  ): Map<string, Stats> {
     const observed = new Map<string, ObservedLinear>();
     for (const [path, module] of [...this.model.namedModules()]) {
       if (!isLinearLike(module) || !(path === prefix || path.startsWith(`${prefix}.`))) continue;
@@ -71,7 +93,14 @@ export class CalibrationWalk {
 
 function keepTravelling(item: Travelling): Travelling {
   const { tokens, positions, sequenceStarts, logitRows } = item.context.batch;
-  for (const tensor of [item.hidden, tokens, positions, sequenceStarts, logitRows, ...[...item.context.shared.values()].flat()]) {
+  for (const tensor of [
+    item.hidden,
+    tokens,
+    positions,
+    sequenceStarts,
+    logitRows,
+    ...[...item.context.shared.values()].flat(),
+  ]) {
     keep(tensor);
   }
   return item;

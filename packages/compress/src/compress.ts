@@ -41,7 +41,10 @@ export async function compress(
   recipe: Recipe,
   options: CompressOptions,
 ): Promise<{ readonly report: CompressReport; readonly manifest: Manifest }> {
-  const stages = recipe.stages.map(({ name, modifiers }) => ({ name, modifiers: modifiers.map((spec) => createModifier(spec, options.methods)) }));
+  const stages = recipe.stages.map(({ name, modifiers }) => ({
+    name,
+    modifiers: modifiers.map((spec) => createModifier(spec, options.methods)),
+  }));
   const planned = plan(model, stages, options);
   if (planned.problems.length > 0) throw new PlanError(planned.problems);
   const bytesBefore = modelBytes(model);
@@ -109,20 +112,31 @@ async function runStage(model: CausalLM, stage: Stage, seed: number, options: Co
     training = await trainStage(modifiers, { model, teacher, data, seed, train: train as TrainFunction });
   }
   for (const modifier of modifiers) {
-    for (const site of sitesOf(model, modifier)) await applyEdits(model, (await modifier.finish?.(site)) ?? []);
+    for (const site of sitesOf(model, modifier))
+      await applyEdits(model, (await modifier.finish?.(site)) ?? []);
   }
   return training;
 }
 
 /** Block by block: collect statistics, change the block, carry its error forward; then what lies outside the blocks. */
-async function applyStage(model: CausalLM, stage: Stage, { calibration = [], onProgress }: CompressOptions): Promise<void> {
+async function applyStage(
+  model: CausalLM,
+  stage: Stage,
+  { calibration = [], onProgress }: CompressOptions,
+): Promise<void> {
   const names = [...new Set(stage.modifiers.flatMap(({ needs }) => needs.stats ?? []))];
-  const total = stage.modifiers.reduce((sum, modifier) => sum + sitesOf(model, modifier).length, 0);
+  const chosen = await selectSites(model, stage.modifiers, names, calibration);
+  const sitesFor = (modifier: Modifier) =>
+    sitesOf(model, modifier).filter(({ path }) => chosen.get(modifier)?.has(path) ?? true);
+  const total = stage.modifiers.reduce((sum, modifier) => sum + sitesFor(modifier).length, 0);
   let done = 0;
   const applyTo = async (belongs: (path: string) => boolean, stats: ReadonlyMap<string, Stats>) => {
     for (const modifier of stage.modifiers) {
-      for (const site of sitesOf(model, modifier).filter(({ path }) => belongs(path))) {
-        await applyEdits(model, await (modifier.apply as NonNullable<Modifier['apply']>)(site, stats.get(site.path) ?? {}));
+      for (const site of sitesFor(modifier).filter(({ path }) => belongs(path))) {
+        await applyEdits(
+          model,
+          await (modifier.apply as NonNullable<Modifier['apply']>)(site, stats.get(site.path) ?? {}),
+        );
         onProgress?.({ stage: stage.name, done: ++done, total, path: site.path });
       }
     }
@@ -131,7 +145,9 @@ async function applyStage(model: CausalLM, stage: Stage, { calibration = [], onP
   try {
     for (const index of model.blocks.keys()) {
       const prefix = `blocks.${index}`;
-      await withStats(walk?.observeBlock(index, prefix, names), (stats) => applyTo((path) => path === prefix || path.startsWith(`${prefix}.`), stats));
+      await withStats(walk?.observeBlock(index, prefix, names), (stats) =>
+        applyTo((path) => path === prefix || path.startsWith(`${prefix}.`), stats),
+      );
       walk?.advance(index);
     }
     await withStats(walk && observesHead(stage, model) ? walk.observeHead(names) : undefined, (stats) =>
@@ -142,7 +158,33 @@ async function applyStage(model: CausalLM, stage: Stage, { calibration = [], onP
   }
 }
 
-async function withStats(stats: Map<string, Stats> = new Map(), use: (stats: ReadonlyMap<string, Stats>) => Promise<void>): Promise<void> {
+/** The paths that modifiers with `select` choose, from statistics of the whole model before the stage. */
+async function selectSites(
+  model: CausalLM,
+  modifiers: readonly Modifier[],
+  names: readonly StatName[],
+  calibration: readonly ArrayLike<number>[],
+): Promise<Map<Modifier, Set<string>>> {
+  const chosen = new Map<Modifier, Set<string>>();
+  if (!modifiers.some(({ select }) => select)) return chosen;
+  const walk = names.length > 0 ? new CalibrationWalk(model, calibration) : null;
+  try {
+    await withStats(walk?.observeModel(names), async (stats) => {
+      for (const modifier of modifiers) {
+        const paths = await modifier.select?.(sitesOf(model, modifier), stats);
+        if (paths) chosen.set(modifier, new Set(paths));
+      }
+    });
+  } finally {
+    walk?.dispose();
+  }
+  return chosen;
+}
+
+async function withStats(
+  stats: Map<string, Stats> = new Map(),
+  use: (stats: ReadonlyMap<string, Stats>) => Promise<void>,
+): Promise<void> {
   try {
     await use(stats);
   } finally {
@@ -163,7 +205,11 @@ async function checkInvariants(model: CausalLM, finished: readonly Modifier[], s
     for (const site of sitesOf(model, modifier)) {
       const problem = await modifier.invariant?.(site);
       if (!problem) continue;
-      throw new InvariantError({ where: `stage ${stage}`, what: `${modifier.spec.type} no longer holds at ${site.path}`, got: problem });
+      throw new InvariantError({
+        where: `stage ${stage}`,
+        what: `${modifier.spec.type} no longer holds at ${site.path}`,
+        got: problem,
+      });
     }
   }
 }
@@ -177,6 +223,10 @@ function manifestOf({ recipe, stages, bytesBefore, bytesAfter, scoreBefore }: Co
     bytesBefore,
     bytesAfter,
     ...(scoreBefore !== undefined && { scoreBefore }),
-    layers: stages.map(({ name, modifiers, score }) => ({ stage: name, modifiers: modifiers.map(({ type, sites }) => ({ type, sites: sites.map((site) => ({ ...site })) })), ...(score !== undefined && { score }) })),
+    layers: stages.map(({ name, modifiers, score }) => ({
+      stage: name,
+      modifiers: modifiers.map(({ type, sites }) => ({ type, sites: sites.map((site) => ({ ...site })) })),
+      ...(score !== undefined && { score }),
+    })),
   } as Manifest;
 }

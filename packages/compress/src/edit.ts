@@ -1,4 +1,5 @@
-import type { Model, ModelConfig, Module } from '@frugal/tensor-core/nn';
+import { PackedTensor } from '@frugal/tensor-core';
+import { type Buffer, type Model, type ModelConfig, type Module, Parameter } from '@frugal/tensor-core/nn';
 
 /** A change to a model. */
 export type Edit =
@@ -12,7 +13,11 @@ export type Edit =
 export async function applyEdits(model: Model, edits: readonly Edit[]): Promise<void> {
   const made: { path: string; module: Module }[] = [];
   for (const edit of edits) {
-    if ('path' in edit) made.push({ path: edit.path, module: typeof edit.module === 'function' ? await edit.module() : edit.module });
+    if ('path' in edit)
+      made.push({
+        path: edit.path,
+        module: typeof edit.module === 'function' ? await edit.module() : edit.module,
+      });
   }
   const undo: (() => void)[] = [];
   const replaced: Module[] = [];
@@ -27,15 +32,25 @@ export async function applyEdits(model: Model, edits: readonly Edit[]): Promise<
     throw error;
   }
   for (const edit of edits) if ('config' in edit) model.config = { ...model.config, ...edit.config };
-  const kept = new Set(model.parameters());
-  for (const old of replaced) disposeUnless(old, kept);
+  const kept = new Set(holdings(model));
+  for (const old of replaced) {
+    for (const held of holdings(old)) if (!kept.has(held)) free(held);
+  }
 }
 
-/** Frees the parameters of a replaced module, but not those that the model still uses elsewhere. */
-function disposeUnless(module: Module, kept: ReadonlySet<unknown>): void {
-  for (const parameter of module.parameters()) {
-    if (kept.has(parameter)) continue;
-    parameter.clearGradient();
-    parameter.value.dispose();
+type Holding = Parameter | Buffer | PackedTensor;
+
+/** Everything in a module that holds memory; other modules may hold the same. */
+function* holdings(module: Module): Iterable<Holding> {
+  yield* module.parameters();
+  for (const [, buffer] of module.namedBuffers()) yield buffer;
+  for (const [, inner] of module.namedModules()) {
+    const { weight } = inner as { weight?: unknown };
+    if (weight instanceof PackedTensor) yield weight;
   }
+}
+
+function free(held: Holding): void {
+  if (held instanceof Parameter) held.clearGradient();
+  (held instanceof PackedTensor ? held : held.value).dispose();
 }

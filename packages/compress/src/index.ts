@@ -1,4 +1,10 @@
-export { compress, type CompressOptions, type CompressProgress, createModifier, modelBytes } from './compress.js';
+export {
+  type CompressOptions,
+  type CompressProgress,
+  compress,
+  createModifier,
+  modelBytes,
+} from './compress.js';
 export type { Edit } from './edit.js';
 export { InvariantError, PlanError, RecipeError } from './errors.js';
 export type {
@@ -11,7 +17,7 @@ export type {
   TrainContext,
 } from './modifier.js';
 export { type CompressPlan, plan, type StagePlan } from './plan.js';
-export { matchesTargets, type ModifierSpec, parseRecipe, type Recipe, type Targets } from './recipe.js';
+export { type ModifierSpec, matchesTargets, parseRecipe, type Recipe, type Targets } from './recipe.js';
 export type { CompressReport, ModifierReport, StageReport } from './report.js';
 export { findSites, type Site, type SiteKind } from './site.js';
 export type { StatMap, StatName, Stats } from './statistics.js';

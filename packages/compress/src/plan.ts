@@ -33,7 +33,8 @@ export function plan(
       const { type, targets } = modifier.spec;
       const sites = findSites(model, modifier.sites, targets);
       const where = `stage ${name}: ${type}`;
-      if (sites.length === 0) problems.push(`${where} finds no ${modifier.sites.join(' or ')} at ${targets.include.join(', ')}`);
+      if (sites.length === 0)
+        problems.push(`${where} finds no ${modifier.sites.join(' or ')} at ${targets.include.join(', ')}`);
       for (const missing of unmetNeeds(modifier, options)) problems.push(`${where} needs ${missing}`);
       const result = modifier.plan(sites, model);
       problems.push(...result.problems.map((problem) => `${where}: ${problem}`));
@@ -61,7 +62,10 @@ function conflicts({ name, modifiers }: StagePlan): string[] {
     for (const { path, bytesBefore, bytesAfter } of sites) {
       if (bytesBefore === bytesAfter) continue;
       const other = owner.get(path);
-      if (other) problems.push(`stage ${name}: ${other} and ${type} both change ${path}: put them into stages of their own`);
+      if (other)
+        problems.push(
+          `stage ${name}: ${other} and ${type} both change ${path}: put them into stages of their own`,
+        );
       owner.set(path, type);
     }
   }

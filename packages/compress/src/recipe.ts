@@ -9,12 +9,17 @@ const targetsSchema = z.strictObject({
 });
 
 /** Options of a modifier stand beside `type` and `targets`; the modifier checks them. */
-const modifierSchema = z.looseObject({ type: z.string().regex(/^[a-z0-9]+(\.[a-z0-9-]+)+$/), targets: targetsSchema });
+const modifierSchema = z.looseObject({
+  type: z.string().regex(/^[a-z0-9]+(\.[a-z0-9-]+)+$/),
+  targets: targetsSchema,
+});
 
 const recipeSchema = z.strictObject({
   version: z.literal(1),
   seed: z.number().int().nonnegative(),
-  stages: z.array(z.strictObject({ name: z.string().min(1), modifiers: z.array(modifierSchema).min(1) })).min(1),
+  stages: z
+    .array(z.strictObject({ name: z.string().min(1), modifiers: z.array(modifierSchema).min(1) }))
+    .min(1),
 });
 
 export type Targets = z.infer<typeof targetsSchema>;
@@ -29,7 +34,12 @@ export function parseRecipe(source: string | object, file = 'recipe'): Recipe {
     try {
       data = parseYaml(source);
     } catch (cause) {
-      throw new RecipeError({ where: file, what: 'is not YAML or JSON', got: (cause as Error).message, cause });
+      throw new RecipeError({
+        where: file,
+        what: 'is not YAML or JSON',
+        got: (cause as Error).message,
+        cause,
+      });
     }
   }
   const parsed = recipeSchema.safeParse(data);
@@ -46,7 +56,12 @@ export function matchesTargets({ include, exclude = [] }: Targets, path: string)
 function globToRegExp(glob: string): RegExp {
   const pattern = glob
     .split('**')
-    .map((part) => part.split('*').map((text) => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('[^.]*'))
+    .map((part) =>
+      part
+        .split('*')
+        .map((text) => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+        .join('[^.]*'),
+    )
     .join('.*');
   return new RegExp(`^${pattern}$`);
 }

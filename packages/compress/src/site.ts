@@ -1,4 +1,10 @@
-import { type Coupling, isLinearLike, type LinearLike, type Model, type Module } from '@frugal/tensor-core/nn';
+import {
+  type Coupling,
+  isLinearLike,
+  type LinearLike,
+  type Model,
+  type Module,
+} from '@frugal/tensor-core/nn';
 import { matchesTargets, type Targets } from './recipe.js';
 
 /** A place in a model where a method can work, with live handles. */
@@ -10,7 +16,12 @@ export type Site =
       /** Modules that use the same weight: a tied embedding. */
       readonly sharedWith: readonly string[];
     }
-  | { readonly kind: 'norm-group'; readonly path: string; readonly norm: Module; readonly consumers: readonly LinearLike[] }
+  | {
+      readonly kind: 'norm-group';
+      readonly path: string;
+      readonly norm: Module;
+      readonly consumers: readonly LinearLike[];
+    }
   | { readonly kind: 'block'; readonly path: string; readonly index: number; readonly module: Module }
   | CouplingSite<'ffn'>
   | CouplingSite<'attention'>
@@ -35,13 +46,19 @@ export function findSites(model: Model, kinds: readonly SiteKind[], targets: Tar
 function allSites(model: Model): Site[] {
   const sites: Site[] = [];
   for (const [path, module] of model.namedModules()) {
-    const index = model.blocks.findIndex((block) => block === module);
+    const index = model.blocks.indexOf(module as Block);
     if (index >= 0) sites.push({ kind: 'block', path, index, module });
-    if (isLinearLike(module)) sites.push({ kind: 'linear', path, layer: module, sharedWith: sharers(model, path) });
+    if (isLinearLike(module))
+      sites.push({ kind: 'linear', path, layer: module, sharedWith: sharers(model, path) });
   }
   const linear = (path: string) => model.module(path);
   for (const { norm, consumers } of model.normGroups()) {
-    sites.push({ kind: 'norm-group', path: norm, norm: model.module(norm), consumers: consumers.map(linear).filter(isLinearLike) });
+    sites.push({
+      kind: 'norm-group',
+      path: norm,
+      norm: model.module(norm),
+      consumers: consumers.map(linear).filter(isLinearLike),
+    });
   }
   for (const coupling of model.couplings()) {
     const members = coupling.members.map(({ path }) => linear(path)).filter(isLinearLike);

@@ -1,4 +1,4 @@
-import { noGrad, type Tensor, tensor } from '@frugal/tensor-core';
+import { noGrad, ShapeError, type Tensor, tensor } from '@frugal/tensor-core';
 import { type BatchSource, type CausalLM, stepBatch, type TrainBatch } from '@frugal/tensor-core/nn';
 import { PlanError } from './errors.js';
 import type { Modifier, ModifierTraining } from './modifier.js';
@@ -24,13 +24,22 @@ interface TrainingOptions {
 }
 
 /** One training for all methods of a stage that need it. */
-export async function trainStage(modifiers: readonly Modifier[], options: TrainingOptions): Promise<Readonly<Record<string, unknown>>> {
+export async function trainStage(
+  modifiers: readonly Modifier[],
+  options: TrainingOptions,
+): Promise<Readonly<Record<string, unknown>>> {
   const { model, teacher, seed } = options;
-  const parts = modifiers.map((modifier) => modifier.train?.({ student: model, teacher, seed })).filter((part) => part !== undefined);
+  const parts = modifiers
+    .map((modifier) => modifier.train?.({ student: model, teacher, seed }))
+    .filter((part) => part !== undefined);
   const own = parts.map(({ batches }) => batches).filter((source) => source !== undefined);
   const source = own[0] ?? options.data;
   if (own.length > 1 || !source) {
-    throw new PlanError([own.length > 1 ? 'two methods of one stage bring their own data' : 'the stage trains but there is no data']);
+    throw new PlanError([
+      own.length > 1
+        ? 'two methods of one stage bring their own data'
+        : 'the stage trains but there is no data',
+    ]);
   }
   const needsTeacher = modifiers.some(({ needs }) => needs.teacher);
   const handles = parts.map((part) => part.parametrize?.());
@@ -53,8 +62,11 @@ function stageLoss(
   { model, teacher, batch }: { model: CausalLM; teacher: CausalLM | null; batch: TrainBatch },
 ): { sum: Tensor; weight: number; tokens: number } {
   const { vocabularySize } = model;
+  requireAligned(batch);
   const step = stepBatch(batch.sequences, { vocabularySize });
-  const teacherStep = batch.teacher ? stepBatch(batch.teacher, { vocabularySize: teacher?.vocabularySize ?? vocabularySize }) : step;
+  const teacherStep = batch.teacher
+    ? stepBatch(batch.teacher, { vocabularySize: teacher?.vocabularySize ?? vocabularySize })
+    : step;
   const inputs = {
     batch,
     targets: tensor(batch.targets),
@@ -65,6 +77,18 @@ function stageLoss(
   const losses = parts.map((part) => part.loss?.(inputs)).filter((loss) => loss !== undefined);
   const sum = losses.reduce((total, loss) => total.add(loss));
   return { sum, weight: countedRows(batch), tokens: batch.targets.length };
+}
+
+/** Losses are divided by what targets and weights say, so each must belong to a token. */
+function requireAligned({ sequences, targets, weights }: TrainBatch): void {
+  const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
+  if (targets.length === tokens && (weights?.length ?? tokens) === tokens) return;
+  throw new ShapeError({
+    where: 'batch',
+    what: 'targets and weights need one entry per token',
+    got: `${targets.length} targets${weights ? ` and ${weights.length} weights` : ''}`,
+    expected: String(tokens),
+  });
 }
 
 /** f32 [N], or null when every row counts 1. Rows without a target count 0. */

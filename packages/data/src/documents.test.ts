@@ -1,7 +1,10 @@
 import { expect, it } from 'vitest';
 import { splitByHash } from './documents.js';
 
-const documents = Array.from({ length: 2000 }, (_, i) => ({ id: String(i), text: `text number ${i % 1900}` }));
+const documents = Array.from({ length: 2000 }, (_, i) => ({
+  id: String(i),
+  text: `text number ${i % 1900}`,
+}));
 
 it('holds out about the asked share, the same in any order, copies together', () => {
   const { train, heldOut } = splitByHash(documents, 0.1);

@@ -23,8 +23,12 @@ export interface Split {
 /**
  * Holds out about `fraction` of the documents of each label, chosen by the hash of their text: adding documents
  * later never moves old ones between the sides, and copies of one text land on the same side.
+ * @throws RangeError for a fraction that is none
  */
 export function splitByHash(documents: Iterable<Document>, fraction: number): Split {
+  if (!(fraction >= 0 && fraction <= 1)) {
+    throw new RangeError(`[splitByHash] fraction out of range: got ${fraction}; expected 0 to 1.`);
+  }
   const train: Document[] = [];
   const heldOut: Document[] = [];
   for (const document of documents) (textFraction(document.text) < fraction ? heldOut : train).push(document);

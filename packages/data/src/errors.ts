@@ -16,7 +16,9 @@ export class DataError extends Error {
     const { file, what, got, expected, hint, offset } = details;
     const facts = [got && `got ${got}`, expected && `expected ${expected}`].filter(Boolean).join('; ');
     const at = offset === undefined ? '' : ` at ${offset}`;
-    super(`[${file}${at}] ${what}${facts ? `: ${facts}` : ''}.${hint ? ` ${hint}` : ''}`, { cause: details.cause });
+    super(`[${file}${at}] ${what}${facts ? `: ${facts}` : ''}.${hint ? ` ${hint}` : ''}`, {
+      cause: details.cause,
+    });
     this.name = 'DataError';
     this.file = file;
     this.offset = offset;

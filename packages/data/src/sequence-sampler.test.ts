@@ -14,7 +14,8 @@ describe('SequenceSampler', () => {
 
   it('visits every piece of an epoch once, and cuts the next epoch elsewhere', () => {
     const sampler = new SequenceSampler(tokens, options);
-    const starts = (n: number) => Array.from({ length: n }, () => sampler.next().sequences.map(([first]) => first)).flat();
+    const starts = (n: number) =>
+      Array.from({ length: n }, () => sampler.next().sequences.map(([first]) => first)).flat();
     const first = starts(sampler.pieces / 3);
     expect(new Set(first).size).toBe(99);
     expect(new Set(first.map((start) => start % 10)).size).toBe(1);

@@ -15,9 +15,11 @@ export interface SampledBatch {
   readonly targets: Int32Array;
 }
 
-/** Position in the stream of a {@link SequenceSampler}. */
-export interface SamplerState {
+/** Position in the stream of a {@link SequenceSampler}, and the settings that it belongs to. */
+export interface SamplerState extends SamplerOptions {
   readonly step: number;
+  /** Tokens in the stream. */
+  readonly tokens: number;
 }
 
 /**
@@ -34,6 +36,8 @@ export class SequenceSampler {
     private readonly options: SamplerOptions,
   ) {
     const { length, batch } = options;
+    requirePositive('length', length);
+    requirePositive('batch', batch);
     if (tokens.length <= 2 * length) {
       throw new DataError({
         file: 'SequenceSampler',
@@ -43,7 +47,6 @@ export class SequenceSampler {
         hint: 'Use shorter sequences or more text.',
       });
     }
-    if (!(Number.isInteger(batch) && batch > 0)) throw new DataError({ file: 'SequenceSampler', what: 'batch', got: String(batch), expected: 'a positive integer' });
   }
 
   /** Pieces in one epoch: one fewer than fit, because cuts are shifted. */
@@ -72,13 +75,26 @@ export class SequenceSampler {
   }
 
   state(): SamplerState {
-    return { step: this.step };
+    const { length, batch, seed } = this.options;
+    return { step: this.step, length, batch, seed, tokens: this.tokens.length };
   }
 
+  /** @throws DataError for a state of other settings or another text: the stream would not be the same */
   restore(state: unknown): void {
-    const { step } = state as SamplerState;
-    if (!(Number.isInteger(step) && step >= 0)) throw new DataError({ file: 'SequenceSampler', what: 'not a state of this sampler', got: JSON.stringify(state) });
-    this.step = step;
+    const { step, ...settings } = (state ?? {}) as Partial<SamplerState>;
+    const { step: _, ...own } = this.state();
+    const same = Object.entries(own).every(([name, value]) => settings[name as keyof typeof own] === value);
+    if (same && Number.isInteger(step) && (step as number) >= 0) {
+      this.step = step as number;
+      return;
+    }
+    throw new DataError({
+      file: 'SequenceSampler',
+      what: 'not a state of this sampler',
+      got: JSON.stringify(state),
+      expected: `a step of ${JSON.stringify(own)}`,
+      hint: 'Continue with the settings and the text that the run began with.',
+    });
   }
 
   private orderOf(epoch: number): { readonly pieces: Uint32Array } {
@@ -96,6 +112,16 @@ export class SequenceSampler {
     this.order = { epoch, pieces };
     return this.order;
   }
+}
+
+function requirePositive(name: string, value: number): void {
+  if (Number.isInteger(value) && value > 0) return;
+  throw new DataError({
+    file: 'SequenceSampler',
+    what: name,
+    got: String(value),
+    expected: 'a positive integer',
+  });
 }
 
 function hash(seed: number, epoch: number, purpose: string): number {

@@ -16,7 +16,14 @@ const indexSchema = z.strictObject({
   tokens: z.number().int().nonnegative(),
   documents: z.number().int().nonnegative(),
   bytes: z.number().int().nonnegative(),
-  shards: z.array(z.strictObject({ file: z.string(), sha256: z.string(), tokens: z.number().int(), documents: z.number().int() })),
+  shards: z.array(
+    z.strictObject({
+      file: z.string(),
+      sha256: z.string(),
+      tokens: z.number().int(),
+      documents: z.number().int(),
+    }),
+  ),
 });
 
 export type DatasetIndex = z.infer<typeof indexSchema>;
@@ -52,6 +59,7 @@ export async function packDocuments(
   options: PackOptions,
 ): Promise<DatasetIndex> {
   const { separatorId, shardTokens = 2 ** 24, force = false, onProgress } = options;
+  requireId(separatorId, tokenizer.vocabularySize);
   const totals = { tokens: 0, documents: 0, bytes: 0 };
   const shards: DatasetIndex['shards'] = [];
   let index: DatasetIndex | undefined;
@@ -62,14 +70,21 @@ export async function packDocuments(
       const flush = async () => {
         if (open.length === 0) return;
         const file = `shard-${String(shards.length).padStart(5, '0')}.safetensors`;
-        await staging.writeTensors(file, shardTensors(open), { metadata: { tokenizer: tokenizer.fingerprint } });
+        await staging.writeTensors(file, shardTensors(open), {
+          metadata: { tokenizer: tokenizer.fingerprint },
+        });
         const sha256 = await hashFile(join(staging.path, file));
         shards.push({ file, sha256, tokens: open.length, documents: open.starts.length });
         open = { tokens: [], starts: [], length: 0 };
       };
       for await (const { id, text } of documents) {
         if (!text.isWellFormed()) {
-          throw new DataError({ file: id, what: 'the text is not valid Unicode', got: 'a lone surrogate', hint: 'Clean it with text.toWellFormed().' });
+          throw new DataError({
+            file: id,
+            what: 'the text is not valid Unicode',
+            got: 'a lone surrogate',
+            hint: 'Clean it with text.toWellFormed().',
+          });
         }
         const ids = encodeDocument(tokenizer, text);
         open.starts.push(open.length);
@@ -82,12 +97,29 @@ export async function packDocuments(
         if (open.length >= shardTokens) await flush();
       }
       await flush();
-      index = { version: 1, tokenizer: tokenizer.fingerprint, vocabularySize: tokenizer.vocabularySize, ...totals, shards };
+      index = {
+        version: 1,
+        tokenizer: tokenizer.fingerprint,
+        vocabularySize: tokenizer.vocabularySize,
+        ...totals,
+        shards,
+      };
       await staging.writeJson(INDEX_FILE, index);
     },
     { replace: force },
   );
   return index as DatasetIndex;
+}
+
+/** A tokenizer without end-of-text token has no id to give: undefined would become token 0. */
+function requireId(separatorId: number, vocabularySize: number): void {
+  if (Number.isInteger(separatorId) && separatorId >= 0 && separatorId < vocabularySize) return;
+  throw new DataError({
+    file: 'packDocuments',
+    what: 'separatorId is no token',
+    got: String(separatorId),
+    expected: `0 to ${vocabularySize - 1}`,
+  });
 }
 
 function shardTensors({ tokens, starts, length }: OpenShard): TensorInput[] {
@@ -115,7 +147,10 @@ export interface TokenDataset {
  * Reads a packed data set and checks it.
  * @throws DataError with file and offset for a missing, truncated or altered shard, another tokenizer, or bad ids
  */
-export async function openDataset(directory: string, { tokenizer }: { readonly tokenizer?: Tokenizer } = {}): Promise<TokenDataset> {
+export async function openDataset(
+  directory: string,
+  { tokenizer }: { readonly tokenizer?: Tokenizer } = {},
+): Promise<TokenDataset> {
   const index = await readIndex(directory);
   if (tokenizer && tokenizer.fingerprint !== index.tokenizer) {
     throw new DataError({
@@ -132,7 +167,10 @@ export async function openDataset(directory: string, { tokenizer }: { readonly t
   let document = 0;
   for (const shard of index.shards) {
     const part = await readShard(directory, shard, index.vocabularySize);
-    starts.set(part.documentStarts.map((start) => start + at), document);
+    starts.set(
+      part.documentStarts.map((start) => start + at),
+      document,
+    );
     tokens.set(part.tokens, at);
     at += part.tokens.length;
     document += part.documentStarts.length;
@@ -149,8 +187,17 @@ async function readIndex(directory: string): Promise<DatasetIndex> {
     throw new DataError({ file, what: 'cannot be read as JSON', got: (cause as Error).message, cause });
   }
   const parsed = indexSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw new DataError({ file, what: 'is not the index of a packed data set', got: z.prettifyError(parsed.error) });
+  if (parsed.success && isWhole(parsed.data)) return parsed.data;
+  throw new DataError({
+    file,
+    what: 'is not the index of a packed data set',
+    got: parsed.success ? 'totals that are not those of the shards' : z.prettifyError(parsed.error),
+  });
+}
+
+function isWhole({ tokens, documents, shards }: DatasetIndex): boolean {
+  const total = (name: 'tokens' | 'documents') => shards.reduce((sum, shard) => sum + shard[name], 0);
+  return total('tokens') === tokens && total('documents') === documents;
 }
 
 async function readShard(directory: string, shard: DatasetIndex['shards'][number], vocabularySize: number) {
@@ -159,7 +206,13 @@ async function readShard(directory: string, shard: DatasetIndex['shards'][number
   try {
     const sha256 = await hashFile(file);
     if (sha256 !== shard.sha256) {
-      throw new DataError({ file, what: 'the shard was altered', got: `sha256 ${sha256}`, expected: shard.sha256, hint: 'Pack the documents again.' });
+      throw new DataError({
+        file,
+        what: 'the shard was altered',
+        got: `sha256 ${sha256}`,
+        expected: shard.sha256,
+        hint: 'Pack the documents again.',
+      });
     }
     const read = async (name: string) => {
       const bytes = await source.read(name);
@@ -168,7 +221,13 @@ async function readShard(directory: string, shard: DatasetIndex['shards'][number
     const tokens = await read('tokens');
     const bad = tokens.findIndex((id) => id < 0 || id >= vocabularySize);
     if (bad >= 0) {
-      throw new DataError({ file, offset: bad, what: 'token id out of range', got: String(tokens[bad]), expected: `0 to ${vocabularySize - 1}` });
+      throw new DataError({
+        file,
+        offset: bad,
+        what: 'token id out of range',
+        got: String(tokens[bad]),
+        expected: `0 to ${vocabularySize - 1}`,
+      });
     }
     return { tokens, documentStarts: await read('documentStarts') };
   } finally {

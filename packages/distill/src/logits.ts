@@ -1,5 +1,5 @@
 import { type Modifier, type ModifierFactory, type ModifierSpec, RecipeError } from '@frugal/compress';
-import { distillationLoss, nextTokenLoss } from '@frugal/tensor-core/nn';
+import { type CausalLM, distillationLoss, nextTokenLoss } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 
 const optionsSchema = z.strictObject({
@@ -19,23 +19,57 @@ export const logitDistillation: ModifierFactory = {
   type: 'distill.logits',
   create(spec: ModifierSpec): Modifier {
     const parsed = optionsSchema.safeParse(spec);
-    if (!parsed.success) throw new RecipeError({ where: 'distill.logits', what: 'bad options', got: z.prettifyError(parsed.error) });
+    if (!parsed.success)
+      throw new RecipeError({
+        where: 'distill.logits',
+        what: 'bad options',
+        got: z.prettifyError(parsed.error),
+      });
     const { temperature, alpha } = parsed.data;
     return {
       spec,
       sites: ['block'],
       needs: { training: true, teacher: true },
-      plan: (sites) => ({ sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })), problems: [] }),
+      plan: (sites) => ({
+        sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })),
+        problems: [],
+      }),
       train: ({ student, teacher }) => ({
         loss({ targets, weights, student: output, teacher: target }) {
-          if (!teacher || !target) throw new RecipeError({ where: 'distill.logits', what: 'no teacher', hint: 'Pass a teacher to compress().' });
+          if (!teacher || !target)
+            throw new RecipeError({
+              where: 'distill.logits',
+              what: 'no teacher',
+              hint: 'Pass a teacher to compress().',
+            });
+          requireSameVocabulary(student, teacher);
           const soft = () =>
-            distillationLoss(output.hidden, student.head, { hidden: target.hidden, head: teacher.head }, { temperature, weights });
+            distillationLoss(
+              output.hidden,
+              student.head,
+              { hidden: target.hidden, head: teacher.head },
+              { temperature, weights },
+            );
           const hard = () => nextTokenLoss(output.hidden, student.head, targets, weights);
           if (alpha === 1) return soft();
-          return alpha === 0 ? hard() : soft().mul(alpha).add(hard().mul(1 - alpha));
+          return alpha === 0
+            ? hard()
+            : soft()
+                .mul(alpha)
+                .add(hard().mul(1 - alpha));
         },
       }),
     };
   },
 };
+
+/** Each logit is compared with the teacher's of the same token. */
+function requireSameVocabulary(student: CausalLM, teacher: CausalLM): void {
+  if (student.head.outFeatures === teacher.head.outFeatures) return;
+  throw new RecipeError({
+    where: 'distill.logits',
+    what: 'student and teacher have different vocabularies',
+    got: `${student.head.outFeatures} and ${teacher.head.outFeatures} tokens`,
+    hint: 'Both must use one tokenizer.',
+  });
+}

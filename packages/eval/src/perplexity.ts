@@ -91,7 +91,8 @@ function cutTexts(texts: readonly string[], tokenizer: TextTokenizer, context: n
   const encoder = new TextEncoder();
   let bytes = 0;
   for (const text of texts) {
-    const ids = tokenizer.encode(text);
+    // Text that speaks of special tokens does not contain any: their bytes are to be predicted.
+    const ids = tokenizer.encode(text, { parseSpecialTokens: false });
     bytes += encoder.encode(text).length;
     for (let start = 0; start < ids.length; start += context) {
       const first = ids[start];

@@ -32,10 +32,20 @@ export class ConfigReader {
   }
 
   integer(name: string, fallback?: number): number {
-    return this.value(name, 'a positive integer', (v): v is number => Number.isInteger(v) && (v as number) > 0, fallback);
+    return this.value(
+      name,
+      'a positive integer',
+      (v): v is number => Number.isInteger(v) && (v as number) > 0,
+      fallback,
+    );
   }
   number(name: string, fallback?: number): number {
-    return this.value(name, 'a number', (v): v is number => typeof v === 'number' && Number.isFinite(v), fallback);
+    return this.value(
+      name,
+      'a number',
+      (v): v is number => typeof v === 'number' && Number.isFinite(v),
+      fallback,
+    );
   }
   boolean(name: string, fallback?: boolean): boolean {
     return this.value(name, 'true or false', (v): v is boolean => typeof v === 'boolean', fallback);
@@ -77,7 +87,12 @@ export class ConfigReader {
     });
   }
 
-  private value<T>(name: string, expected: string, valid: (value: unknown) => value is T, fallback: T | undefined): T {
+  private value<T>(
+    name: string,
+    expected: string,
+    valid: (value: unknown) => value is T,
+    fallback: T | undefined,
+  ): T {
     this.read.add(name);
     const value = this.config[name];
     const chosen = value ?? fallback;
@@ -86,6 +101,11 @@ export class ConfigReader {
   }
 
   private refuse(name: string, value: unknown, expected: string): never {
-    throw new ModelConfigError({ where: this.where, what: `field ${name}`, got: JSON.stringify(value) ?? 'nothing', expected });
+    throw new ModelConfigError({
+      where: this.where,
+      what: `field ${name}`,
+      got: JSON.stringify(value) ?? 'nothing',
+      expected,
+    });
   }
 }

@@ -88,7 +88,10 @@ export class DecoderModel extends Module implements CausalLM {
 
   normGroups(): readonly NormGroup[] {
     return this.blocks.flatMap((_, i) => [
-      { norm: `blocks.${i}.attentionNorm`, consumers: ['query', 'key', 'value'].map((name) => `blocks.${i}.attention.${name}`) },
+      {
+        norm: `blocks.${i}.attentionNorm`,
+        consumers: ['query', 'key', 'value'].map((name) => `blocks.${i}.attention.${name}`),
+      },
       { norm: `blocks.${i}.mlpNorm`, consumers: ['gate', 'up'].map((name) => `blocks.${i}.mlp.${name}`) },
     ]);
   }
@@ -97,7 +100,9 @@ export class DecoderModel extends Module implements CausalLM {
     let { hidden, context } = this.begin(batch);
     for (const [i, block] of this.blocks.entries()) {
       const recompute = this.recompute && isRecording();
-      hidden = recompute ? checkpoint((x) => block.forward(x, context), hidden) : block.forward(hidden, context);
+      hidden = recompute
+        ? checkpoint((x) => block.forward(x, context), hidden)
+        : block.forward(hidden, context);
       if (batch.collect?.has(`blocks.${i}.hidden`)) context.collected.set(`blocks.${i}.hidden`, hidden);
     }
     return this.finish(hidden, context);

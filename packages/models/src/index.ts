@@ -5,4 +5,4 @@ export { llama } from './families/llama.js';
 export { createModel } from './initialize.js';
 export { type LoadModelOptions, loadModel, modelOf, skeleton } from './load.js';
 export { familyOf } from './registry.js';
-export { modelTensors, saveModel, type SaveModelOptions } from './save.js';
+export { modelTensors, type SaveModelOptions, saveModel } from './save.js';

@@ -1,4 +1,13 @@
-import { ones, Random, scope, type Tensor, withBackend, zeros, type Backend, currentBackend } from '@frugal/tensor-core';
+import {
+  type Backend,
+  currentBackend,
+  ones,
+  Random,
+  scope,
+  type Tensor,
+  withBackend,
+  zeros,
+} from '@frugal/tensor-core';
 import type { CausalLM, ModelConfig } from '@frugal/tensor-core/nn';
 import type { Initializer } from './families/family.js';
 import { familyOf } from './registry.js';

@@ -59,7 +59,12 @@ export async function modelOf(
     parameter,
     name: toTheirs(familyOf(model.config).names, ours) as string,
   }));
-  checkWeights(checkpoint, new Map(wanted.map(({ name, parameter }) => [name, parameter.shape])), packed, model);
+  checkWeights(
+    checkpoint,
+    new Map(wanted.map(({ name, parameter }) => [name, parameter.shape])),
+    packed,
+    model,
+  );
   for (const [done, { name, parameter }] of wanted.entries()) {
     parameter.value = await readTensor(checkpoint, name, dtype, backend);
     onProgress?.({ done: done + 1, total: wanted.length });
@@ -88,7 +93,8 @@ async function loadPacked(model: CausalLM, checkpoint: Checkpoint, backend: Back
       const name = `${base}.${suffix}`;
       used.add(name);
       const entry = entries.get(name);
-      if (entry?.dtype === part.dtype && sameShape(entry.shape, part.shape)) return checkpoint.tensors.read(name);
+      if (entry?.dtype === part.dtype && sameShape(entry.shape, part.shape))
+        return checkpoint.tensors.read(name);
       throw new ModelConfigError({
         where: name,
         what: 'a packed weight has another type or shape than its format',
@@ -110,7 +116,10 @@ function shareTiedHead(model: CausalLM, quantization: StoredQuantization): void 
   const tied = model.ties.some(({ path }) => path === 'head.weight');
   if (tied && model.embed instanceof PackedEmbedding) {
     const name = toTheirs(familyOf(model.config).names, 'head') as string;
-    model.replace('head', new PackedLinear(model.embed.weight, { activation: quantization.activationOf(name) }));
+    model.replace(
+      'head',
+      new PackedLinear(model.embed.weight, { activation: quantization.activationOf(name) }),
+    );
   }
 }
 
@@ -139,7 +148,8 @@ function checkWeights(
   const { names } = familyOf(model.config);
   const harmless = new Set(model.ties.map(({ path }) => toTheirs(names, path)));
   for (const name of entries.keys()) {
-    if (wanted.has(name) || packed.has(name) || harmless.has(name) || name.endsWith('rotary_emb.inv_freq')) continue;
+    if (wanted.has(name) || packed.has(name) || harmless.has(name) || name.endsWith('rotary_emb.inv_freq'))
+      continue;
     problems.push(`unknown ${name}`);
   }
   if (problems.length === 0) return;
@@ -154,10 +164,17 @@ function checkWeights(
 
 const dtypes: Partial<Record<TensorEntry['dtype'], DType>> = { F32: 'f32', BF16: 'bf16', F16: 'f16' };
 
-async function readTensor(checkpoint: Checkpoint, name: string, dtype: FloatDType, backend: Backend): Promise<Tensor> {
+async function readTensor(
+  checkpoint: Checkpoint,
+  name: string,
+  dtype: FloatDType,
+  backend: Backend,
+): Promise<Tensor> {
   const entry = checkpoint.tensors.entries.get(name) as TensorEntry;
   const bytes = await checkpoint.tensors.read(name);
   return scope(() =>
-    noGrad(() => fromBytes(bytes, { shape: entry.shape, dtype: dtypes[entry.dtype] as DType, backend }).cast(dtype)),
+    noGrad(() =>
+      fromBytes(bytes, { shape: entry.shape, dtype: dtypes[entry.dtype] as DType, backend }).cast(dtype),
+    ),
   );
 }

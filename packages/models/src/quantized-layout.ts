@@ -1,5 +1,12 @@
 import { ArgumentError, type Backend, PackedTensor } from '@frugal/tensor-core';
-import { type ActivationFormat, isLinearLike, type ModelConfig, type Module, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
+import {
+  type ActivationFormat,
+  isLinearLike,
+  type ModelConfig,
+  type Module,
+  PackedEmbedding,
+  PackedLinear,
+} from '@frugal/tensor-core/nn';
 import { ModelConfigError } from './config-reader.js';
 
 /** One stored tensor of a packed matrix: suffix after the module's name, and how the file sees it. */
@@ -45,7 +52,10 @@ export function packedWeight(module: Module): PackedTensor | null {
 }
 
 /** config.json's `quantization_config` for a model with packed int8 layers, by their name in the file; `ignore` names the dense ones. */
-export function quantizationConfig(packed: ReadonlyMap<string, PackedLinear>, ignore: readonly string[]): ModelConfig | undefined {
+export function quantizationConfig(
+  packed: ReadonlyMap<string, PackedLinear>,
+  ignore: readonly string[],
+): ModelConfig | undefined {
   if (packed.size === 0) return undefined;
   const activations = [...new Set([...packed.values()].map(({ activation }) => activation))];
   const groups = activations.map((activation, i) => {
@@ -74,7 +84,13 @@ function groupOf(activation: ActivationFormat | null, targets: readonly string[]
   return {
     targets,
     weights: { num_bits: 8, type: 'int', symmetric: true, strategy: 'channel', dynamic: false },
-    input_activations: activation && { num_bits: 8, type: 'int', symmetric: true, strategy: 'token', dynamic: true },
+    input_activations: activation && {
+      num_bits: 8,
+      type: 'int',
+      symmetric: true,
+      strategy: 'token',
+      dynamic: true,
+    },
   };
 }
 
@@ -90,20 +106,33 @@ export function readQuantization(config: ModelConfig): StoredQuantization | null
   const quantization = config.quantization_config as ModelConfig | null | undefined;
   if (!quantization) return null;
   requireSettings('quantization_config', quantization, fixed);
-  const groups = Object.entries((quantization.config_groups ?? {}) as Record<string, Group>).map(([name, group]) => {
-    const activation = group.input_activations ? 'int8' : null;
-    const { weights, input_activations } = groupOf(activation, []);
-    const where = `quantization_config: ${name}`;
-    requireSettings(`${where}: weights`, group.weights as ModelConfig, weights as ModelConfig);
-    if (input_activations) requireSettings(`${where}: input_activations`, group.input_activations as ModelConfig, input_activations as ModelConfig);
-    return { targets: group.targets ?? [], activation } as const;
-  });
+  const groups = Object.entries((quantization.config_groups ?? {}) as Record<string, Group>).map(
+    ([name, group]) => {
+      const activation = group.input_activations ? 'int8' : null;
+      const { weights, input_activations } = groupOf(activation, []);
+      const where = `quantization_config: ${name}`;
+      requireSettings(`${where}: weights`, group.weights as ModelConfig, weights as ModelConfig);
+      if (input_activations)
+        requireSettings(
+          `${where}: input_activations`,
+          group.input_activations as ModelConfig,
+          input_activations as ModelConfig,
+        );
+      return { targets: group.targets ?? [], activation } as const;
+    },
+  );
   return {
     format: 'int8-channel',
     activationOf(name) {
-      const group = groups.find(({ targets }) => targets.includes(name)) ?? groups.find(({ targets }) => targets.includes('Linear'));
+      const group =
+        groups.find(({ targets }) => targets.includes(name)) ??
+        groups.find(({ targets }) => targets.includes('Linear'));
       if (group) return group.activation;
-      throw new ModelConfigError({ where: 'config.json: quantization_config', what: 'no group says how this packed layer is used', got: name });
+      throw new ModelConfigError({
+        where: 'config.json: quantization_config',
+        what: 'no group says how this packed layer is used',
+        got: name,
+      });
     },
   };
 }

@@ -38,11 +38,20 @@ export function readRope(config: ConfigReader, headSize: number, contextLength: 
 /** A factor of 0 or a base below 1 would only show as NaN in the logits. */
 function checked(table: RopeTable, headSize: number): RopeTable {
   if (headSize % 2 !== 0) {
-    throw new ModelConfigError({ where: 'config.json', what: 'field head_dim', got: String(headSize), expected: 'an even number' });
+    throw new ModelConfigError({
+      where: 'config.json',
+      what: 'field head_dim',
+      got: String(headSize),
+      expected: 'an even number',
+    });
   }
   const numbers = [...table.frequencies, table.attentionFactor];
   if (numbers.every((value) => Number.isFinite(value) && value > 0)) return table;
-  throw new ModelConfigError({ where: 'config.json', what: 'the rotary settings give no usable angles', got: numbers.join(', ') });
+  throw new ModelConfigError({
+    where: 'config.json',
+    what: 'the rotary settings give no usable angles',
+    got: numbers.join(', '),
+  });
 }
 
 interface Setting {
@@ -82,7 +91,8 @@ const scalings: Record<'default' | 'linear' | 'llama3' | 'yarn', Scaling> = {
     const factor = config.number('factor', contextLength / original);
     const fast = config.number('beta_fast', 32);
     const slow = config.number('beta_slow', 1);
-    const dimensionOf = (turns: number) => (headSize * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+    const dimensionOf = (turns: number) =>
+      (headSize * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
     const truncate = config.boolean('truncate', true);
     const first = Math.max(0, truncate ? Math.floor(dimensionOf(fast)) : dimensionOf(fast));
     const last = Math.min(headSize - 1, truncate ? Math.ceil(dimensionOf(slow)) : dimensionOf(slow));
@@ -99,7 +109,8 @@ function yarnAttention(config: ConfigReader, factor: number): number {
   const chosen = config.number('attention_factor', 0);
   const scale = config.number('mscale', 0);
   const scaleAll = config.number('mscale_all_dim', 0);
-  if (chosen < 0) throw new ModelConfigError({ where: 'yarn', what: 'attention_factor is negative', got: String(chosen) });
+  if (chosen < 0)
+    throw new ModelConfigError({ where: 'yarn', what: 'attention_factor is negative', got: String(chosen) });
   if (chosen > 0) return chosen;
   return scale > 0 && scaleAll > 0 ? sharpen(scale) / sharpen(scaleAll) : sharpen(1);
 }

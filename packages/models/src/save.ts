@@ -1,4 +1,9 @@
-import { type Manifest, type TensorInput, writeCheckpoint, type WriteCheckpointOptions } from '@frugal/checkpoint';
+import {
+  type Manifest,
+  type TensorInput,
+  type WriteCheckpointOptions,
+  writeCheckpoint,
+} from '@frugal/checkpoint';
 import { ArgumentError, type DType, type Tensor } from '@frugal/tensor-core';
 import type { CausalLM, ModelConfig, Module } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
@@ -23,7 +28,11 @@ const storedDType: Record<DType, TensorInput['dtype']> = {
 };
 
 /** Writes a model as a Hugging Face directory that transformers (and vLLM, when packed) opens; atomically. */
-export async function saveModel(model: CausalLM, path: string, options: SaveModelOptions = {}): Promise<void> {
+export async function saveModel(
+  model: CausalLM,
+  path: string,
+  options: SaveModelOptions = {},
+): Promise<void> {
   const { tokenizerFiles, manifest, generationConfig, ...writeOptions } = options;
   const config = { ...savedConfig(model), torch_dtype: torchDType(model) };
   await writeCheckpoint(
@@ -37,16 +46,19 @@ export async function saveModel(model: CausalLM, path: string, options: SaveMode
 export function modelTensors(model: CausalLM): TensorInput[] {
   const { names } = familyOf(model.config);
   const tensors: TensorInput[] = [];
-  for (const [path, parameter] of model.namedParameters()) tensors.push(stored(theirName(names, path), parameter.value));
+  for (const [path, parameter] of model.namedParameters())
+    tensors.push(stored(theirName(names, path), parameter.value));
   const seen = new Set<unknown>();
   for (const [path, module] of model.namedModules()) {
     const weight = packedWeight(module);
     if (!weight || seen.has(weight)) continue;
     seen.add(weight);
     const base = theirName(names, path);
-    layoutOf(weight.format).parts(...weight.shape).forEach(({ suffix, shape }, i) => {
-      tensors.push({ ...stored(`${base}.${suffix}`, weight.parts[i]), shape });
-    });
+    layoutOf(weight.format)
+      .parts(...weight.shape)
+      .forEach(({ suffix, shape }, i) => {
+        tensors.push({ ...stored(`${base}.${suffix}`, weight.parts[i]), shape });
+      });
   }
   return tensors;
 }
@@ -72,7 +84,10 @@ function savedConfig(model: CausalLM & Module): ModelConfig {
   // `dtype` is the newer name of `torch_dtype`, and would contradict it.
   const { quantization_config: _, dtype: __, ...config } = model.config;
   const named = new Map([...packed].map(([path, layer]) => [theirName(names, path), layer]));
-  const quantization = quantizationConfig(named, dense.map((path) => theirName(names, path)));
+  const quantization = quantizationConfig(
+    named,
+    dense.map((path) => theirName(names, path)),
+  );
   return {
     ...config,
     ...(isUntied(model) && { tie_word_embeddings: false }),
@@ -82,7 +97,8 @@ function savedConfig(model: CausalLM & Module): ModelConfig {
 
 /** Whether an edit gave a declared tie two weights: a reader that ties them would drop one. */
 function isUntied(model: CausalLM): boolean {
-  const weightAt = (path: string) => (model.module(path.slice(0, path.lastIndexOf('.'))) as { weight?: unknown }).weight;
+  const weightAt = (path: string) =>
+    (model.module(path.slice(0, path.lastIndexOf('.'))) as { weight?: unknown }).weight;
   return model.ties.some(({ path, source }) => weightAt(path) !== weightAt(source));
 }
 

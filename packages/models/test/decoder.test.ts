@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expectNoLeaks, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
 import { PagedKVCache } from '@frugal/tensor-core/generation';
-import { nextTokenLoss, stepBatch } from '@frugal/tensor-core/nn';
+import { nextTokenLoss, type Parameter, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createModel, DecoderModel, loadModel, ModelConfigError, saveModel } from '../src/index.js';
+import { createModel, type DecoderModel, loadModel, ModelConfigError, saveModel } from '../src/index.js';
 
 const config = {
   architectures: ['LlamaForCausalLM'],
@@ -26,7 +26,7 @@ function logitsOf(run: () => Tensor): Promise<Float32Array> {
 
 function closeTo(a: Float32Array, b: Float32Array, tolerance = 1e-5): void {
   expect(a.length).toBe(b.length);
-  a.forEach((x, i) => expect(Math.abs(x - b[i])).toBeLessThan(tolerance));
+  for (const [i, x] of a.entries()) expect(Math.abs(x - b[i])).toBeLessThan(tolerance);
 }
 
 describe('DecoderModel', () => {
@@ -41,8 +41,13 @@ describe('DecoderModel', () => {
       const noise = tokens.slice(0, 3).reverse();
       const startPositions = [cache.length(other), position];
       const view = cache.extend([other, mine], [noise.length, count]);
-      const logits = await logitsOf(() => model.forward(stepBatch([noise, chunk], { vocabularySize, startPositions, cache: view })).logits());
-      closeTo(logits.subarray(noise.length * vocabularySize), whole.subarray(position * vocabularySize, (position + count) * vocabularySize));
+      const logits = await logitsOf(() =>
+        model.forward(stepBatch([noise, chunk], { vocabularySize, startPositions, cache: view })).logits(),
+      );
+      closeTo(
+        logits.subarray(noise.length * vocabularySize),
+        whole.subarray(position * vocabularySize, (position + count) * vocabularySize),
+      );
       position += count;
     }
     cache.dispose();
@@ -56,7 +61,9 @@ describe('DecoderModel', () => {
         const { hidden } = model.forward(stepBatch([tokens.slice(0, -1)], { vocabularySize }));
         nextTokenLoss(hidden, model.head, tensor(Int32Array.from(tokens.slice(1)))).backward();
       });
-      const values = await Promise.all(model.parameters().map(({ gradient }) => (gradient as Tensor).toFloat32()));
+      const values = await Promise.all(
+        model.parameters().map(({ gradient }) => (gradient as Tensor).toFloat32()),
+      );
       for (const parameter of model.parameters()) parameter.clearGradient();
       return values;
     };
@@ -83,7 +90,7 @@ describe('DecoderModel', () => {
 
   it('is made from seed, path and shape alone', async () => {
     const values = (model: ReturnType<typeof createModel>, path: string) =>
-      (new Map(model.namedParameters()).get(path)?.value as Tensor).toFloat32();
+      (new Map(model.namedParameters()).get(path) as Parameter).value.toFloat32();
     const path = 'blocks.1.mlp.up.weight';
     const deep = createModel({ ...config, num_hidden_layers: 4 }, { seed: 1 });
     expect(await values(createModel(config, { seed: 1 }), path)).toEqual(await values(deep, path));
@@ -98,7 +105,14 @@ describe('bad checkpoints and configs', () => {
     config_groups: {
       group_0: {
         targets: ['Linear'],
-        weights: { num_bits: 8, type: 'int', symmetric: true, strategy: 'channel', dynamic: false, ...change },
+        weights: {
+          num_bits: 8,
+          type: 'int',
+          symmetric: true,
+          strategy: 'channel',
+          dynamic: false,
+          ...change,
+        },
         input_activations: null,
       },
     },
@@ -117,29 +131,64 @@ describe('bad checkpoints and configs', () => {
   }
 
   it.each([
-    ['an unknown architecture, with the known ones', (c: Record<string, unknown>) => (c.architectures = ['GPT2LMHeadModel']), /GPT2LMHeadModel.*LlamaForCausalLM/],
+    [
+      'an unknown architecture, with the known ones',
+      (c: Record<string, unknown>) => (c.architectures = ['GPT2LMHeadModel']),
+      /GPT2LMHeadModel.*LlamaForCausalLM/,
+    ],
     ['a field that may change the result, by name', (c) => (c.logit_scale = 0.5), /logit_scale/],
     ['a field of the wrong type', (c) => (c.hidden_size = '24'), /hidden_size.*"24"/],
     ['an unknown rope scaling', (c) => (c.rope_scaling = { rope_type: 'magic' }), /rope_type.*magic.*yarn/],
-    ['a context scaling that depends on the length', (c) => (c.rope_scaling = { rope_type: 'dynamic', factor: 2 }), /dynamic/],
-    ['two rotary settings', (c) => Object.assign(c, { rope_scaling: { rope_type: 'linear', factor: 2 }, rope_parameters: { rope_theta: 500 } }), /both rope_parameters/],
+    [
+      'a context scaling that depends on the length',
+      (c) => (c.rope_scaling = { rope_type: 'dynamic', factor: 2 }),
+      /dynamic/,
+    ],
+    [
+      'two rotary settings',
+      (c) =>
+        Object.assign(c, {
+          rope_scaling: { rope_type: 'linear', factor: 2 },
+          rope_parameters: { rope_theta: 500 },
+        }),
+      /both rope_parameters/,
+    ],
     ['heads rotated in part', (c) => (c.partial_rotary_factor = 0.5), /partial_rotary_factor.*0\.5/],
     ['a rope factor of 0', (c) => (c.rope_scaling = { rope_type: 'linear', factor: 0 }), /rotary settings/],
-    ['heads of a fractional size', (c) => Object.assign(c, { num_attention_heads: 5, num_key_value_heads: 5 }), /head_dim.*4\.8/],
+    [
+      'heads of a fractional size',
+      (c) => Object.assign(c, { num_attention_heads: 5, num_key_value_heads: 5 }),
+      /head_dim.*4\.8/,
+    ],
     ['heads of an odd size', (c) => (c.head_dim = 5), /head_dim.*5.*even/],
     ['dropout that training would leave out', (c) => (c.attention_dropout = 0.1), /attention_dropout.*0\.1/],
-    ['a quantisation of another width', (c) => (c.quantization_config = quantization({ num_bits: 4 })), /num_bits.*got 4.*expected 8/],
-    ['a quantised KV cache', (c) => (c.quantization_config = { ...quantization({}), kv_cache_scheme: { num_bits: 8 } }), /kv_cache_scheme/],
+    [
+      'a quantisation of another width',
+      (c) => (c.quantization_config = quantization({ num_bits: 4 })),
+      /num_bits.*got 4.*expected 8/,
+    ],
+    [
+      'a quantised KV cache',
+      (c) => (c.quantization_config = { ...quantization({}), kv_cache_scheme: { num_bits: 8 } }),
+      /kv_cache_scheme/,
+    ],
     ['heads that do not divide', (c) => (c.num_key_value_heads = 3), /multiple/],
-    ['all weights of other shapes at once', (c) => Object.assign(c, { intermediate_size: 41, vocab_size: 51 }), /embed_tokens[\s\S]*gate_proj/],
+    [
+      'all weights of other shapes at once',
+      (c) => Object.assign(c, { intermediate_size: 41, vocab_size: 51 }),
+      /embed_tokens[\s\S]*gate_proj/,
+    ],
     ['missing layers', (c) => (c.num_hidden_layers = 3), /missing model\.layers\.2/],
     ['surplus layers', (c) => (c.num_hidden_layers = 1), /unknown model\.layers\.1/],
-  ] as [string, (c: Record<string, unknown>) => unknown, RegExp][])('refuses %s', async (_, change, message) => {
-    const path = await saved(change);
-    const attempt = loadModel(path);
-    await expect(attempt).rejects.toThrow(ModelConfigError);
-    await expect(attempt).rejects.toThrow(message);
-  });
+  ] as [string, (c: Record<string, unknown>) => unknown, RegExp][])(
+    'refuses %s',
+    async (_, change, message) => {
+      const path = await saved(change);
+      const attempt = loadModel(path);
+      await expect(attempt).rejects.toThrow(ModelConfigError);
+      await expect(attempt).rejects.toThrow(message);
+    },
+  );
 
   it('refuses token ids outside the vocabulary and empty sequences', () => {
     expect(() => stepBatch([[1, 50]], { vocabularySize })).toThrow(/position 1.*got 50.*0 to 49/);

@@ -1,12 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import { openSafetensors, toFloat32, typedArrayOf } from '@frugal/checkpoint';
-import { scope, tensor, type Tensor } from '@frugal/tensor-core';
+import { scope, type Tensor, tensor } from '@frugal/tensor-core';
 import { generate } from '@frugal/tensor-core/generation';
 import { nextTokenBatch, nextTokenLoss, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { toTheirs } from '../src/families/family.js';
-import { familyOf } from '../src/registry.js';
 import { loadModel } from '../src/index.js';
+import { familyOf } from '../src/registry.js';
 
 const fixtures = fileURLToPath(new URL('../../../oracles/fixtures', import.meta.url));
 
@@ -72,7 +72,10 @@ describe.each(['llama-tiny', 'llama-tied'])('%s agrees with PyTorch', (name) => 
     const starts = await ids('packed.sequence_starts');
     const sequences = [...starts.subarray(1)].map((end, i) => all.subarray(starts[i], end));
     const batch = stepBatch(sequences, { vocabularySize: model.vocabularySize });
-    const { difference, scale } = maxDifference(await model.forward(batch).logits().toFloat32(), await floats('packed.logits'));
+    const { difference, scale } = maxDifference(
+      await model.forward(batch).logits().toFloat32(),
+      await floats('packed.logits'),
+    );
     expect(difference).toBeLessThan(2e-5 * scale);
     model.dispose();
   });
@@ -84,7 +87,8 @@ describe.each(['llama-tiny', 'llama-tied'])('%s agrees with PyTorch', (name) => 
     const wanted = rows(await ids('greedy.tokens'), shape('greedy.tokens'));
     for (const [i, prompt] of prompts.entries()) {
       const tokens: number[] = [];
-      for await (const token of generate(model, prompt, { maxTokens: wanted[i].length, prefillChunk: 5 })) tokens.push(token);
+      for await (const token of generate(model, prompt, { maxTokens: wanted[i].length, prefillChunk: 5 }))
+        tokens.push(token);
       expect(tokens).toEqual([...wanted[i]]);
     }
     model.dispose();

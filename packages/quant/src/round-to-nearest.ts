@@ -1,4 +1,11 @@
-import { type Edit, type Modifier, type ModifierFactory, type ModifierSpec, RecipeError, type Site } from '@frugal/compress';
+import {
+  type Edit,
+  type Modifier,
+  type ModifierFactory,
+  type ModifierSpec,
+  RecipeError,
+  type Site,
+} from '@frugal/compress';
 import { bytesPerElement, noGrad, PackedTensor, scope } from '@frugal/tensor-core';
 import { packedFormat } from '@frugal/tensor-core/formats';
 import { type LinearLike, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
@@ -18,7 +25,8 @@ export const roundToNearest: ModifierFactory = {
   type: 'quant.rtn',
   create(spec: ModifierSpec): Modifier {
     const parsed = optionsSchema.safeParse(spec);
-    if (!parsed.success) throw new RecipeError({ where: 'quant.rtn', what: 'bad options', got: z.prettifyError(parsed.error) });
+    if (!parsed.success)
+      throw new RecipeError({ where: 'quant.rtn', what: 'bad options', got: z.prettifyError(parsed.error) });
     const { format, activation } = parsed.data;
     return {
       spec,
@@ -28,26 +36,43 @@ export const roundToNearest: ModifierFactory = {
         const problems: string[] = [];
         const planned = linearSites(sites).map(({ path, layer }) => {
           const bytesBefore = layer.weightBytes;
-          if (layer instanceof PackedLinear) problems.push(`${path} is packed already (${layer.weight.format})`);
+          if (layer instanceof PackedLinear)
+            problems.push(`${path} is packed already (${layer.weight.format})`);
           return { path, bytesBefore, bytesAfter: bytesAs(format, layer, path, problems) ?? bytesBefore };
         });
         return { sites: planned, problems };
       },
       async apply(site): Promise<Edit[]> {
         if (site.kind !== 'linear') return [];
+        if (site.layer.base instanceof PackedLinear) throw alreadyPacked(site.path);
         const packed = await packLayer(site.layer, format);
-        const linear = new PackedLinear(packed, { bias: site.layer.bias, activation: activation === 'int8' ? 'int8' : null });
+        const linear = new PackedLinear(packed, {
+          bias: site.layer.bias,
+          activation: activation === 'int8' ? 'int8' : null,
+        });
         const shared = site.sharedWith.map((path) => ({ path, module: new PackedEmbedding(packed) }));
         return [{ path: site.path, module: linear }, ...shared];
       },
       async invariant(site) {
         if (site.kind !== 'linear') return null;
         const { base } = site.layer;
-        return base instanceof PackedLinear && base.weight.format === format ? null : 'the layer is no longer packed';
+        return base instanceof PackedLinear && base.weight.format === format
+          ? null
+          : 'the layer is no longer packed';
       },
     };
   },
 };
+
+/** An earlier stage may have packed what `plan` still saw as dense: rounding twice would add errors unnoticed. */
+function alreadyPacked(path: string): RecipeError {
+  return new RecipeError({
+    where: 'quant.rtn',
+    what: 'the layer is packed already',
+    got: path,
+    hint: 'Exclude it, or leave out the earlier stage.',
+  });
+}
 
 function linearSites(sites: readonly Site[]) {
   return sites.filter((site) => site.kind === 'linear');
@@ -56,7 +81,10 @@ function linearSites(sites: readonly Site[]) {
 function bytesAs(format: string, layer: LinearLike, path: string, problems: string[]): number | null {
   try {
     const parts = packedFormat(format).parts(layer.outFeatures, layer.inFeatures);
-    return parts.reduce((sum, { dtype, shape }) => sum + shape.reduce((n, size) => n * size, bytesPerElement(dtype)), 0);
+    return parts.reduce(
+      (sum, { dtype, shape }) => sum + shape.reduce((n, size) => n * size, bytesPerElement(dtype)),
+      0,
+    );
   } catch (error) {
     problems.push(`${path}: ${(error as Error).message}`);
     return null;

@@ -6,7 +6,7 @@ import { ArgumentError, DTypeError } from './errors.js';
 import { decode, isExact } from './host-values.js';
 import { releaseStorage, retainStorage } from './memory.js';
 import { describe, requireFloat } from './ops/checks.js';
-import type { OpName } from './ops/specs.js';
+import type { BinaryOp, UnaryOp } from './ops/specs.js';
 import { enterScope, type ScopeMember } from './scope.js';
 import {
   formatShape,
@@ -251,7 +251,7 @@ export class Tensor implements TensorView, ScopeMember {
   logicalNot(): Tensor {
     return this.unary('logicalNot');
   }
-  /** Converts the dtype (this tensor itself when it has it); floats are rounded to nearest even, or truncated for integers. */
+  /** Converts the dtype (this tensor itself when it has it): rounded to nearest even; truncated and clamped for integers. */
   cast(dtype: DType): Tensor {
     return dtype === this.dtype ? this : run('cast', [this], { dtype });
   }
@@ -384,27 +384,3 @@ export class Tensor implements TensorView, ScopeMember {
     return makeTensor(value, { dtype: this.dtype, backend: this.backend });
   }
 }
-
-type UnaryOp = Extract<
-  OpName,
-  | (
-      | 'neg'
-      | 'abs'
-      | 'sign'
-      | 'exp'
-      | 'log'
-      | 'sqrt'
-      | 'rsqrt'
-      | 'sin'
-      | 'cos'
-      | 'tanh'
-      | 'sigmoid'
-      | 'erf'
-      | 'floor'
-    )
-  | ('isFinite' | 'logicalNot')
->;
-type BinaryOp = Extract<
-  OpName,
-  'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'equal' | 'less' | 'lessEqual'
->;

@@ -38,11 +38,10 @@ FRUGAL_INLINE F log(F x) {
   const F input = x;
   const I tiny = x < set(1.17549435e-38f);
   x = select(tiny, x * set(8388608.0f), x);
-  const I bits = (I)x;
   // Mantissa in [√½, √2).
-  const I shifted = bits - set_int(0x3f3504f3);
-  const I exponent = shifted >> 23;
-  const F m = (F)((shifted & set_int(0x007fffff)) + set_int(0x3f3504f3)) - set(1.0f);
+  const U shifted = (U)x - 0x3f3504f3u;
+  const I exponent = (I)shifted >> 23;
+  const F m = (F)((shifted & 0x007fffffu) + 0x3f3504f3u) - set(1.0f);
   const F e = to_float(exponent) - select(tiny, set(23.0f), set(0.0f));
   F p = set(7.0376836292e-2f);
   p = fma(p, m, set(-1.1514610310e-1f));

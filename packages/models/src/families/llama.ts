@@ -11,7 +11,7 @@ import {
 } from '@frugal/tensor-core/nn';
 import { ConfigReader, ModelConfigError } from '../config-reader.js';
 import { DecoderBlock, DecoderModel } from '../decoder.js';
-import { readRope, type RopeTable } from '../rope-config.js';
+import { type RopeTable, readRope } from '../rope-config.js';
 import type { Family, Initializer, NameMap } from './family.js';
 
 interface LlamaConfig {
@@ -78,11 +78,15 @@ function readConfig(json: ModelConfig): LlamaConfig {
 function build(json: ModelConfig, initialize: Initializer): DecoderModel {
   const config = readConfig(json);
   const rotary = new RotaryEmbedding({ name: 'rope', ...config.rope });
-  const embed = new Embedding(initialize('embed.weight', [config.vocabularySize, config.hiddenSize], 'embedding'));
+  const embed = new Embedding(
+    initialize('embed.weight', [config.vocabularySize, config.hiddenSize], 'embedding'),
+  );
   const blocks = Array.from({ length: config.layers }, (_, i) => buildBlock(config, i, rotary, initialize));
   const norm = new RMSNorm(initialize('norm.weight', [config.hiddenSize], 'norm'), config.epsilon);
   const head = new Linear(
-    config.tied ? embed.weight : initialize('head.weight', [config.vocabularySize, config.hiddenSize], 'embedding'),
+    config.tied
+      ? embed.weight
+      : initialize('head.weight', [config.vocabularySize, config.hiddenSize], 'embedding'),
   );
   const part = { shape: [config.keyHeads, config.headSize] };
   return new DecoderModel(embed, blocks, norm, head, {
@@ -95,15 +99,25 @@ function build(json: ModelConfig, initialize: Initializer): DecoderModel {
   });
 }
 
-function buildBlock(config: LlamaConfig, layer: number, rotary: RotaryEmbedding, initialize: Initializer): DecoderBlock {
+function buildBlock(
+  config: LlamaConfig,
+  layer: number,
+  rotary: RotaryEmbedding,
+  initialize: Initializer,
+): DecoderBlock {
   const { hiddenSize, feedForwardSize, heads, keyHeads, headSize, epsilon, attentionBias, mlpBias } = config;
   const prefix = `blocks.${layer}`;
   const linear = (path: string, inputs: number, outputs: number, bias: boolean, isOutput = false) =>
     new Linear(
-      initialize(`${prefix}.${path}.weight`, [outputs, inputs], isOutput ? 'output-projection' : 'input-projection'),
+      initialize(
+        `${prefix}.${path}.weight`,
+        [outputs, inputs],
+        isOutput ? 'output-projection' : 'input-projection',
+      ),
       bias ? initialize(`${prefix}.${path}.bias`, [outputs], 'bias') : null,
     );
-  const norm = (path: string) => new RMSNorm(initialize(`${prefix}.${path}.weight`, [hiddenSize], 'norm'), epsilon);
+  const norm = (path: string) =>
+    new RMSNorm(initialize(`${prefix}.${path}.weight`, [hiddenSize], 'norm'), epsilon);
   return new DecoderBlock(
     norm('attentionNorm'),
     new Attention({
@@ -149,7 +163,11 @@ function couplings({ layers, feedForwardSize, heads, keyHeads, headSize }: Llama
         { path: `blocks.${i}.attention.value`, axis: 'rows', entriesPerUnit: headSize },
         { path: `blocks.${i}.attention.output`, axis: 'columns', entriesPerUnit: group * headSize },
       ],
-      config: (units) => ({ num_attention_heads: units * group, num_key_value_heads: units, head_dim: headSize }),
+      config: (units) => ({
+        num_attention_heads: units * group,
+        num_key_value_heads: units,
+        head_dim: headSize,
+      }),
     },
   ]).flat();
 }

@@ -29,7 +29,9 @@ describe('Dropout', () => {
 
   it('keeps the scale exact in bf16', async () => {
     const dropout = new Dropout(0.1, new Random(3));
-    const kept = (await dropout.forward(ones([64], { dtype: 'bf16' }).mul(9)).toFloat32()).filter((v) => v > 0);
+    const kept = (await dropout.forward(ones([64], { dtype: 'bf16' }).mul(9)).toFloat32()).filter(
+      (v) => v > 0,
+    );
     expect(new Set(kept)).toEqual(new Set([10]));
   });
 });

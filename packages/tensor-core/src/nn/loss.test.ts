@@ -24,7 +24,7 @@ async function results(loss: (hidden: Tensor, maximumLogitBytes: number) => Tens
 
 function expectClose(a: Float32Array, b: Float32Array): void {
   expect(a.length).toBe(b.length);
-  a.forEach((x, i) => expect(Math.abs(x - b[i])).toBeLessThan(1e-5));
+  for (const [i, x] of a.entries()) expect(Math.abs(x - b[i])).toBeLessThan(1e-5);
 }
 
 describe.each([
@@ -43,7 +43,7 @@ describe.each([
     const whole = await results(loss, 1e9);
     for (const bytes of [1, 2 * 11 * 4, 3 * 11 * 4]) {
       const pieces = await results(loss, bytes);
-      pieces.forEach((piece, i) => expectClose(piece, whole[i]));
+      for (const [i, piece] of pieces.entries()) expectClose(piece, whole[i]);
     }
   });
 });

@@ -89,7 +89,9 @@ function rowsWanted(logits: 'all' | 'last' | readonly number[], starts: Int32Arr
   if (logits === 'all') return Array.from({ length: total }, (_, i) => i);
   if (logits === 'last') return Array.from(starts.subarray(1), (end) => end - 1);
   // As many ascending rows as there are tokens are all rows: models then need not gather them.
-  const bad = logits.findIndex((row, i) => !(Number.isInteger(row) && row > (logits[i - 1] ?? -1) && row < total));
+  const bad = logits.findIndex(
+    (row, i) => !(Number.isInteger(row) && row > (logits[i - 1] ?? -1) && row < total),
+  );
   if (bad < 0) return logits;
   throw new ArgumentError({
     where: 'stepBatch',

@@ -38,6 +38,7 @@ export function sumToShape(gradient: Tensor, shape: Shape): Tensor {
   return axes.length === 0 ? gradient : gradient.sum(axes, true).reshape(...shape);
 }
 
+/** Integers wrap; maximum and minimum of NaN and a number are NaN. */
 function arithmetic<N extends Arithmetic>(op: N, vjp: Vjp<N>): OpDefinition<N> {
   return {
     infer: (inputs) => {
@@ -92,6 +93,7 @@ function selected(g: Tensor, wins: Tensor, ties: Tensor): Tensor {
   return where(ties, g.mul(0.5), where(wins, g, zero));
 }
 
+/** False for NaN on either side. */
 function comparison<N extends Comparison>(op: N): OpDefinition<N> {
   return {
     infer: (inputs) => {

@@ -249,12 +249,7 @@ const refusals: readonly Refusal[] = [
   }),
   refusal('zeros: shape', ShapeError, ['[fill]', '[2, -1]'], () => () => zeros([2, -1])),
   refusal('arange: count', ShapeError, ['[arange]', '[1.5]'], () => () => arange(1.5)),
-  refusal(
-    'tensor: ragged rows',
-    ShapeError,
-    ['[tensor]', '[2] and [1]'],
-    () => () => tensor([[1, 2], [3]]),
-  ),
+  refusal('tensor: ragged rows', ShapeError, ['[tensor]', '[2] and [1]'], () => () => tensor([[1, 2], [3]])),
   refusal('fromBytes', ShapeError, ['[fromBytes]', '7 bytes', '8 for f32 [2]'], () => {
     return () => fromBytes(new Uint8Array(7), { shape: [2], dtype: 'f32' });
   }),

@@ -71,6 +71,8 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
     },
   },
   // (x [..., columns], ...parts) → x Wᵀ [..., rows]; with `transpose`: (x [..., rows]) → x W [..., columns].
+  // activation int8: each row of x becomes codes round(x / s) in -127..127, ties to even, with s = absmax / 127 in f32;
+  // with int8-channel weights the result is f32(Σ code · code · f32(s · weight scale)), the sum exact.
   packedMatmul: {
     infer: ([x, ...parts], attributes) => {
       requireFloat('packedMatmul', [x]);

@@ -26,6 +26,7 @@ function requireSomething(op: string, from: Shape, to: Shape): void {
   });
 }
 
+/** For max and argMax, as for sort and topK, NaN is larger than every number. */
 export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 'sumOfSquares'>({
   // Sums of i8, u8 and bool count in i32.
   sum: {

@@ -153,6 +153,33 @@ export interface OpSpecs {
 
 export type OpName = keyof OpSpecs;
 
+/** Elementwise ops of one tensor without attributes. */
+export type UnaryOp = Extract<
+  OpName,
+  | (
+      | 'neg'
+      | 'abs'
+      | 'sign'
+      | 'exp'
+      | 'log'
+      | 'sqrt'
+      | 'rsqrt'
+      | 'sin'
+      | 'cos'
+      | 'tanh'
+      | 'sigmoid'
+      | 'erf'
+      | 'floor'
+    )
+  | ('isFinite' | 'logicalNot')
+>;
+
+/** Elementwise ops of two tensors. */
+export type BinaryOp = Extract<
+  OpName,
+  'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'equal' | 'less' | 'lessEqual'
+>;
+
 /** Ops that only look at the same storage in another way: no backend has kernels for them. */
 export type ViewOp = 'reshape' | 'permute' | 'slice' | 'expand';
 

@@ -69,7 +69,7 @@ export class JsonReader {
   }
 
   items(): JsonReader[] {
-    return this.list().map((_, index) => this.at(index));
+    return Array.from(this.list().keys(), (index) => this.at(index));
   }
 
   string(): string {

@@ -47,7 +47,8 @@ function mergesJson(vocabulary: Vocabulary, merges: Int32Array): JsonValue[] {
 
 /** tokenizer_config.json: as it was read, completed by what other files said. */
 export function configJson({ config, namedTokens, chatTemplates }: TokenizerDefinition): JsonObject {
-  const written: JsonObject = { ...config };
+  // Without a class, transformers looks for the model's config.json, which may not be there.
+  const written: JsonObject = { tokenizer_class: 'PreTrainedTokenizerFast', ...config };
   for (const [role, content] of Object.entries(namedTokens)) written[role] ??= content;
   const templates = Object.entries(chatTemplates);
   if (templates.length === 1 && templates[0][0] === 'default') written.chat_template = templates[0][1];

@@ -1,4 +1,5 @@
 import type { TokenizerDefinition } from '../definition.js';
+import { JsonReader } from '../file/json-reader.js';
 import { Unigram, WordPiece } from '../library.js';
 import { utf8Bytes } from '../text/utf8.js';
 import type { Vocabulary } from '../vocabulary.js';
@@ -49,19 +50,20 @@ export class LibraryModel implements WordModel {
   }
 }
 
-function createTokenize({
-  modelType,
-  model,
-  vocabulary,
-  scores,
-  config,
-  unknownId,
-}: TokenizerDefinition): Tokenize {
+function createTokenize(definition: TokenizerDefinition): Tokenize {
+  const { modelType, model, vocabulary, scores, config, unknownId, file } = definition;
+  const reader = new JsonReader(file, 'model', model);
+  if (vocabulary.count === 0) return reader.at('vocab').fail('the vocabulary is empty');
   if (modelType === 'WordLevel') return (word) => [word];
   if (modelType === 'WordPiece') {
+    reader.at('unk_token').string();
+    reader.at('continuing_subword_prefix').string();
     const vocab = Object.fromEntries(Array.from(vocabulary.entries(), ([id, token]) => [token, id]));
     const wordPiece = new WordPiece({ ...model, vocab });
     return (word) => wordPiece.encode([word]);
+  }
+  if (unknownId !== undefined && unknownId >= vocabulary.size) {
+    return reader.at('unk_id').fail('the unknown token is not in the vocabulary', { got: String(unknownId) });
   }
   const vocab = Array.from(vocabulary.entries(), ([id, token]) => [token, scores?.[id] ?? 0]);
   const unigram = new Unigram({ ...model, vocab, unk_id: unknownId }, config.eos_token);

@@ -27,7 +27,13 @@ export class Muon extends SlotOptimizer {
   }
 
   protected override update(parameter: Tensor, gradient: Tensor, [velocity]: Tensor[], update: Update): void {
-    const { momentum = 0.95, nesterov = true, iterations = 5, dtype = 'f32', weightDecay = 0.1 } = this.options;
+    const {
+      momentum = 0.95,
+      nesterov = true,
+      iterations = 5,
+      dtype = 'f32',
+      weightDecay = 0.1,
+    } = this.options;
     const { learningRate, scale, finite } = update;
     if (parameter.rank < 2) {
       throw new ArgumentError({
