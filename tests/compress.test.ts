@@ -7,11 +7,13 @@ import {
   PlanError,
   parseRecipe,
   RecipeError,
+  type TrainFunction,
 } from '@frugal/compress';
+import { logitDistillation } from '@frugal/distill';
 import { createModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
-import { noGrad, scope } from '@frugal/tensor-core';
-import { type CausalLM, type LinearLike, type PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
+import { memoryUsage, noGrad, scope } from '@frugal/tensor-core';
+import { type CausalLM, Linear, type LinearLike, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
 
 const config = {
@@ -166,6 +168,68 @@ describe('compress', () => {
     );
     expect(error).toBeGreaterThan(0);
     expect(error).toBeLessThan(0.03);
+  });
+
+  it('works on the sites that a method selects from the statistics of all', async () => {
+    const model = createModel(config, { seed: 1 });
+    const largest: ModifierFactory = {
+      type: 'test.largest',
+      create: (spec) => {
+        const rtn = roundToNearest.create({ ...spec, type: 'quant.rtn', format: 'int8-channel' });
+        return {
+          ...rtn,
+          spec,
+          needs: { stats: ['count'] },
+          async select(sites, stats) {
+            expect(sites.every(({ path }) => stats.get(path)?.count === 8)).toBe(true);
+            return [sites[0].path];
+          },
+          invariant: undefined,
+        };
+      },
+    };
+    const targets = { include: ['blocks.*.mlp.*'] };
+    await compress(model, recipe({ type: 'test.largest', targets }), { methods: [largest], calibration: sequences });
+    const packed = [...model.namedModules()].filter(([, module]) => module instanceof PackedLinear);
+    expect(packed.map(([path]) => path)).toEqual(['blocks.0.mlp.gate']);
+  });
+
+  it('does not round a layer twice, and frees what an edit replaced', async () => {
+    const model = createModel(config, { seed: 1 });
+    const before = memoryUsage().storages;
+    const spec = { type: 'quant.rtn', targets: { include: ['blocks.1.mlp.up'] }, format: 'int8-channel' };
+    await expect(compress(model, recipe(spec, spec), { methods: [roundToNearest] })).rejects.toThrow(
+      /packed already.*blocks\.1\.mlp\.up/,
+    );
+    const { weight } = model.module('blocks.1.mlp.up') as PackedLinear;
+    expect(memoryUsage().storages).toBe(before + 1); // codes and scales for one matrix
+    const dense: ModifierFactory = {
+      type: 'test.dense',
+      create: (own) => ({
+        spec: own,
+        sites: ['linear'],
+        needs: {},
+        plan: () => ({ sites: [], problems: [] }),
+        apply: async (site) => [{ path: site.path, module: new Linear(weight.unpack()) }],
+      }),
+    };
+    await compress(model, recipe({ ...spec, type: 'test.dense' }), { methods: [dense] });
+    expect(memoryUsage().storages).toBe(before);
+  });
+
+  it('refuses a teacher of another vocabulary, and batches whose targets do not fit', async () => {
+    const [student, teacher] = [createModel(config, { seed: 1 }), createModel({ ...config, vocab_size: 41 }, { seed: 2 })];
+    const distil = recipe({ type: 'distill.logits', targets: { include: ['blocks.*'] } });
+    const run = (own: CausalLM, targets: Int32Array) => {
+      const batch = { sequences, targets };
+      const data = { next: () => batch, state: () => null, restore: () => {} };
+      const train: TrainFunction = async (job) => ({ loss: await scope(() => job.loss(batch).sum).item() });
+      return compress(student, distil, { methods: [logitDistillation], teacher: own, data, train });
+    };
+    await expect(run(teacher, new Int32Array(8))).rejects.toThrow(/different vocabularies.*40 and 41/);
+    await expect(run(student, new Int32Array(9))).rejects.toThrow(/one entry per token.*9 targets.*8/);
+    const { report } = await run(student, Int32Array.of(1, -100, 2, 3, 4, 5, 6, 7));
+    expect(Math.abs(report.stages[0].training?.loss as number)).toBeLessThan(1e-5);
   });
 
   it('stops when a later stage breaks an earlier promise', async () => {

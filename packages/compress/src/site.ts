@@ -1,4 +1,5 @@
 import {
+  type Block,
   type Coupling,
   isLinearLike,
   type LinearLike,

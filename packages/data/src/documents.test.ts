@@ -16,3 +16,7 @@ it('holds out about the asked share, the same in any order, copies together', ()
   const texts = new Set(heldOut.map(({ text }) => text));
   expect(train.some(({ text }) => texts.has(text))).toBe(false);
 });
+
+it('refuses percentages', () => {
+  expect(() => splitByHash(documents, 10)).toThrow(/fraction.*got 10/);
+});

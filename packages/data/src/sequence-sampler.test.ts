@@ -39,5 +39,12 @@ describe('SequenceSampler', () => {
   it('refuses too little text and foreign states', () => {
     expect(() => new SequenceSampler(tokens.subarray(0, 20), options)).toThrow(DataError);
     expect(() => new SequenceSampler(tokens, options).restore({ step: -1 })).toThrow(DataError);
+    const saved = new SequenceSampler(tokens, options).state();
+    for (const change of [{ batch: 4 }, { length: 11 }, { seed: 8 }]) {
+      const other = new SequenceSampler(tokens, { ...options, ...change });
+      expect(() => other.restore(saved)).toThrow(/not a state of this sampler/);
+    }
+    expect(() => new SequenceSampler(tokens.subarray(1), options).restore(saved)).toThrow(DataError);
+    expect(() => new SequenceSampler(tokens, { ...options, length: 0 })).toThrow(/length/);
   });
 });

@@ -1,5 +1,6 @@
 import { expectNoLeaks, fill, NonFiniteError, noGrad, scope } from '@frugal/tensor-core';
 import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { trainByteLevelBpe } from '@frugal/tokenizers';
 import { describe, expect, it } from 'vitest';
 import { perplexity } from '../src/index.js';
 import { byteTokenizer, tinyModel } from './support/tiny.js';
@@ -40,6 +41,14 @@ describe('perplexity', () => {
     expect(result.tokens).toBe(20);
     expect(result.bytes).toBe(20);
     expect(result.nll).toBeCloseTo(sum(await lossesOf(model, ids)) / 20, 5);
+  });
+
+  it('scores the letters of special tokens, as training packs them', async () => {
+    const special = '<|endoftext|>';
+    const tokenizer = trainByteLevelBpe(['a'], { vocabularySize: 257, specialTokens: [special] });
+    const result = await perplexity(model, tokenizer, `ab${special}`);
+    expect(result.tokens).toBe(2 + special.length - 1);
+    expect(result.bytes).toBe(result.tokens);
   });
 
   it('keeps texts apart, and does not depend on how windows are grouped', async () => {
