@@ -47,7 +47,7 @@ describe('perplexity', () => {
     const special = '<|endoftext|>';
     const tokenizer = trainByteLevelBpe(['a'], { vocabularySize: 257, specialTokens: [special] });
     const result = await perplexity(model, tokenizer, `ab${special}`);
-    expect(result.tokens).toBe(2 + special.length - 1);
+    expect(result.tokens).toBe(2 + special.length); // this tokenizer puts its own special token first
     expect(result.bytes).toBe(result.tokens);
   });
 
