@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openCheckpoint } from '@frugal/checkpoint';
 import { compress, parseRecipe } from '@frugal/compress';
 import { loadModel, saveModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
@@ -32,10 +33,13 @@ it.each(['llama-tiny', 'llama-tied'])(
       activation: 'int8',
     };
     const recipe = parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers: [int8] }] });
-    const { report } = await compress(model, recipe, { methods: [roundToNearest] });
+    const { report, manifest } = await compress(model, recipe, { methods: [roundToNearest] });
     expect(report.bytesAfter).toBeLessThan(0.4 * report.bytesBefore);
     const quantized = await logits(model);
-    await saveModel(model, join(directory, 'int8'));
+    await saveModel(model, join(directory, 'int8'), { manifest });
+    const checkpoint = await openCheckpoint(join(directory, 'int8'));
+    await checkpoint.close();
+    expect(checkpoint.manifest).toMatchObject({ kind: 'compress', recipe, bytesAfter: report.bytesAfter });
     expect(await logits(await loadModel(join(directory, 'int8')))).toEqual(quantized);
     const error = Math.hypot(...quantized.map((value, i) => value - dense[i])) / Math.hypot(...dense);
     expect(error).toBeLessThan(0.05);

@@ -30,12 +30,12 @@ export function distill(laboratory: Laboratory, name: string, teacher: CausalLM)
   return finishOnce(laboratory, name, async () => {
     const model = newModel(laboratory, student, seed);
     const batches = batchesOf(laboratory, seed);
-    const { report } = await compress(model, recipe(seed), {
+    const { report, manifest } = await compress(model, recipe(seed), {
       methods: [logitDistillation],
       teacher,
       data: batches,
       train: async (job) => ({ ...(await runTraining(laboratory, name, student, { ...job, batches })) }),
     });
-    return { model, record: report.stages[0].training as unknown as TrainingRecord };
+    return { model, manifest, record: report.stages[0].training as unknown as TrainingRecord };
   });
 }

@@ -1,4 +1,4 @@
-import { openCheckpoint } from '@frugal/checkpoint';
+import { type Manifest, openCheckpoint } from '@frugal/checkpoint';
 import { SequenceSampler } from '@frugal/data';
 import { createModel, loadModel, saveModel } from '@frugal/models';
 import type { CausalLM, TrainBatch } from '@frugal/tensor-core/nn';
@@ -125,16 +125,21 @@ export async function pretrain(
   });
 }
 
+/** A model that was just made; what `compress` did to it belongs into its checkpoint. */
+interface Made extends Trained {
+  readonly manifest?: Manifest;
+}
+
 /** Makes and saves a model, unless a finished one is there. */
 export async function finishOnce(
   { run, data }: Laboratory,
   name: string,
-  make: () => Promise<Trained>,
+  make: () => Promise<Made>,
 ): Promise<Trained> {
   const path = run.file(name);
   if (!run.has(name)) {
-    const { model, record } = await make();
-    const manifest = { version: 1, kind: name, training: { ...record } } as const;
+    const { model, record, manifest: made = { version: 1, kind: 'pretrain' } } = await make();
+    const manifest: Manifest = { ...made, training: { ...record } };
     await saveModel(model, path, { tokenizerFiles: data.tokenizer.files(), manifest });
     model.dispose();
   }

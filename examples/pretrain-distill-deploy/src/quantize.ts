@@ -26,7 +26,7 @@ export function quantize(
   return finishOnce(laboratory, name, async () => {
     const start = performance.now();
     const model = await loadModel(laboratory.run.file(source.name));
-    await compress(model, recipe, { methods: [roundToNearest] });
-    return { model, record: { tokens: 0, seconds: (performance.now() - start) / 1000 } };
+    const { manifest } = await compress(model, recipe, { methods: [roundToNearest] });
+    return { model, manifest, record: { tokens: 0, seconds: (performance.now() - start) / 1000 } };
   });
 }

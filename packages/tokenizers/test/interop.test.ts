@@ -39,39 +39,45 @@ const sentencepiece = () => {
   });
 };
 
-// `context.skip` is not at hand in `it.each`: without Python one test says why the others are missing.
-it.runIf(python === undefined)('transformers opens tokenizers of ours', (context) => {
-  context.skip('no Python with transformers');
-});
+interface Opened {
+  readonly ids: number[][];
+  readonly decoded: string[];
+  readonly chat: string | null;
+  readonly bos: number | null;
+}
 
-it.runIf(python !== undefined).each<[string, () => Tokenizer]>([
-  ['trained, gpt2', () => trained('gpt2')],
-  ['trained, llama3', () => trained('llama3')],
-  ['trained, qwen2', () => trained('qwen2')],
-  ['from GGUF', sentencepiece],
-  ['saved again', () => fixtureTokenizer('llama2')],
-])('transformers opens a tokenizer of ours: %s', { timeout: 120_000 }, async (_, make) => {
-  const directory = await temporaryFolder();
-  const tokenizer = make();
-  await saveTokenizer(tokenizer, directory);
-  const input = join(directory, 'input.json');
-  await writeFile(
-    input,
-    JSON.stringify({ texts, messages: tokenizer.chatTemplates.default ? messages : null }),
-  );
-  const script = join(root, 'oracles/tokenizers/open_tokenizer.py');
-  const { stdout, stderr, status } = spawnSync(python as string, [script, directory, input], {
-    encoding: 'utf8',
-  });
+const makers: Record<string, () => Tokenizer> = {
+  'trained, gpt2': () => trained('gpt2'),
+  'trained, llama3': () => trained('llama3'),
+  'trained, qwen2': () => trained('qwen2'),
+  'from GGUF': sentencepiece,
+  'saved again': () => fixtureTokenizer('llama2'),
+};
+
+it('transformers opens tokenizers of ours', { timeout: 120_000 }, async (context) => {
+  if (python === undefined) return context.skip('no Python with transformers');
+  const folder = await temporaryFolder();
+  const tokenizers = Object.entries(makers).map(([name, make]) => [name, make()] as const);
+  for (const [name, tokenizer] of tokenizers) await saveTokenizer(tokenizer, join(folder, name));
+  const input = join(folder, 'input.json');
+  await writeFile(input, JSON.stringify({ texts, messages }));
+  const script = join(root, 'oracles/tokenizers/open_tokenizers.py');
+  // One process for all: importing transformers takes longer than everything else.
+  const directories = tokenizers.map(([name]) => join(folder, name));
+  const { stdout, stderr, status } = spawnSync(python, [script, input, ...directories], { encoding: 'utf8' });
   expect(status, stderr).toBe(0);
-  const theirs = JSON.parse(stdout) as {
-    ids: number[][];
-    decoded: string[];
-    chat: string | null;
-    bos: number | null;
-  };
-  expect(texts.map((text) => [...tokenizer.encode(text)])).toEqual(theirs.ids);
-  expect(theirs.ids.map((ids) => tokenizer.decode(ids))).toEqual(theirs.decoded);
-  expect(tokenizer.bosId ?? null).toBe(theirs.bos);
-  if (theirs.chat !== null) expect(chatTemplate(tokenizer).apply(messages)).toBe(theirs.chat);
+  const opened = JSON.parse(stdout) as Opened[];
+  tokenizers.forEach(([name, tokenizer], i) => {
+    const { ids, decoded, chat, bos } = opened[i];
+    expect(
+      texts.map((text) => [...tokenizer.encode(text)]),
+      name,
+    ).toEqual(ids);
+    expect(
+      ids.map((row) => tokenizer.decode(row)),
+      name,
+    ).toEqual(decoded);
+    expect(tokenizer.bosId ?? null, name).toBe(bos);
+    expect(tokenizer.chatTemplates.default ? chatTemplate(tokenizer).apply(messages) : null, name).toBe(chat);
+  });
 });

@@ -89,7 +89,7 @@ void test_elementwise(Suite& suite) {
   unary(suite, "neg", -3, 3, [](double x) { return -x; });
   unary(suite, "abs", -3, 3, [](double x) { return std::fabs(x); });
   unary(suite, "sign", -3, 3, [](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x; });
-  unary(suite, "exp", -20, 20, std::exp);
+  unary(suite, "exp", -20, 10, std::exp); // an f16 ends at e^11
   unary(suite, "log", 1e-3, 50, std::log);
   unary(suite, "sqrt", 0, 50, std::sqrt);
   unary(suite, "rsqrt", 0.1, 50, [](double x) { return 1 / std::sqrt(x); });
