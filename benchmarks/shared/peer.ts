@@ -13,10 +13,10 @@ export class Peer {
   }
 
   /** Starts a peer, or says why it cannot run here. `FRUGAL_PYTHON` names the Python that has the packages. */
-  static async start(script: string, args: readonly string[]): Promise<Peer | string> {
+  static async start(script: string, args: readonly string[], module = 'torch'): Promise<Peer | string> {
     const python = process.env.FRUGAL_PYTHON ?? 'python3';
-    const check = spawnSync(python, ['-c', 'import torch'], { encoding: 'utf8' });
-    if (check.status !== 0) return `${python} cannot import torch (see benchmarks/peers/README.md)`;
+    const check = spawnSync(python, ['-c', `import ${module}`], { encoding: 'utf8' });
+    if (check.status !== 0) return `${python} cannot import ${module} (see benchmarks/peers/README.md)`;
     const child = spawn(python, [new URL(`../../peers/${script}`, import.meta.url).pathname, ...args]);
     child.stderr.pipe(process.stderr);
     const peer = new Peer(child, createInterface({ input: child.stdout }));
