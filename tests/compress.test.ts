@@ -189,7 +189,10 @@ describe('compress', () => {
       },
     };
     const targets = { include: ['blocks.*.mlp.*'] };
-    await compress(model, recipe({ type: 'test.largest', targets }), { methods: [largest], calibration: sequences });
+    await compress(model, recipe({ type: 'test.largest', targets }), {
+      methods: [largest],
+      calibration: sequences,
+    });
     const packed = [...model.namedModules()].filter(([, module]) => module instanceof PackedLinear);
     expect(packed.map(([path]) => path)).toEqual(['blocks.0.mlp.gate']);
   });
@@ -218,7 +221,10 @@ describe('compress', () => {
   });
 
   it('refuses a teacher of another vocabulary, and batches whose targets do not fit', async () => {
-    const [student, teacher] = [createModel(config, { seed: 1 }), createModel({ ...config, vocab_size: 41 }, { seed: 2 })];
+    const [student, teacher] = [
+      createModel(config, { seed: 1 }),
+      createModel({ ...config, vocab_size: 41 }, { seed: 2 }),
+    ];
     const distil = recipe({ type: 'distill.logits', targets: { include: ['blocks.*'] } });
     const run = (own: CausalLM, targets: Int32Array) => {
       const batch = { sequences, targets };

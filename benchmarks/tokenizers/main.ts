@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadCorpus } from '@frugal/example-pretrain-distill-deploy/steps';
+import { loadCorpus } from '@frugal/example-pretrain-distill-deploy/corpus';
 import { type Tokenizer, trainByteLevelBpe } from '@frugal/tokenizers';
 import { Peer } from '../shared/peer.js';
 import { type Row, report } from '../shared/result.js';

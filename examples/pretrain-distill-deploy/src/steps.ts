@@ -1,5 +1,4 @@
 /** The steps of the example, for measurements that repeat them with other seeds. */
-export { loadCorpus } from './corpus.js';
 export { distill } from './distill.js';
 export { type Measured, measure } from './evaluate.js';
 export { prepare } from './prepare.js';

@@ -22,7 +22,9 @@ describe('packed data sets', () => {
     await packDocuments(documents, tokenizer, path, { separatorId, shardTokens: 4 });
     const { tokens, documentStarts, index } = await openDataset(path, { tokenizer });
     expect(index.shards.length).toBe(3);
-    const texts = [...documentStarts].map((start, i) => tokenizer.decode(tokens.subarray(start + 1, documentStarts[i + 1])));
+    const texts = [...documentStarts].map((start, i) =>
+      tokenizer.decode(tokens.subarray(start + 1, documentStarts[i + 1])),
+    );
     expect(texts).toEqual(documents.map(({ text }) => text));
     expect([...documentStarts].every((start) => tokens[start] === separatorId)).toBe(true);
   });
@@ -30,12 +32,18 @@ describe('packed data sets', () => {
   it('need a separator that is a token', async () => {
     const path = await temporary();
     for (const bad of [undefined as unknown as number, -1, 257]) {
-      await expect(packDocuments(documents, tokenizer, path, { separatorId: bad })).rejects.toThrow(DataError);
+      await expect(packDocuments(documents, tokenizer, path, { separatorId: bad })).rejects.toThrow(
+        DataError,
+      );
     }
   });
 
   it.each([
-    ['totals that do not add up', (index: string) => index.replace(/"tokens": *\d+/, '"tokens": 999'), /totals/],
+    [
+      'totals that do not add up',
+      (index: string) => index.replace(/"tokens": *\d+/, '"tokens": 999'),
+      /totals/,
+    ],
     ['an index that is cut off', (index: string) => index.slice(0, -9), /JSON/],
   ])('refuse %s', async (_, change, message) => {
     const path = await temporary();
