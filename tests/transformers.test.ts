@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { openSafetensors, toFloat32 } from '@frugal/checkpoint';
 import { createModel, saveModel } from '@frugal/models';
 import { noGrad, scope } from '@frugal/tensor-core';
-import { stepBatch } from '@frugal/tensor-core/nn';
+import { type ModelConfig, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it, onTestFinished } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -37,12 +37,7 @@ const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 1
 
 const python = findPython();
 
-// `context.skip` is not at hand in `it.each`: without Python one test says why the others are missing.
-it.runIf(python === undefined)('transformers opens checkpoints of ours', (context) => {
-  context.skip('no Python with torch and transformers');
-});
-
-it.runIf(python !== undefined).each([
+const cases: [name: string, config: ModelConfig][] = [
   ['untied', llama],
   ['tied, with biases', { ...llama, tie_word_embeddings: true, attention_bias: true, mlp_bias: true }],
   ['yarn', { ...llama, rope_scaling: yarn }],
@@ -72,26 +67,33 @@ it.runIf(python !== undefined).each([
     },
   ],
   ['linear scaling', { ...llama, rope_scaling: { rope_type: 'linear', factor: 2 } }],
-])('transformers opens a checkpoint of ours: %s', { timeout: 120_000 }, async (_, config) => {
-  const directory = await mkdtemp(join(tmpdir(), 'frugal-interop-'));
-  onTestFinished(() => rm(directory, { recursive: true }));
-  const model = createModel(config, { seed: 7 });
-  await saveModel(model, join(directory, 'model'));
-  const ids = Array.from({ length: 40 }, (_, i) => (i * 31 + 5) % 99);
-  const output = join(directory, 'logits.safetensors');
-  const { status, stderr } = spawnSync(
-    python as string,
-    [join(root, 'oracles/open_llama.py'), join(directory, 'model'), JSON.stringify(ids), output],
-    { encoding: 'utf8' },
-  );
-  expect(status, stderr).toBe(0);
-  const source = await openSafetensors(output);
-  const theirs = toFloat32(await source.read('logits'), 'F32');
-  await source.close();
-  const ours = await scope(() =>
-    noGrad(() => model.forward(stepBatch([ids], { vocabularySize: 99 })).logits()),
-  ).toFloat32();
-  const scale = theirs.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  const difference = theirs.reduce((max, value, i) => Math.max(max, Math.abs(value - ours[i])), 0);
-  expect(difference).toBeLessThan(2e-5 * scale);
-});
+];
+
+it.for(cases)(
+  'transformers opens a checkpoint of ours: %s',
+  { timeout: 120_000 },
+  async ([, config], context) => {
+    if (!python) return context.skip('no Python with torch and transformers');
+    const directory = await mkdtemp(join(tmpdir(), 'frugal-interop-'));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const model = createModel(config, { seed: 7 });
+    await saveModel(model, join(directory, 'model'));
+    const ids = Array.from({ length: 40 }, (_, i) => (i * 31 + 5) % 99);
+    const output = join(directory, 'logits.safetensors');
+    const { status, stderr } = spawnSync(
+      python,
+      [join(root, 'oracles/open_llama.py'), join(directory, 'model'), JSON.stringify(ids), output],
+      { encoding: 'utf8' },
+    );
+    expect(status, stderr).toBe(0);
+    const source = await openSafetensors(output);
+    const theirs = toFloat32(await source.read('logits'), 'F32');
+    await source.close();
+    const ours = await scope(() =>
+      noGrad(() => model.forward(stepBatch([ids], { vocabularySize: 99 })).logits()),
+    ).toFloat32();
+    const scale = theirs.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    const difference = theirs.reduce((max, value, i) => Math.max(max, Math.abs(value - ours[i])), 0);
+    expect(difference).toBeLessThan(2e-5 * scale);
+  },
+);

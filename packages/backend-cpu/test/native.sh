@@ -42,13 +42,12 @@ jobs_list() {
   done
 }
 
-newest_header=$(find core simd kernels test -name '*.hpp' -printf '%T@ %p\n' | sort -rn | head -1 | cut -d' ' -f2)
-export compiler newest_header
-export common_flags="${common[*]}"
+export compiler common_flags="${common[*]}"
 compile() {
-  local object=$1 source=$2
+  local object=$1 source=$2 headers=(core simd kernels)
   shift 2
-  if [ "$object" -nt "$source" ] && [ "$object" -nt "$newest_header" ]; then return; fi
+  case $source in test/*) headers=(core test) ;; esac
+  if [ -f "$object" ] && [ -z "$(find "$source" "${headers[@]}" \( -name '*.hpp' -o -path "$source" \) -newer "$object")" ]; then return; fi
   # shellcheck disable=SC2086
   "$compiler" $common_flags "$@" -c "$source" -o "$object"
 }

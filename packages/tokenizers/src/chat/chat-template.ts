@@ -45,12 +45,17 @@ export interface ChatTemplate {
  */
 export function chatTemplate(tokenizer: Tokenizer, options: ChatTemplateOptions = {}): ChatTemplate {
   const own = ownTemplates(tokenizer, options);
-  const compiled = new Map(Object.entries(own).map(([name, source]) => [name, compile(name, source)]));
+  const compiled = new Map([['default', compile('default', own.default)]]);
+  const templateOf = (name: string): Template => {
+    const template = compiled.get(name) ?? compile(name, own[name]);
+    compiled.set(name, template);
+    return template;
+  };
   const apply = (messages: readonly ChatMessage[], applyOptions: ApplyOptions = {}): string => {
     if (messages.length === 0)
       throw new ChatTemplateError({ where: 'chat template', what: 'there is no message' });
-    const name = applyOptions.tools && compiled.has('tool_use') ? 'tool_use' : 'default';
-    const text = render(name, compiled.get(name) as Template, {
+    const name = applyOptions.tools && Object.hasOwn(own, 'tool_use') ? 'tool_use' : 'default';
+    const text = render(name, templateOf(name), {
       ...tokenizer.namedTokens,
       messages,
       tools: applyOptions.tools,
