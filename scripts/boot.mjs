@@ -43,7 +43,7 @@ function turbo(label, ...tasks) {
   return phase(label, join(bin, 'turbo'), args, { cwd: root, env: environment });
 }
 
-/** Compiles the C++ kernels. Without a compiler the build says so (`note: …`) and the TypeScript backend takes over. */
+/** Compiles the C++ kernels. Without a compiler the build says so, and the TypeScript backend takes over. */
 async function buildNative() {
   if (process.env.FRUGAL_NATIVE === 'off') return;
   const folder = join(root, 'packages/backend-cpu');
@@ -52,7 +52,7 @@ async function buildNative() {
     cwd: folder,
     env: environment,
   });
-  const notes = log.split('\n').filter((line) => /^(note|warning):/i.test(line));
+  const notes = log.split('\n').filter((line) => /reference backend/.test(line));
   for (const note of notes) console.error(`  ${note}`);
 }
 

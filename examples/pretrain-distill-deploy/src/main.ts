@@ -27,15 +27,7 @@ interface Arguments {
 }
 
 function parseArguments(): Arguments {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: 'boolean', default: false },
-      'no-serve': { type: 'boolean', default: false },
-      port: { type: 'string', default: '8080' },
-      seed: { type: 'string', default: '1' },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
+  const values = parseOptions();
   if (values.help) {
     console.log(usage);
     process.exit(0);
@@ -43,9 +35,33 @@ function parseArguments(): Arguments {
   return {
     quick: values.quick,
     serve: !values['no-serve'],
-    port: Number(values.port),
-    seed: Number(values.seed),
+    port: wholeNumber('--port', values.port),
+    seed: wholeNumber('--seed', values.seed),
   };
+}
+
+function parseOptions() {
+  const options = {
+    quick: { type: 'boolean', default: false },
+    'no-serve': { type: 'boolean', default: false },
+    port: { type: 'string', default: '8080' },
+    seed: { type: 'string', default: '1' },
+    help: { type: 'boolean', short: 'h', default: false },
+  } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    return wrongUsage((error as Error).message);
+  }
+}
+
+function wholeNumber(option: string, text: string): number {
+  return /^\d{1,15}$/.test(text) ? Number(text) : wrongUsage(`${option} takes a whole number: got ${text}.`);
+}
+
+function wrongUsage(message: string): never {
+  console.error(`${message}\n\n${usage}`);
+  process.exit(2);
 }
 
 function chooseSettings({ quick, seed }: Arguments): Settings {

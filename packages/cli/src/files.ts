@@ -11,8 +11,15 @@ export async function readTextFile(path: string): Promise<string> {
     bytes = await readFile(path);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    const what = code === 'ENOENT' ? 'there is no such file' : `the file cannot be read (${code})`;
-    throw new CommandError({ where: path, what, cause });
+    const known: Record<string, string> = {
+      ENOENT: 'there is no such file',
+      EISDIR: 'this is a folder, not a file',
+    };
+    throw new CommandError({
+      where: path,
+      what: known[code ?? ''] ?? `the file cannot be read (${code})`,
+      cause,
+    });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes);

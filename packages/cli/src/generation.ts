@@ -34,6 +34,37 @@ export function addGenerationOptions(command: Command, defaults: { readonly temp
     .option('--seed <N>', 'the same seed gives the same text', integer(), 0);
 }
 
+/**
+ * How many tokens may follow a prompt.
+ * @throws CommandError when prompt and new tokens do not fit into the context
+ */
+export function tokenLimit(
+  { contextLength }: Pick<CausalLM, 'contextLength'>,
+  promptTokens: number,
+  maxTokens?: number,
+): number {
+  const room = contextLength - promptTokens;
+  if (room < 1) {
+    throw new CommandError({
+      where: 'generate',
+      what: 'the prompt fills the context of the model',
+      got: `${promptTokens} tokens`,
+      expected: `less than ${contextLength}`,
+      hint: 'Shorten it.',
+    });
+  }
+  if (maxTokens !== undefined && maxTokens > room) {
+    throw new CommandError({
+      where: 'generate',
+      what: 'prompt and new tokens do not fit into the context',
+      got: `${promptTokens} + ${maxTokens} tokens`,
+      expected: `at most ${contextLength}`,
+      hint: `Shorten the prompt, or lower --max-tokens to ${room}.`,
+    });
+  }
+  return maxTokens ?? Math.min(128, room);
+}
+
 /** Continues a prompt, and hands text to `onText` as soon as it is certain. */
 export async function continueText(
   { model, tokenizer }: { readonly model: CausalLM; readonly tokenizer: Tokenizer },
@@ -42,16 +73,7 @@ export async function continueText(
   { signal }: Pick<Context, 'signal'>,
   onText: (text: string) => void = () => {},
 ): Promise<Generated> {
-  const room = model.contextLength - prompt.length;
-  if (room < 1) {
-    throw new CommandError({
-      where: 'generate',
-      what: 'the prompt fills the context of the model',
-      got: `${prompt.length} tokens`,
-      expected: `less than ${model.contextLength}`,
-      hint: 'Shorten it.',
-    });
-  }
+  const limit = tokenLimit(model, prompt.length, maxTokens);
   const ids: number[] = [];
   const decoder = tokenizer.streamingDecoder({ skipSpecialTokens: true });
   const start = performance.now();
@@ -63,7 +85,7 @@ export async function continueText(
   };
   const options = {
     ...sampling,
-    maxTokens: maxTokens ?? Math.min(128, room),
+    maxTokens: limit,
     stopIds: tokenizer.eosIds,
     signal,
   };

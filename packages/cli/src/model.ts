@@ -3,6 +3,7 @@ import type { CausalLM } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
 import { CommandError } from './errors.js';
+import { exists } from './files.js';
 import { withProgress } from './progress.js';
 
 /**
@@ -35,6 +36,9 @@ export function openModel(source: string, context: Context): Promise<CausalLM> {
   );
 }
 
-export function openTokenizer(source: string): Promise<Tokenizer> {
-  return loadTokenizer(modelDirectory(source));
+/** @throws CommandError when there is no such folder */
+export async function openTokenizer(source: string): Promise<Tokenizer> {
+  const path = modelDirectory(source);
+  if (!(await exists(path))) throw new CommandError({ where: path, what: 'there is no such folder' });
+  return loadTokenizer(path);
 }

@@ -123,12 +123,13 @@ describe('generate', () => {
     [['--top-p', '1.5'], 2],
     [['--max-tokens', '60'], 1],
   ])('refuses %j', async (options, code) => {
-    expect((await frugal(['generate', model, '--prompt', 'Fellow citizens', ...options])).code).toBe(code);
+    const outcome = await frugal(['generate', model, '--prompt', 'Fellow citizens', ...options]);
+    expect([outcome.code, outcome.out]).toEqual([code, '']);
   });
 
   it('says what to do about a prompt that is too long', async () => {
-    const { code, err } = await frugal(['generate', model, '--prompt', 'x'.repeat(100)]);
-    expect(code).toBe(1);
+    const { code, out, err } = await frugal(['generate', model, '--prompt', 'x'.repeat(100)]);
+    expect([code, out]).toEqual([1, '']);
     expect(err).toMatch(/^error: \[generate\] the prompt fills the context .*Shorten it\.\n$/);
   });
 

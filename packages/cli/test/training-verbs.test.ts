@@ -174,14 +174,19 @@ describe('pretrain', () => {
 
   it.each([
     [{ training: { sequence: 16 } }, /training: give either steps or tokens/],
-    [{ training: { steps: 1, batchsize: 4 } }, /training: Unrecognized key: "batchsize"/],
+    [{ training: { steps: 1, batchsize: 4 } }, /training: unknown batchsize \(known: steps, .*batch, /],
+    [{ data: undefined }, /data: is missing/],
+    [
+      { training: { steps: 1, sequence: 4000 } },
+      /\[training\.sequence\] .*: got 4000 tokens; expected at most/,
+    ],
     [{ model: undefined, out: 5 }, /model: .*; out: /],
     [
       { model: { ...shape, vocab_size: 100 } },
       /vocabulary is too small for the tokenizer: got 100; expected 300/,
     ],
     [{ model: { ...shape, sliding: 4 } }, /sliding/],
-    [{ training: { steps: 1, optimizer: { type: 'sophia' } } }, /sophia; expected adamw, sgd, muon/],
+    [{ training: { steps: 1, sequence: 16, optimizer: { type: 'sophia' } } }, /sophia; expected adamw, sgd, muon/],
     [{ data: 'nowhere' }, /nowhere/],
   ])('explains bad settings %#', async (changes, message) => {
     const config = await writeConfig('bad', changes);
@@ -189,6 +194,16 @@ describe('pretrain', () => {
     expect(err).toMatch(message);
     expect(code).toBe(1);
     await rm(at('bad.training'), { recursive: true, force: true });
+  });
+
+  it('refuses in a dry run what the run would refuse', async () => {
+    const config = await writeConfig('long', {
+      evaluation: { texts: ['corpus.jsonl'], every: 1, context: 4000 },
+    });
+    const { code, err } = await frugal(['pretrain', config, '--dry-run']);
+    expect([code, err]).toEqual([1, expect.stringMatching(/\[evaluation\.context\].*got 4000 tokens/)]);
+    const again = await frugal(['pretrain', at('whole.yaml'), '--dry-run']);
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining('exists already')]);
   });
 });
 

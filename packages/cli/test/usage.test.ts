@@ -54,6 +54,9 @@ describe('failures exit with 1, and one line says why', () => {
     [['inspect', 'model.gguf'], /opens Hugging Face directories only: got model\.gguf/],
     [['inspect', 'hf:org/name'], /huggingface-cli download org\/name/],
     [['generate', 'model.safetensors', '--prompt', 'x'], /Name the folder/],
+    [['serve', `${folder}/nowhere`], /nowhere\] there is no such folder/],
+    [['pretrain', folder], /this is a folder, not a file/],
+    [['data', 'split', `${folder}/nowhere.txt`, '--out', `${folder}/split`], /no such file\.$/m],
   ])('%j', async (args, message) => {
     const { code, err } = await frugal(args);
     expect(err).toMatch(message);

@@ -3,13 +3,17 @@ import { FrugalError } from '@frugal/tensor-core';
 /** A recipe that is not valid data. */
 export class RecipeError extends FrugalError {}
 
-/** Everything that is wrong with a plan, found before any work. */
+/** Problems that a message names: a method that fits nowhere has one for every layer. */
+const SHOWN = 20;
+
+/** Everything that is wrong with a plan, found before any work. The message names the first of the `problems`. */
 export class PlanError extends FrugalError {
   constructor(readonly problems: readonly string[]) {
+    const rest = problems.length - SHOWN;
     super({
       where: 'compress',
       what: `the plan has ${problems.length} problem${problems.length === 1 ? '' : 's'}`,
-      got: problems.join('; '),
+      got: `${problems.slice(0, SHOWN).join('; ')}${rest > 0 ? `; and ${rest} more` : ''}`,
       hint: 'Nothing was changed.',
     });
   }

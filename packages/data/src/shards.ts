@@ -184,6 +184,10 @@ async function readIndex(directory: string): Promise<DatasetIndex> {
   try {
     json = JSON.parse(await readFile(file, 'utf8'));
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
+      const hint = 'Write a packed data set there first.';
+      throw new DataError({ file, what: 'there is no such file', hint, cause });
+    }
     throw new DataError({ file, what: 'cannot be read as JSON', got: (cause as Error).message, cause });
   }
   const parsed = indexSchema.safeParse(json);

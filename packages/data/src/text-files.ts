@@ -84,8 +84,8 @@ async function* chunksOf(path: string): AsyncGenerator<Buffer> {
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === undefined) throw cause;
-    const what = code === 'ENOENT' ? 'there is no such file' : 'the file cannot be read';
-    throw new DataError({ file: path, what, got: code, cause });
+    if (code === 'ENOENT') throw new DataError({ file: path, what: 'there is no such file', cause });
+    throw new DataError({ file: path, what: 'the file cannot be read', got: code, cause });
   }
 }
 

@@ -56,14 +56,22 @@ FRUGAL_INLINE bool packs_along_depth(const Operand<T>& a) {
   return a.i_stride == 1 && a.k_stride != 1;
 }
 
-/** Rows 0..rows-1, `depth` elements deep, to [depth][rows]; for operands whose rows are neighbours in memory. */
+/**
+ * `rows` rows, `depth` elements deep, tile after tile to [depth][rows of the tile]; for operands whose rows are
+ * neighbours in memory, which is read once, in order.
+ */
 template <class Reader>
 static void pack_a_along_depth(Operand<typename Reader::Element> a, int64_t rows, int64_t depth, float* to) {
   constexpr int STEP = Reader::Dot::STEP;
-  for (int64_t k = 0; k < depth; k += STEP, to += rows) {
-    const auto* source = a.data + k * a.k_stride;
-    for (int64_t i = 0; i < rows; i += LANES)
-      store_first(to + i, Reader::along_i(source + i, a.k_stride, depth - k, rows - i), rows - i < LANES ? rows - i : LANES);
+  const int64_t dwords = (depth + STEP - 1) / STEP;
+  for (int64_t k = 0; k < dwords; k++) {
+    const auto* source = a.data + k * STEP * a.k_stride;
+    for (int64_t tile = 0; tile < rows; tile += TILE_ROWS) {
+      const int64_t height = rows - tile < TILE_ROWS ? rows - tile : TILE_ROWS;
+      float* place = to + tile * dwords + k * height;
+      for (int64_t i = 0; i < height; i += LANES)
+        store_first(place + i, Reader::along_i(source + tile + i, a.k_stride, depth - k * STEP, height - i), height - i < LANES ? height - i : LANES);
+    }
   }
 }
 
@@ -87,6 +95,27 @@ static void pack_a_in_pieces(Operand<typename Reader::Element> a, int64_t rows, 
               below > 0 ? Reader::single(source + i * a.i_stride + kk * STEP * a.k_stride, a.k_stride, below) : 0.0f;
         }
       }
+    }
+  }
+}
+
+/** Dwords of depth that one row-wise packing step covers: the panels it writes to stay in the L1 cache. */
+constexpr int64_t PACK_DEPTH = 32;
+
+/**
+ * Depth [start, start + count) of all columns to panels of [dwords][TILE_COLUMNS], `dwords` deep each, for operands
+ * whose columns are neighbours in memory. Missing columns are 0.
+ */
+template <class Reader>
+static void pack_b_rows(Operand<typename Reader::Element> b, int64_t columns, int64_t depth, int64_t start, int64_t count, int64_t dwords, float* to) {
+  constexpr int STEP = Reader::Dot::STEP;
+  for (int64_t k = start; k < start + count; k++) {
+    const auto* source = b.data + k * STEP * b.k_stride;
+    const int64_t below = depth - k * STEP;
+    float* row = to + k * TILE_COLUMNS;
+    for (int64_t j = 0; j < columns; j += TILE_COLUMNS, row += dwords * TILE_COLUMNS) {
+      store(row, Reader::along_i(source + j, b.k_stride, below, columns - j));
+      store(row + LANES, columns - j > LANES ? Reader::along_i(source + j + LANES, b.k_stride, below, columns - j - LANES) : F{});
     }
   }
 }

@@ -6,16 +6,15 @@
 namespace frugal::FRUGAL_ISA {
 
 /** Dwords of depth that one pass over a tile covers: a B panel of that depth stays in the L1 cache. */
-#ifndef DB
-#define DB 256
-#endif
-constexpr int64_t DEPTH_BLOCK = DB;
-/** Up to this many rows, each B panel is packed where it is used, once, and A is shared. */
+constexpr int64_t DEPTH_BLOCK = 256;
+/**
+ * Up to this many rows, each B panel is packed where it is used, once, and A is shared: always for a handful of rows,
+ * and for more when B is so wide that packing it ahead would go through memory.
+ */
 constexpr int64_t FEW_ROWS = 64;
-#ifndef RPC
-#define RPC 12
-#endif
-constexpr int64_t ROWS_PER_CHUNK = RPC * TILE_ROWS;
+constexpr int64_t FEW_ROWS_OF_WIDE = 320;
+constexpr int64_t WIDE_COLUMNS = 1024;
+constexpr int64_t ROWS_PER_CHUNK = 12 * TILE_ROWS;
 constexpr int64_t COLUMNS_PER_CHUNK = 512;
 /** Operands are packed ahead in parts of at most this size. */
 constexpr int64_t PACKED_BYTES = 16 << 20;
@@ -74,7 +73,7 @@ struct Gemm {
 
   void run(const Call& call) const {
     if (m == 0 || n == 0) return;
-    if (m <= FEW_ROWS) few_rows(call);
+    if (m <= FEW_ROWS || (m <= FEW_ROWS_OF_WIDE && n >= WIDE_COLUMNS)) few_rows(call);
     else many_rows(call);
   }
 
@@ -86,12 +85,12 @@ struct Gemm {
   /** Rows [row, row + rows) of A, depth [start, start + depth) in dwords, packed tile after tile. */
   void pack_rows(int64_t row, int64_t rows, int64_t start, int64_t depth, float* to) const {
     const int64_t elements = smaller(depth * STEP, k - start * STEP);
-    for (int64_t i = 0; i < rows; i += TILE_ROWS) {
-      const int64_t count = smaller(TILE_ROWS, rows - i);
-      const Operand<typename ReaderA::Element> part{a.data + (row + i) * a.i_stride + start * STEP * a.k_stride, a.i_stride, a.k_stride};
-      if (along_depth()) pack_a_along_depth<ReaderA>(part, count, elements, to + i * depth);
-      else pack_a_in_pieces<ReaderA>(part, count, elements, to + i * packed_depth(depth));
-    }
+    const auto part = [&](int64_t i) {
+      return Operand<typename ReaderA::Element>{a.data + i * a.i_stride + start * STEP * a.k_stride, a.i_stride, a.k_stride};
+    };
+    if (along_depth()) return pack_a_along_depth<ReaderA>(part(row), rows, elements, to);
+    for (int64_t i = 0; i < rows; i += TILE_ROWS)
+      pack_a_in_pieces<ReaderA>(part(row + i), smaller(TILE_ROWS, rows - i), elements, to + i * packed_depth(depth));
   }
 
   /** Packs all of A, one depth block after the other: row i of the block at `start` begins at m · start + i · its depth. */
@@ -130,7 +129,7 @@ struct Gemm {
   void few_rows_panel(const float* packed_a, int64_t column) const {
     const int64_t columns = smaller(TILE_COLUMNS, n - column);
     const bool in_place = out.dtype == DType::f32;
-    float* const memory = static_cast<float*>(scratch(Scratch::chunk, (DEPTH_BLOCK + FEW_ROWS) * TILE_COLUMNS * 4));
+    float* const memory = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>((DEPTH_BLOCK + m) * TILE_COLUMNS * 4)));
     float* c = in_place ? reinterpret_cast<float*>(out.data) + column : memory + DEPTH_BLOCK * TILE_COLUMNS;
     const int64_t ldc = in_place ? out.ld : TILE_COLUMNS;
     if (k == 0) clear(c, ldc, m, columns);
@@ -153,11 +152,7 @@ struct Gemm {
       const int64_t columns = smaller(block, n - column);
       const int64_t panels = ceil_div(columns, TILE_COLUMNS);
       float* packed_b = static_cast<float*>(scratch(Scratch::packed_b, static_cast<size_t>(panels * panel_dwords * 4)));
-      parallel(call, panels, static_cast<double>(panel_dwords) * 0.3, [&](int64_t panel) {
-        const int64_t first = column + panel * TILE_COLUMNS;
-        pack_b<ReaderB>({b.data + first * b.i_stride, b.i_stride, b.k_stride}, smaller(TILE_COLUMNS, n - first), k,
-                        packed_b + panel * panel_dwords);
-      });
+      pack_columns(call, column, columns, packed_b);
       const ChunkShape shape = chunk_shape(columns);
       const double cost = 2.0 * static_cast<double>(shape.height * shape.width * k) / (FLOPS_PER_NANOSECOND * STEP);
       parallel(call, shape.down * shape.across, cost, [&](int64_t chunk) {
@@ -165,6 +160,23 @@ struct Gemm {
         many_rows_chunk(packed_a, packed_b, column, row, smaller(shape.height, m - row), left, smaller(shape.width, columns - left));
       });
     }
+  }
+
+  /** Packs columns [column, column + columns) of B at full depth, panel after panel. */
+  void pack_columns(const Call& call, int64_t column, int64_t columns, float* packed_b) const {
+    const Operand<typename ReaderB::Element> part{b.data + column * b.i_stride, b.i_stride, b.k_stride};
+    if (b.i_stride == 1) {
+      parallel(call, ceil_div(dwords(), PACK_DEPTH), static_cast<double>(PACK_DEPTH * columns) * 0.2, [&](int64_t chunk) {
+        const int64_t start = chunk * PACK_DEPTH;
+        pack_b_rows<ReaderB>(part, columns, k, start, smaller(PACK_DEPTH, dwords() - start), dwords(), packed_b);
+      });
+      return;
+    }
+    parallel(call, ceil_div(columns, TILE_COLUMNS), static_cast<double>(dwords() * TILE_COLUMNS) * 0.3, [&](int64_t panel) {
+      const int64_t first = panel * TILE_COLUMNS;
+      pack_b<ReaderB>({part.data + first * b.i_stride, b.i_stride, b.k_stride}, smaller(TILE_COLUMNS, columns - first), k,
+                      packed_b + first * dwords());
+    });
   }
 
   struct ChunkShape {

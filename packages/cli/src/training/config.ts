@@ -6,34 +6,42 @@ import { readTextFile } from '../files.js';
 
 const count = z.number().int().positive();
 
-/** How a model is trained. What is left out has a default that suits models of a few million parameters. */
-const trainingSchema = z
-  .strictObject({
-    /** How long: steps, or tokens (rounded up to whole steps). */
-    steps: count.optional(),
-    tokens: count.optional(),
-    /** Tokens per sequence, sequences per batch, batches per step. */
-    sequence: count.default(128),
-    batch: count.default(16),
-    accumulate: count.default(1),
-    learningRate: z.number().positive().default(1e-2),
-    finalLearningRate: z.number().nonnegative().default(0),
-    schedule: z.enum(['constant', 'linear', 'cosine']).default('linear'),
-    /** Steps in which the learning rate rises; below 1: share of all steps. */
-    warmup: z.number().nonnegative().default(0.05),
-    /** `muon`: Muon for matrices and AdamW for the rest. An object is passed on to the trainer. */
-    optimizer: z.union([z.enum(['muon', 'adamw']), z.looseObject({ type: z.string() })]).default('muon'),
-    clipNorm: z.number().positive().default(1),
-    precision: z.enum(['f32', 'bf16', 'f16']).default('f32'),
-    seed: z.number().int().nonnegative().default(1),
-    /** Seconds between two checkpoints. */
-    checkpointEvery: z.number().positive().default(60),
-  })
-  .refine(({ steps, tokens }) => (steps === undefined) !== (tokens === undefined), {
-    message: 'give either steps or tokens',
+/** An object without other keys; the message names those that exist. */
+function settings<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? `unknown ${issue.keys.join(', ')} (known: ${Object.keys(shape).join(', ')})`
+        : undefined,
   });
+}
 
-const evaluationSchema = z.strictObject({
+/** How a model is trained. What is left out has a default that suits models of a few million parameters. */
+const trainingSchema = settings({
+  /** How long: steps, or tokens (rounded up to whole steps). */
+  steps: count.optional(),
+  tokens: count.optional(),
+  /** Tokens per sequence, sequences per batch, batches per step. */
+  sequence: count.default(128),
+  batch: count.default(16),
+  accumulate: count.default(1),
+  learningRate: z.number().positive().default(1e-2),
+  finalLearningRate: z.number().nonnegative().default(0),
+  schedule: z.enum(['constant', 'linear', 'cosine']).default('linear'),
+  /** Steps in which the learning rate rises; below 1: share of all steps. */
+  warmup: z.number().nonnegative().default(0.05),
+  /** `muon`: Muon for matrices and AdamW for the rest. An object is passed on to the trainer. */
+  optimizer: z.union([z.enum(['muon', 'adamw']), z.looseObject({ type: z.string() })]).default('muon'),
+  clipNorm: z.number().positive().default(1),
+  precision: z.enum(['f32', 'bf16', 'f16']).default('f32'),
+  seed: z.number().int().nonnegative().default(1),
+  /** Seconds between two checkpoints. */
+  checkpointEvery: z.number().positive().default(60),
+}).refine(({ steps, tokens }) => (steps === undefined) !== (tokens === undefined), {
+  message: 'give either steps or tokens',
+});
+
+const evaluationSchema = settings({
   /** Held-out files: text, or .jsonl. */
   texts: z.array(z.string()).min(1),
   /** Steps between two evaluations. */
@@ -42,7 +50,7 @@ const evaluationSchema = z.strictObject({
   context: count.optional(),
 });
 
-const experimentSchema = z.strictObject({
+const experimentSchema = settings({
   /** config.json of Hugging Face; vocab_size may be left to the tokenizer. */
   model: z.record(z.string(), z.unknown()),
   /** Made by `frugal data pack`. */
@@ -86,6 +94,25 @@ export function stepsOf({ steps, tokens = 0, sequence, batch, accumulate }: Trai
   return steps ?? Math.ceil(tokens / (sequence * batch * accumulate));
 }
 
+/** @throws CommandError when sequences are longer than what the model can see */
+export function checkContext(
+  { contextLength }: { readonly contextLength: number },
+  { sequence }: Pick<TrainingConfig, 'sequence'>,
+  evaluation?: EvaluationConfig,
+): void {
+  const lengths = { 'training.sequence': sequence, 'evaluation.context': evaluation?.context ?? sequence };
+  for (const [where, length] of Object.entries(lengths)) {
+    if (length <= contextLength) continue;
+    throw new CommandError({
+      where,
+      what: 'the sequences are longer than the context of the model',
+      got: `${length} tokens`,
+      expected: `at most ${contextLength}`,
+      hint: 'Lower it, or train a model with a larger max_position_embeddings.',
+    });
+  }
+}
+
 async function parseFile(file: string): Promise<unknown> {
   const text = await readTextFile(file);
   try {
@@ -95,7 +122,7 @@ async function parseFile(file: string): Promise<unknown> {
     throw new CommandError({
       where: file,
       what: 'the file is not YAML or JSON',
-      got: (cause as Error).message,
+      got: (cause as Error).message.split('\n')[0].replace(/:$/, ''),
       cause,
     });
   }
@@ -109,8 +136,12 @@ async function parseFile(file: string): Promise<unknown> {
 function check<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'file'}: ${message}`);
-  throw new CommandError({ where, what: 'the settings are wrong', got: problems.join('; ') });
+  const problems = parsed.error.issues.map(({ path, message }) => {
+    const text = /received undefined$/.test(message) ? 'is missing' : message.replace(/^Invalid input: /, '');
+    return [...(path.length > 0 ? [path.join('.')] : []), text].join(': ');
+  });
+  const hint = 'frugal pretrain --help shows an example.';
+  throw new CommandError({ where, what: `the settings are wrong: ${problems.join('; ')}`, hint });
 }
 
 type Paths = Partial<Pick<Experiment, 'data' | 'tokenizer' | 'out' | 'evaluation'>>;

@@ -50,11 +50,11 @@ export const compressVerb: Verb = (program, context) => {
   addBackendOptions(addWriteOptions(command, 'the model')).action(
     async (source: string, options: Options) => {
       const { out, force, json } = options;
+      await refuseExisting(out, force);
       const recipe = await readRecipe(options.recipe);
       const calibration =
         options.calibration && (await calibrationOf(options.calibration, source, options.calibrationTokens));
       if (options.dryRun) return showPlan(source, recipe, { calibration }, options, context);
-      await refuseExisting(out, force);
       useBackend(options, context);
       const model = await openModel(source, context);
       const manifest = () => ({ sources: [{ role: 'base', name: source }] });

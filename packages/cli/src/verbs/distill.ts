@@ -10,7 +10,12 @@ import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
 import { openModel, openTokenizer } from '../model.js';
-import { readPartialExperiment, type TrainingConfig, type TrainingOverrides } from '../training/config.js';
+import {
+  checkContext,
+  readPartialExperiment,
+  type TrainingConfig,
+  type TrainingOverrides,
+} from '../training/config.js';
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
 import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
 import { batchesOf, runTraining, type TrainingRecord, trainingFacts } from '../training/run-training.js';
@@ -74,6 +79,7 @@ async function distill(options: Options, context: Context): Promise<TrainingReco
   const dataset = await openDataset(data, { tokenizer });
   const teacher = await openModel(teacherPath, context);
   const student = await source.open(tokenizer, training.seed, context);
+  for (const model of [teacher, student]) checkContext(model, training);
   const run = await openRunDirectory(out, settingsOf(options, training), options);
   let record: TrainingRecord | undefined;
   await compressTo(

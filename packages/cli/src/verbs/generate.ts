@@ -1,6 +1,12 @@
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { printJson } from '../context.js';
-import { addGenerationOptions, continueText, describeSpeed, type GenerationOptions } from '../generation.js';
+import {
+  addGenerationOptions,
+  continueText,
+  describeSpeed,
+  type GenerationOptions,
+  tokenLimit,
+} from '../generation.js';
 import { openModel, openTokenizer } from '../model.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -28,6 +34,7 @@ export const generateVerb: Verb = (program, context) => {
       useBackend(options, context);
       const model = await openModel(source, context);
       const promptIds = tokenizer.encode(options.prompt);
+      tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
       const show = options.json ? undefined : terminal.out;
       show?.(options.prompt);
       const result = await continueText({ model, tokenizer }, promptIds, options, context, show);

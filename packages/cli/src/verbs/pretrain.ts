@@ -9,7 +9,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
-import { type Experiment, readExperiment, stepsOf } from '../training/config.js';
+import { checkContext, type Experiment, readExperiment, stepsOf } from '../training/config.js';
 import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
 import {
   batchesOf,
@@ -86,6 +86,7 @@ export async function pretrain(
   const tokenizer = await loadTokenizer(experiment.tokenizer);
   const dataset = await openDataset(data, { tokenizer });
   const model = createModel(modelConfig(experiment, tokenizer), { seed: training.seed });
+  checkContext(model, training, evaluation);
   const run = await openRunDirectory(out, experiment, options);
   const evaluate = evaluation && (await evaluationOf(model, tokenizer, evaluation, training));
   const record = await runTraining(
@@ -122,11 +123,18 @@ function modelConfig({ model }: Pick<Experiment, 'model'>, { vocabularySize }: T
   });
 }
 
-async function describeRun(experiment: Experiment, { json }: Options, context: Context): Promise<void> {
-  const { data, training, out } = experiment;
+async function describeRun(
+  experiment: Experiment,
+  { json, force }: Options,
+  context: Context,
+): Promise<void> {
+  const { data, training, evaluation, out } = experiment;
+  await refuseExisting(out, force);
   const tokenizer = await loadTokenizer(experiment.tokenizer);
   const { index } = await openDataset(data, { tokenizer });
-  const parameters = countParameters(skeleton(modelConfig(experiment, tokenizer)));
+  const model = skeleton(modelConfig(experiment, tokenizer));
+  checkContext(model, training, evaluation);
+  const parameters = countParameters(model);
   const steps = stepsOf(training);
   const tokens = steps * training.sequence * training.batch * training.accumulate;
   const plan = { out, parameters, steps, tokens, epochs: tokens / index.tokens };

@@ -34,8 +34,8 @@ export const quantizeVerb: Verb = (program, context) => {
     async (source: string, options: Options) => {
       const { out, force, json } = options;
       const recipe = await readRecipe(options.recipe);
-      if (options.dryRun) return showPlan(source, recipe, {}, options, context);
       await refuseExisting(out, force);
+      if (options.dryRun) return showPlan(source, recipe, {}, options, context);
       useBackend(options, context);
       const model = await openModel(source, context);
       const manifest = () => ({ sources: [{ role: 'base', name: source }] });

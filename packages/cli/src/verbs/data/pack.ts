@@ -3,6 +3,7 @@ import { formatBytes, formatNumber } from '@frugal/report';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { type Context, printJson } from '../../context.js';
 import { CommandError } from '../../errors.js';
+import { refuseExisting } from '../../files.js';
 import { openTokenizer } from '../../model.js';
 import { addVerb, addWriteOptions, type JsonOption, type Verb, type WriteOptions } from '../../verb.js';
 
@@ -44,6 +45,7 @@ async function pack(
   { out, tokenizer: source, force, dryRun }: Options,
   context: Context,
 ): Promise<Packed> {
+  await refuseExisting(out, force);
   const tokenizer = await openTokenizer(source);
   const separatorId = separatorOf(tokenizer, source);
   if (dryRun) return countTokens(files, tokenizer);

@@ -2,6 +2,7 @@ import { saveDirectory } from '@frugal/checkpoint';
 import { type Document, readDocuments, textFraction } from '@frugal/data';
 import { renderTable } from '@frugal/report';
 import { printJson } from '../../context.js';
+import { refuseExisting } from '../../files.js';
 import {
   addVerb,
   addWriteOptions,
@@ -36,6 +37,7 @@ export const splitVerb: Verb = (data, context) => {
   addWriteOptions(command, 'the result')
     .option('--held-out <SHARE>', 'share of the documents', number(0, 1), 0.08)
     .action(async (files: readonly string[], options: Options) => {
+      await refuseExisting(options.out, options.force);
       const sides = { train: newSide(), heldOut: newSide() };
       for await (const document of readDocuments(files)) {
         addTo(sides[textFraction(document.text) < options.heldOut ? 'heldOut' : 'train'], document);

@@ -51,7 +51,9 @@ export const trainTokenizerVerb: Verb = (data, context) => {
       };
       if (json) return printJson(context, result);
       const speed = `${formatBytes(bytes)} in ${formatDuration(seconds)}`;
-      context.terminal.out(`${out}: ${tokenizer.vocabularySize} tokens from ${speed}\n`);
+      const fewer =
+        tokenizer.vocabularySize < vocabularySize ? ` (not ${vocabularySize}: no pair is left to merge)` : '';
+      context.terminal.out(`${out}: ${tokenizer.vocabularySize} tokens${fewer} from ${speed}\n`);
 
       function printPlan(): void {
         if (json) printJson(context, { out, documents: texts.length, bytes });
