@@ -186,7 +186,10 @@ describe('pretrain', () => {
       /vocabulary is too small for the tokenizer: got 100; expected 300/,
     ],
     [{ model: { ...shape, sliding: 4 } }, /sliding/],
-    [{ training: { steps: 1, sequence: 16, optimizer: { type: 'sophia' } } }, /sophia; expected adamw, sgd, muon/],
+    [
+      { training: { steps: 1, sequence: 16, optimizer: { type: 'sophia' } } },
+      /sophia; expected adamw, sgd, muon/,
+    ],
     [{ data: 'nowhere' }, /nowhere/],
   ])('explains bad settings %#', async (changes, message) => {
     const config = await writeConfig('bad', changes);

@@ -1,6 +1,6 @@
 import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
 import { type CausalLM, isLinearLike, type StepContext, stepBatch } from '@frugal/tensor-core/nn';
-import { disposeStats, ObservedLinear, type StatName, type Stats } from './statistics.js';
+import { disposeStats, observeInputs, type StatName, type Stats } from './statistics.js';
 
 /** One calibration text on its way through the model: the activations before the next block. */
 interface Travelling {
@@ -75,19 +75,17 @@ export class CalibrationWalk {
     names: readonly StatName[],
     run: (item: Travelling) => Tensor,
   ): Map<string, Stats> {
-    const observed = new Map<string, ObservedLinear>();
-    for (const [path, module] of [...this.model.namedModules()]) {
+    const observed = new Map<string, ReturnType<typeof observeInputs>>();
+    for (const [path, module] of this.model.namedModules()) {
       if (!isLinearLike(module) || !(path === prefix || path.startsWith(`${prefix}.`))) continue;
-      const watcher = new ObservedLinear(module, names);
-      this.model.replace(path, watcher);
-      observed.set(path, watcher);
+      observed.set(path, observeInputs(module, names));
     }
     try {
       for (const item of this.travelling) scope(() => noGrad(() => void run(item)));
     } finally {
-      for (const [path, watcher] of observed) this.model.replace(path, watcher.observed);
+      for (const watcher of observed.values()) watcher[Symbol.dispose]();
     }
-    return new Map([...observed].map(([path, { stats }]) => [path, stats as Stats]));
+    return new Map([...observed].map(([path, { stats }]) => [path, stats]));
   }
 }
 

@@ -1,5 +1,5 @@
 import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
-import { type LinearLike, Module, type Parameter, type RowContext } from '@frugal/tensor-core/nn';
+import { type LinearLike, onForward } from '@frugal/tensor-core/nn';
 
 /** Statistics of the inputs of a linear layer, by name. Contributors add their own by declaration merging. */
 export interface StatMap {
@@ -36,57 +36,23 @@ const updates: Update = {
   },
 };
 
-/** Stands in for a linear layer while calibration data runs, and watches its inputs. */
-export class ObservedLinear extends Module implements LinearLike {
-  readonly stats: Record<string, unknown> = {};
-
-  constructor(
-    readonly observed: LinearLike,
-    private readonly names: readonly StatName[],
-  ) {
-    super();
-  }
-
-  forward(x: Tensor, rows?: RowContext): Tensor {
-    for (const name of this.names) this.update(name, x);
-    return this.observed.forward(x, rows);
-  }
-
-  private update<N extends StatName>(name: N, x: Tensor): void {
-    const before = this.stats[name] as StatMap[N] | undefined;
-    const rows = (tensor: Tensor) => tensor.detach().cast('f32').reshape(-1, this.inFeatures);
-    const after = scope(() => noGrad(() => updates[name](rows(x), before)));
-    this.stats[name] = typeof after === 'number' ? after : keep(after);
+/** Collects statistics of a layer's inputs until it is disposed; `stats` stays the caller's. */
+export function observeInputs(
+  layer: LinearLike,
+  names: readonly StatName[],
+): Disposable & { readonly stats: Stats } {
+  const stats: Record<string, unknown> = {};
+  const update = <N extends StatName>(name: N, x: Tensor) => {
+    const before = stats[name] as StatMap[N] | undefined;
+    const rows = () => x.detach().cast('f32').reshape(-1, layer.inFeatures);
+    const after = scope(() => noGrad(() => updates[name](rows(), before)));
+    stats[name] = typeof after === 'number' ? after : keep(after);
     if (before && typeof before !== 'number') before.dispose();
-  }
-
-  get inFeatures(): number {
-    return this.observed.inFeatures;
-  }
-  get outFeatures(): number {
-    return this.observed.outFeatures;
-  }
-  get bias(): Parameter | null {
-    return this.observed.bias;
-  }
-  get base(): LinearLike {
-    return this.observed.base;
-  }
-  get activation() {
-    return this.observed.activation;
-  }
-  get weightBytes(): number {
-    return this.observed.weightBytes;
-  }
-  scaleColumns(factors: Tensor): void {
-    this.observed.scaleColumns(factors);
-  }
-  effectiveWeight(rowStart?: number, rowCount?: number): Tensor {
-    return this.observed.effectiveWeight(rowStart, rowCount);
-  }
-  replaceBase(layer: LinearLike): LinearLike {
-    return this.observed.replaceBase(layer);
-  }
+  };
+  const hook = onForward(layer, ([x]) => {
+    for (const name of names) update(name, x);
+  });
+  return { stats, [Symbol.dispose]: () => hook[Symbol.dispose]() };
 }
 
 export function disposeStats(stats: Stats): void {

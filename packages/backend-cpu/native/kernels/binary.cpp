@@ -57,35 +57,23 @@ struct LessEqual {
   static int32_t i(int32_t a, int32_t b) { return a <= b; }
 };
 
+Loop loop_of(const Call& call) {
+  const Tensor* inputs[] = {&call.tensors[0], &call.tensors[1]};
+  return make_loop(call.tensors[2], inputs, 2);
+}
+
 template <class Op>
 void float_op(const Call& call, double cost) {
-  const Tensor* inputs[] = {&call.tensors[0], &call.tensors[1]};
-  const Loop loop = make_loop(call.tensors[2], inputs, 2);
-  for_rows(call, loop, cost, [&](const Row& row, int64_t first, int64_t count) {
-    float_row<2>(loop, row, first, count, [](const float* const* in, float* out, int64_t n) {
-      const float *a = in[0], *b = in[1];
-      for (int64_t i = 0; i < n; i += LANES) store(out + i, Op::f(load(a + i), load(b + i)));
-    });
+  float_loop(call, loop_of(call), cost, [](const float* const* in, float* out, int64_t n) {
+    const float *a = in[0], *b = in[1];
+    for (int64_t i = 0; i < n; i += LANES) store(out + i, Op::f(load(a + i), load(b + i)));
   });
 }
 
 template <class Op>
 void int_op(const Call& call) {
-  const Tensor* inputs[] = {&call.tensors[0], &call.tensors[1]};
-  const Loop loop = make_loop(call.tensors[2], inputs, 2);
-  for_rows(call, loop, 0.4, [&](const Row& row, int64_t first, int64_t count) {
-    int32_t in[2][TILE], out[TILE];
-    for (int64_t done = 0; done < count; done += TILE) {
-      const int64_t n = count - done < TILE ? count - done : TILE;
-      const int32_t* x[2];
-      for (int k = 0; k < 2; k++) {
-        const int64_t stride = loop.inner_stride(k + 1);
-        const char* data = row.data[k + 1] + (first + done) * stride * element_bytes(loop.dtype[k + 1]);
-        x[k] = read_int_tile(data, loop.dtype[k + 1], stride, n, in[k]);
-      }
-      for (int64_t i = 0; i < n; i++) out[i] = static_cast<int32_t>(Op::i(x[0][i], x[1][i]));
-      write_int_tile(row.data[0] + (first + done) * element_bytes(loop.dtype[0]), loop.dtype[0], out, n);
-    }
+  int_loop(call, loop_of(call), [](const int32_t* const* in, int32_t* out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = static_cast<int32_t>(Op::i(in[0][i], in[1][i]));
   });
 }
 

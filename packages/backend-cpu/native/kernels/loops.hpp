@@ -199,15 +199,17 @@ static inline void write_int_tile(char* data, DType dtype, const int32_t* tile, 
 
 FRUGAL_INLINE bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16; }
 
-/** One row's tiles: reads inputs as f32 numbers, calls compute(inputs, out, padded count), stores the result. */
-template <int INPUTS, class Compute>
-static inline void float_row(const Loop& loop, const Row& row, int64_t first, int64_t count, const Compute& compute) {
-  alignas(64) float in[INPUTS][TILE];
+using FloatTile = void (*)(const float* const* in, float* out, int64_t count);
+using IntTile = void (*)(const int32_t* const* in, int32_t* out, int64_t count);
+
+/** One piece of a row: reads inputs as f32 tiles, calls `compute` for whole vectors, stores the result. */
+static inline void float_row(const Loop& loop, const Row& row, int64_t first, int64_t count, FloatTile compute) {
+  alignas(64) float in[MAX_OPERANDS - 1][TILE];
   alignas(64) float out[TILE];
-  const float* tile[INPUTS];
+  const float* tile[MAX_OPERANDS - 1];
   for (int64_t done = 0; done < count; done += TILE) {
     const int64_t n = count - done < TILE ? count - done : TILE;
-    for (int k = 0; k < INPUTS; k++) {
+    for (int k = 0; k + 1 < loop.operands; k++) {
       const int64_t stride = loop.inner_stride(k + 1);
       const DType dtype = loop.dtype[k + 1];
       if (stride == 0 && done > 0) continue; // a repeated number fills its tile once
@@ -224,6 +226,29 @@ static inline void float_row(const Loop& loop, const Row& row, int64_t first, in
     compute(tile, result, (n + LANES - 1) / LANES * LANES);
     write_tile(to, loop.dtype[0], result, n);
   }
+}
+
+/** An elementwise op on floating inputs; `cost` in nanoseconds per element. */
+static inline void float_loop(const Call& call, const Loop& loop, double cost, FloatTile compute) {
+  for_rows(call, loop, cost, [&](const Row& row, int64_t first, int64_t count) { float_row(loop, row, first, count, compute); });
+}
+
+/** An elementwise op on integers and bool. */
+static inline void int_loop(const Call& call, const Loop& loop, IntTile compute) {
+  for_rows(call, loop, 0.4, [&](const Row& row, int64_t first, int64_t count) {
+    int32_t in[MAX_OPERANDS - 1][TILE], out[TILE];
+    const int32_t* tile[MAX_OPERANDS - 1];
+    for (int64_t done = 0; done < count; done += TILE) {
+      const int64_t n = count - done < TILE ? count - done : TILE;
+      for (int k = 0; k + 1 < loop.operands; k++) {
+        const int64_t stride = loop.inner_stride(k + 1);
+        const char* data = row.data[k + 1] + (first + done) * stride * element_bytes(loop.dtype[k + 1]);
+        tile[k] = read_int_tile(data, loop.dtype[k + 1], stride, n, in[k]);
+      }
+      compute(tile, out, n);
+      write_int_tile(row.data[0] + (first + done) * element_bytes(loop.dtype[0]), loop.dtype[0], out, n);
+    }
+  });
 }
 
 } // namespace frugal::FRUGAL_ISA

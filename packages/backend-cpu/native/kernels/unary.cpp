@@ -5,30 +5,22 @@
 namespace frugal::FRUGAL_ISA {
 namespace {
 
+Loop loop_of(const Call& call) {
+  const Tensor* input = &call.tensors[0];
+  return make_loop(call.tensors[1], &input, 1);
+}
+
 template <F (*COMPUTE)(F)>
 void apply(const Call& call, double cost) {
-  const Tensor* input = &call.tensors[0];
-  const Loop loop = make_loop(call.tensors[1], &input, 1);
-  for_rows(call, loop, cost, [&](const Row& row, int64_t first, int64_t count) {
-    float_row<1>(loop, row, first, count, [](const float* const* in, float* out, int64_t n) {
-      for (int64_t i = 0; i < n; i += LANES) store(out + i, COMPUTE(load(in[0] + i)));
-    });
+  float_loop(call, loop_of(call), cost, [](const float* const* in, float* out, int64_t n) {
+    for (int64_t i = 0; i < n; i += LANES) store(out + i, COMPUTE(load(in[0] + i)));
   });
 }
 
 template <int32_t (*COMPUTE)(int32_t)>
 void apply_int(const Call& call) {
-  const Tensor* input = &call.tensors[0];
-  const Loop loop = make_loop(call.tensors[1], &input, 1);
-  for_rows(call, loop, 0.3, [&](const Row& row, int64_t first, int64_t count) {
-    int32_t in[TILE], out[TILE];
-    const int64_t stride = loop.inner_stride(1), bytes = element_bytes(loop.dtype[0]);
-    for (int64_t done = 0; done < count; done += TILE) {
-      const int64_t n = count - done < TILE ? count - done : TILE;
-      const int32_t* x = read_int_tile(row.data[1] + (first + done) * stride * bytes, loop.dtype[1], stride, n, in);
-      for (int64_t i = 0; i < n; i++) out[i] = COMPUTE(x[i]);
-      write_int_tile(row.data[0] + (first + done) * bytes, loop.dtype[0], out, n);
-    }
+  int_loop(call, loop_of(call), [](const int32_t* const* in, int32_t* out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = COMPUTE(in[0][i]);
   });
 }
 
@@ -72,35 +64,34 @@ void library(const Call& call) {
   apply<COMPUTE>(call, 10.0);
 }
 
+template <int32_t LOW, int32_t HIGH>
+void clamp(const int32_t* const* in, int32_t* out, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = in[0][i] < LOW ? LOW : in[0][i] > HIGH ? HIGH : in[0][i];
+}
+void to_bool(const int32_t* const* in, int32_t* out, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = in[0][i] != 0;
+}
+
 /** Whole numbers to narrower ones are clamped. */
-void cast_int(const Call& call) {
-  const Tensor* input = &call.tensors[0];
-  const Loop loop = make_loop(call.tensors[1], &input, 1);
-  const DType to = loop.dtype[0];
-  const int32_t low = to == DType::i8 ? -128 : to == DType::i32 ? INT32_MIN : 0;
-  const int32_t high = to == DType::i8 ? 127 : to == DType::u8 ? 255 : to == DType::boolean ? 1 : INT32_MAX;
-  for_rows(call, loop, 0.5, [&](const Row& row, int64_t first, int64_t count) {
-    int32_t in[TILE], out[TILE];
-    const int64_t stride = loop.inner_stride(1);
-    for (int64_t done = 0; done < count; done += TILE) {
-      const int64_t n = count - done < TILE ? count - done : TILE;
-      const char* data = row.data[1] + (first + done) * stride * element_bytes(loop.dtype[1]);
-      const int32_t* x = read_int_tile(data, loop.dtype[1], stride, n, in);
-      if (to == DType::boolean) {
-        for (int64_t i = 0; i < n; i++) out[i] = x[i] != 0;
-      } else {
-        for (int64_t i = 0; i < n; i++) out[i] = x[i] < low ? low : x[i] > high ? high : x[i];
-      }
-      write_int_tile(row.data[0] + (first + done) * element_bytes(to), to, out, n);
-    }
-  });
+IntTile int_conversion(DType to) {
+  switch (to) {
+    case DType::boolean:
+      return to_bool;
+    case DType::i8:
+      return clamp<-128, 127>;
+    case DType::u8:
+      return clamp<0, 255>;
+    default:
+      return clamp<INT32_MIN, INT32_MAX>;
+  }
 }
 
 F same(F x) { return x; }
 
 void cast(const Call& call) {
-  if (!is_float(call.tensors[0].dtype) && !is_float(call.tensors[1].dtype)) cast_int(call);
-  else apply<same>(call, 0.3);
+  const DType to = call.tensors[1].dtype;
+  if (is_float(call.tensors[0].dtype) || is_float(to)) apply<same>(call, 0.3);
+  else int_loop(call, loop_of(call), int_conversion(to));
 }
 
 constexpr KernelEntry entries[] = {

@@ -3,6 +3,7 @@ export type { CacheLayerSpec, CachePart, CacheSpec, CacheView, KVCache } from '.
 export { Dropout } from './dropout.js';
 export { Embedding, type EmbeddingLike, PackedEmbedding } from './embedding.js';
 export { GatedMLP } from './gated-mlp.js';
+export { onForward } from './hooks.js';
 export {
   type ActivationFormat,
   isLinearLike,

@@ -1,0 +1,25 @@
+import { expect, it } from 'vitest';
+import { Random, type Tensor, tensor } from '../index.js';
+import { onForward } from './hooks.js';
+import { Linear } from './linear.js';
+
+it('sees inputs and outputs until it is disposed, and leaves no trace', async () => {
+  const layer = Linear.init(2, 3, { random: new Random(1) });
+  const x = tensor([[1, 2]]);
+  const seen: [string, Tensor, Tensor][] = [];
+  const first = onForward(layer, ([input], output) => seen.push(['first', input, output]));
+  const second = onForward(layer, ([input], output) => seen.push(['second', input, output]));
+  const y = layer.forward(x);
+  expect(seen).toEqual([
+    ['first', x, y],
+    ['second', x, y],
+  ]);
+  expect([...layer.namedParameters()].map(([path]) => path)).toEqual(['weight']);
+  second[Symbol.dispose]();
+  layer.forward(x);
+  expect(seen.length).toBe(3);
+  first[Symbol.dispose]();
+  layer.forward(x);
+  expect(seen.length).toBe(3);
+  expect(Object.hasOwn(layer, 'forward')).toBe(false);
+});
