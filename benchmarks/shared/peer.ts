@@ -1,5 +1,15 @@
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
+
+/** The built program may lie in a chunk that several benchmarks share, so the folder is looked for upwards. */
+function peersFolder(): string {
+  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
+    if (existsSync(join(folder, 'peers/protocol.py'))) return join(folder, 'peers');
+  }
+  throw new Error('[peer] there is no folder peers above this program');
+}
 
 /** A Python program that speaks the protocol of `peers/protocol.py`, so that it and we can take turns. */
 export class Peer {
@@ -17,7 +27,7 @@ export class Peer {
     const python = process.env.FRUGAL_PYTHON ?? 'python3';
     const check = spawnSync(python, ['-c', `import ${module}`], { encoding: 'utf8' });
     if (check.status !== 0) return `${python} cannot import ${module} (see benchmarks/peers/README.md)`;
-    const child = spawn(python, [new URL(`../../peers/${script}`, import.meta.url).pathname, ...args]);
+    const child = spawn(python, [join(peersFolder(), script), ...args]);
     child.stderr.pipe(process.stderr);
     const peer = new Peer(child, createInterface({ input: child.stdout }));
     const first = await peer.read();
