@@ -137,7 +137,10 @@ static void pack_b(Operand<typename Reader::Element> b, int64_t columns, int64_t
         F v[LANES];
         for (int i = 0; i < LANES; i++) {
           const int64_t column = half * LANES + i;
-          v[i] = column < columns ? Reader::along_k(b.data + column * b.i_stride + k, depth - k) : F{};
+          const auto* source = b.data + column * b.i_stride + k;
+          // The hardware does not follow so many short streams at once: two cache lines ahead.
+          __builtin_prefetch(reinterpret_cast<const char*>(source) + 128);
+          v[i] = column < columns ? Reader::along_k(source, depth - k) : F{};
         }
         transpose(v);
         for (int64_t kk = 0; kk < LANES && kk < dwords; kk++) store(to + kk * TILE_COLUMNS + half * LANES, v[kk]);

@@ -14,6 +14,8 @@ constexpr int64_t DEPTH_BLOCK = 256;
 constexpr int64_t FEW_ROWS = 64;
 constexpr int64_t FEW_ROWS_OF_WIDE = 320;
 constexpr int64_t WIDE_COLUMNS = 1024;
+/** Dwords of depth that are packed at a time when the depth is long. */
+constexpr int64_t DEPTH_SECTION = 512;
 constexpr int64_t ROWS_PER_CHUNK = 12 * TILE_ROWS;
 constexpr int64_t COLUMNS_PER_CHUNK = 512;
 /** Operands are packed ahead in parts of at most this size. */
@@ -67,6 +69,7 @@ struct Gemm {
   Operand<typename ReaderA::Element> a; // i = row
   Operand<typename ReaderB::Element> b; // i = column
   Output out;
+  bool accumulate = false; // add to what the output holds (f32 only)
 
   int64_t dwords() const { return ceil_div(k, STEP); }
   int64_t padded_dwords() const { return ceil_div(dwords(), PIECE) * PIECE; }
@@ -74,7 +77,7 @@ struct Gemm {
   void run(const Call& call) const {
     if (m == 0 || n == 0) return;
     if (m <= FEW_ROWS || (m <= FEW_ROWS_OF_WIDE && n >= WIDE_COLUMNS)) few_rows(call);
-    else many_rows(call);
+    else many_rows_in_sections(call);
   }
 
  private:
@@ -140,6 +143,20 @@ struct Gemm {
       multiply_panel(packed_a + m * start, m, memory, depth, c, ldc, columns, start > 0);
     }
     if (!out.is_plain()) store_rows(out, 0, column, c, ldc, m, columns);
+  }
+
+  /** A long depth goes in sections, so that packed operands are used while they are still in the caches. */
+  void many_rows_in_sections(const Call& call) const {
+    constexpr int64_t SECTION = DEPTH_SECTION * STEP;
+    if (!out.is_plain() || k < 2 * SECTION) return many_rows(call);
+    for (int64_t start = 0; start < k; start += SECTION) {
+      Gemm part = *this;
+      part.a.data += start * a.k_stride;
+      part.b.data += start * b.k_stride;
+      part.k = smaller(SECTION, k - start);
+      part.accumulate = accumulate || start > 0;
+      part.many_rows(call);
+    }
   }
 
   void many_rows(const Call& call) const {
@@ -209,7 +226,7 @@ struct Gemm {
       const float* block_a = own_a ? own_a : packed_a + m * start + row * packed_depth(depth);
       for (int64_t j = 0; j < width; j += TILE_COLUMNS) {
         const float* panel = packed_b + (left + j) / TILE_COLUMNS * panel_dwords + start * TILE_COLUMNS;
-        multiply_panel(block_a, rows, panel, depth, c + j, ldc, smaller(TILE_COLUMNS, width - j), start > 0);
+        multiply_panel(block_a, rows, panel, depth, c + j, ldc, smaller(TILE_COLUMNS, width - j), accumulate || start > 0);
       }
     }
     if (!out.is_plain()) store_rows(out, row, column + left, c, ldc, rows, width);

@@ -139,9 +139,8 @@ void scatter_add_along_axis(const Call& call) {
     for (int64_t i = 0; i < size; i++) sums[i] = 0;
     for (int64_t i = 0; i < s.length; i++) {
       const int64_t at = (o * s.length + i) * s.inner + n;
-      float number;
       int32_t whole;
-      sums[indices[at]] += floating ? static_cast<double>(*read_tile(values.data + at * bytes, values.dtype, 0, 1, &number))
+      sums[indices[at]] += floating ? static_cast<double>(read_number(values.data + at * bytes, values.dtype))
                                     : static_cast<double>(*read_int_tile(values.data + at * bytes, values.dtype, 1, 1, &whole));
     }
     for (int64_t i = 0; i < size; i++) {

@@ -94,46 +94,54 @@ static inline void for_rows(const Call& call, const Loop& loop, double cost, con
   });
 }
 
-/** Numbers of any dtype as a tile; returns `p` itself when they already are one. */
-static inline const float* read_tile(const char* data, DType dtype, int64_t stride, int64_t count, float* tile) {
-  if (stride == 1) {
-    switch (dtype) {
-      case DType::f32:
-        return reinterpret_cast<const float*>(data);
-      case DType::bf16:
-        for (int64_t i = 0; i < count; i += LANES)
-          store(tile + i, load_f_first(reinterpret_cast<const bf16*>(data) + i, count - i));
-        return tile;
-      case DType::f16:
-        for (int64_t i = 0; i < count; i += LANES)
-          store(tile + i, load_f_first(reinterpret_cast<const f16*>(data) + i, count - i));
-        return tile;
-      default:
-        break;
-    }
-  }
-  for (int64_t i = 0; i < count; i++) {
-    switch (dtype) {
-      case DType::f32:
-        tile[i] = reinterpret_cast<const float*>(data)[i * stride];
-        break;
-      case DType::bf16:
-        tile[i] = to_f32(reinterpret_cast<const bf16*>(data)[i * stride]);
-        break;
-      case DType::f16:
-        tile[i] = to_f32(reinterpret_cast<const f16*>(data)[i * stride]);
-        break;
-      case DType::i32:
-        tile[i] = static_cast<float>(reinterpret_cast<const int32_t*>(data)[i * stride]);
-        break;
-      case DType::i8:
-        tile[i] = static_cast<float>(reinterpret_cast<const int8_t*>(data)[i * stride]);
-        break;
-      default:
-        tile[i] = static_cast<float>(reinterpret_cast<const uint8_t*>(data)[i * stride]);
-    }
+FRUGAL_INLINE float to_f32(int32_t x) { return static_cast<float>(x); }
+FRUGAL_INLINE float to_f32(int8_t x) { return static_cast<float>(x); }
+FRUGAL_INLINE float to_f32(uint8_t x) { return static_cast<float>(x); }
+
+template <class T>
+static inline const float* read_numbers(const char* data, int64_t stride, int64_t count, float* tile) {
+  const T* p = reinterpret_cast<const T*>(data);
+  if (stride == 0) {
+    const F value = set(to_f32(*p));
+    for (int64_t i = 0; i < count; i += LANES) store(tile + i, value);
+  } else {
+    for (int64_t i = 0; i < count; i++) tile[i] = to_f32(p[i * stride]);
   }
   return tile;
+}
+
+template <class T>
+static inline const float* read_halves(const char* data, int64_t stride, int64_t count, float* tile) {
+  if (stride != 1) return read_numbers<T>(data, stride, count, tile);
+  for (int64_t i = 0; i < count; i += LANES) store(tile + i, load_f_first(reinterpret_cast<const T*>(data) + i, count - i));
+  return tile;
+}
+
+/**
+ * `count` numbers of any dtype as a tile, which has room for whole vectors; returns `data` itself when it already is
+ * one.
+ */
+static inline const float* read_tile(const char* data, DType dtype, int64_t stride, int64_t count, float* tile) {
+  switch (dtype) {
+    case DType::f32:
+      return stride == 1 ? reinterpret_cast<const float*>(data) : read_numbers<float>(data, stride, count, tile);
+    case DType::bf16:
+      return read_halves<bf16>(data, stride, count, tile);
+    case DType::f16:
+      return read_halves<f16>(data, stride, count, tile);
+    case DType::i32:
+      return read_numbers<int32_t>(data, stride, count, tile);
+    case DType::i8:
+      return read_numbers<int8_t>(data, stride, count, tile);
+    default:
+      return read_numbers<uint8_t>(data, stride, count, tile);
+  }
+}
+
+/** One number of any dtype. */
+static inline float read_number(const char* data, DType dtype) {
+  float tile[LANES];
+  return *read_tile(data, dtype, 1, 1, tile);
 }
 
 static inline const int32_t* read_int_tile(const char* data, DType dtype, int64_t stride, int64_t count, int32_t* tile) {

@@ -9,8 +9,7 @@ namespace {
 uint32_t key_of(const char* data, DType dtype, int64_t index, bool descending) {
   uint32_t key;
   if (is_float(dtype)) {
-    float number;
-    const float x = *read_tile(data + index * element_bytes(dtype), dtype, 0, 1, &number) + 0.0f; // -0 becomes 0
+    const float x = read_number(data + index * element_bytes(dtype), dtype) + 0.0f; // -0 becomes 0
     uint32_t bits;
     __builtin_memcpy(&bits, &x, 4);
     key = x != x ? UINT32_MAX : bits & 0x80000000u ? ~bits : bits | 0x80000000u;
