@@ -51,10 +51,10 @@ describe('failures exit with 1, and one line says why', () => {
   it.each([
     [['inspect', `${folder}/nowhere`], /^error: \[.*nowhere\] there is no checkpoint here/],
     [['inspect', folder], /no config\.json/],
-    [['inspect', 'model.gguf'], /opens Hugging Face directories only: got model\.gguf/],
+    [['inspect', 'model.bin'], /opens Hugging Face directories and GGUF files only: got model\.bin/],
     [['inspect', 'hf:org/name'], /huggingface-cli download org\/name/],
     [['generate', 'model.safetensors', '--prompt', 'x'], /Name the folder/],
-    [['serve', `${folder}/nowhere`], /nowhere\] there is no such folder/],
+    [['serve', `${folder}/nowhere`], /nowhere\] there is no such folder or file/],
     [['pretrain', folder], /this is a folder, not a file/],
     [['data', 'split', `${folder}/nowhere.txt`, '--out', `${folder}/split`], /no such file\.$/m],
   ])('%j', async (args, message) => {

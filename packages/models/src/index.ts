@@ -6,3 +6,5 @@ export { createModel } from './initialize.js';
 export { type LoadModelOptions, loadModel, modelOf, skeleton } from './load.js';
 export { familyOf } from './registry.js';
 export { modelTensors, type SaveModelOptions, saveModel } from './save.js';
+export { tokenizerOf } from './tokenizer.js';
+export { configOf } from './weights/open-weights.js';

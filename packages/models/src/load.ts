@@ -1,14 +1,10 @@
-import { type Checkpoint, openCheckpoint, type TensorEntry } from '@frugal/checkpoint';
+import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
 import {
   type Backend,
   currentBackend,
-  type DType,
   type FloatDType,
-  formatShape,
-  fromBytes,
   noGrad,
   nullBackend,
-  sameShape,
   scope,
   type Tensor,
   withBackend,
@@ -22,11 +18,13 @@ import {
   type Module,
   PackedEmbedding,
   PackedLinear,
+  type Parameter,
 } from '@frugal/tensor-core/nn';
-import { ModelConfigError } from './config-reader.js';
-import { toTheirs } from './families/family.js';
-import { readPacked, readQuantization, type StoredQuantization } from './quantized-layout.js';
 import { familyOf } from './registry.js';
+import { checkWeights } from './weights/check-weights.js';
+import { openWeights } from './weights/open-weights.js';
+import { StoredTensors, tensorDTypes } from './weights/stored-tensors.js';
+import type { StoredMatrix, WeightSource } from './weights/weight-source.js';
 
 export interface LoadModelOptions {
   readonly backend?: Backend;
@@ -36,7 +34,7 @@ export interface LoadModelOptions {
 }
 
 /**
- * Opens a model from a Hugging Face directory.
+ * Opens a model from a Hugging Face directory or a GGUF file.
  * @throws ModelConfigError for an unknown architecture, and for all missing, surplus and misshapen weights at once
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<CausalLM> {
@@ -53,22 +51,24 @@ export async function modelOf(
   checkpoint: Checkpoint,
   { backend = currentBackend(), dtype = 'f32', onProgress }: LoadModelOptions = {},
 ): Promise<CausalLM> {
-  const model = skeleton(checkpoint.config);
-  const packed = await loadPacked(model, checkpoint, backend);
-  const wanted = [...model.namedParameters()].map(([ours, parameter]) => ({
-    parameter,
-    name: toTheirs(familyOf(model.config).names, ours) as string,
-  }));
-  checkWeights(
-    checkpoint,
-    new Map(wanted.map(({ name, parameter }) => [name, parameter.shape])),
-    packed,
-    model,
-  );
-  for (const [done, { name, parameter }] of wanted.entries()) {
-    parameter.value = await readTensor(checkpoint, name, dtype, backend);
-    onProgress?.({ done: done + 1, total: wanted.length });
+  const source = openWeights(checkpoint);
+  const model = skeleton(source.config);
+  const packed = packedModules(model, source);
+  const dense = denseParameters(model, packed);
+  checkWeights(checkpoint, source, model, dense, packed);
+  const total = dense.size + packed.size;
+  let done = 0;
+  const tensors = new StoredTensors(checkpoint, backend);
+  for (const [path, { module, matrix }] of packed) {
+    replacePacked(model, path, module, matrix, await matrix.load(tensors));
+    onProgress?.({ done: ++done, total });
   }
+  shareTiedHead(model, packed);
+  for (const [path, parameter] of dense) {
+    parameter.value = await readDense(path, parameter, { source, tensors, dtype });
+    onProgress?.({ done: ++done, total });
+  }
+  await tensors.finish();
   model.computeDType = dtype;
   return model;
 }
@@ -78,49 +78,48 @@ export function skeleton(config: ModelConfig): CausalLM {
   return withBackend(nullBackend(), () => familyOf(config).build(config, (_, shape) => zeros(shape)));
 }
 
-/** Puts packed layers where the file has codes and scales; returns the tensor names that they used. */
-async function loadPacked(model: CausalLM, checkpoint: Checkpoint, backend: Backend): Promise<Set<string>> {
-  const quantization = readQuantization(checkpoint.config);
-  const used = new Set<string>();
-  if (!quantization) return used;
-  const { names } = familyOf(model.config);
-  const { entries } = checkpoint.tensors;
-  for (const [path, module] of [...model.namedModules()]) {
-    const base = toTheirs(names, path);
+/** A module whose matrix the file holds packed. */
+export interface PackedModule {
+  readonly module: Module;
+  readonly matrix: StoredMatrix;
+}
+
+function packedModules(model: CausalLM, source: WeightSource): Map<string, PackedModule> {
+  const packed = new Map<string, PackedModule>();
+  const tied = new Set(model.ties.map(({ path }) => path));
+  for (const [path, module] of model.namedModules()) {
     const shape = matrixShape(module);
-    if (!base || !shape || !entries.has(`${base}.weight_scale`)) continue;
-    const weight = await readPacked(quantization.format, shape, backend, async (suffix, part) => {
-      const name = `${base}.${suffix}`;
-      used.add(name);
-      const entry = entries.get(name);
-      if (entry?.dtype === part.dtype && sameShape(entry.shape, part.shape))
-        return checkpoint.tensors.read(name);
-      throw new ModelConfigError({
-        where: name,
-        what: 'a packed weight has another type or shape than its format',
-        got: entry ? `${entry.dtype} ${formatShape(entry.shape)}` : 'nothing',
-        expected: `${part.dtype} ${formatShape(part.shape)}`,
-      });
-    });
-    const layer = isLinearLike(module)
-      ? new PackedLinear(weight, { bias: module.bias, activation: quantization.activationOf(base) })
-      : new PackedEmbedding(weight);
-    model.replace(path, layer);
+    if (!shape || tied.has(`${path}.weight`)) continue;
+    const matrix = source.matrix(path, shape);
+    if (matrix) packed.set(path, { module, matrix });
   }
-  shareTiedHead(model, quantization);
-  return used;
+  return packed;
+}
+
+function denseParameters(model: CausalLM, packed: ReadonlyMap<string, PackedModule>): Map<string, Parameter> {
+  const isPacked = (path: string) => path.endsWith('.weight') && packed.has(path.slice(0, -'.weight'.length));
+  return new Map([...model.namedParameters()].filter(([path]) => !isPacked(path)));
+}
+
+function replacePacked(
+  model: CausalLM,
+  path: string,
+  module: Module,
+  { activation }: StoredMatrix,
+  weight: Awaited<ReturnType<StoredMatrix['load']>>,
+): void {
+  const layer = isLinearLike(module)
+    ? new PackedLinear(weight, { bias: module.bias, activation })
+    : new PackedEmbedding(weight);
+  model.replace(path, layer);
 }
 
 /** A packed embedding that is also the head: one matrix, two uses. */
-function shareTiedHead(model: CausalLM, quantization: StoredQuantization): void {
+function shareTiedHead(model: CausalLM, packed: ReadonlyMap<string, PackedModule>): void {
   const tied = model.ties.some(({ path }) => path === 'head.weight');
-  if (tied && model.embed instanceof PackedEmbedding) {
-    const name = toTheirs(familyOf(model.config).names, 'head') as string;
-    model.replace(
-      'head',
-      new PackedLinear(model.embed.weight, { activation: quantization.activationOf(name) }),
-    );
-  }
+  if (!tied || !(model.embed instanceof PackedEmbedding)) return;
+  const { activation } = (packed.get('embed') as PackedModule).matrix;
+  model.replace('head', new PackedLinear(model.embed.weight, { activation }));
 }
 
 function matrixShape(module: Module): [number, number] | null {
@@ -129,52 +128,25 @@ function matrixShape(module: Module): [number, number] | null {
   return embedding.vocabularySize && embedding.size ? [embedding.vocabularySize, embedding.size] : null;
 }
 
-function checkWeights(
-  checkpoint: Checkpoint,
-  wanted: ReadonlyMap<string, readonly number[]>,
-  packed: ReadonlySet<string>,
-  model: CausalLM,
-): void {
-  const { entries } = checkpoint.tensors;
-  const problems: string[] = [];
-  for (const [name, shape] of wanted) {
-    const entry = entries.get(name);
-    if (!entry) problems.push(`missing ${name} ${formatShape(shape)}`);
-    else if (!sameShape(entry.shape, shape)) {
-      problems.push(`${name} is ${formatShape(entry.shape)}, the config says ${formatShape(shape)}`);
-    } else if (!(entry.dtype in dtypes)) problems.push(`${name} has dtype ${entry.dtype}`);
-  }
-  // A tied head may be stored as well; rotary tables of old checkpoints are computed anew.
-  const { names } = familyOf(model.config);
-  const harmless = new Set(model.ties.map(({ path }) => toTheirs(names, path)));
-  for (const name of entries.keys()) {
-    if (wanted.has(name) || packed.has(name) || harmless.has(name) || name.endsWith('rotary_emb.inv_freq'))
-      continue;
-    problems.push(`unknown ${name}`);
-  }
-  if (problems.length === 0) return;
-  const shown = problems.slice(0, 20).join('; ');
-  throw new ModelConfigError({
-    where: checkpoint.path,
-    what: `the weights do not fit the config in ${problems.length} places`,
-    got: problems.length > 20 ? `${shown}; and ${problems.length - 20} more` : shown,
-    hint: 'Check that config.json belongs to these weights.',
-  });
-}
-
-const dtypes: Partial<Record<TensorEntry['dtype'], DType>> = { F32: 'f32', BF16: 'bf16', F16: 'f16' };
-
-async function readTensor(
-  checkpoint: Checkpoint,
-  name: string,
-  dtype: FloatDType,
-  backend: Backend,
+async function readDense(
+  path: string,
+  { shape }: Parameter,
+  {
+    source,
+    tensors,
+    dtype,
+  }: { readonly source: WeightSource; readonly tensors: StoredTensors; readonly dtype: FloatDType },
 ): Promise<Tensor> {
-  const entry = checkpoint.tensors.entries.get(name) as TensorEntry;
-  const bytes = await checkpoint.tensors.read(name);
+  const name = source.nameOf(path) as string;
+  const stored = tensorDTypes[tensors.entryOf(name).dtype] as FloatDType;
+  const order = source.rowOrder?.(path, shape[0]);
+  const read = order
+    ? await tensors.reordered(name, shape, stored, order)
+    : await tensors.tensor(name, shape, stored);
   return scope(() =>
-    noGrad(() =>
-      fromBytes(bytes, { shape: entry.shape, dtype: dtypes[entry.dtype] as DType, backend }).cast(dtype),
-    ),
+    noGrad(() => {
+      const values = read.cast(dtype);
+      return source.restore?.(path, values) ?? values;
+    }),
   );
 }

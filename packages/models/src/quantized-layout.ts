@@ -1,4 +1,6 @@
-import { ArgumentError, type Backend, PackedTensor } from '@frugal/tensor-core';
+import type { TensorEntry } from '@frugal/checkpoint';
+import { ArgumentError, formatShape, PackedTensor, sameShape, type Tensor } from '@frugal/tensor-core';
+import { packedFormat } from '@frugal/tensor-core/formats';
 import {
   type ActivationFormat,
   isLinearLike,
@@ -8,6 +10,7 @@ import {
   PackedLinear,
 } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from './config-reader.js';
+import type { StoredMatrix } from './weights/weight-source.js';
 
 /** One stored tensor of a packed matrix: suffix after the module's name, and how the file sees it. */
 interface StoredPart {
@@ -149,23 +152,44 @@ function requireSettings(where: string, got: ModelConfig | undefined, expected: 
   }
 }
 
-/** Builds the packed matrix of a module from what `read` finds in the file. */
-export async function readPacked(
-  format: string,
+/** The packed matrix that the tensors named after `base` hold; null when it is stored dense. */
+export function storedMatrix(
+  base: string,
   shape: readonly [number, number],
-  backend: Backend,
-  read: (suffix: string, part: StoredPart) => Promise<Uint8Array>,
-): Promise<PackedTensor> {
-  const arrays = [];
-  for (const part of layoutOf(format).parts(...shape)) {
-    const bytes = await read(part.suffix, part);
-    arrays.push(
-      part.dtype === 'I8'
-        ? new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-        : new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4),
-    );
-  }
-  return PackedTensor.fromParts(format, shape, arrays, backend);
+  quantization: StoredQuantization,
+  entries: ReadonlyMap<string, TensorEntry>,
+): StoredMatrix | null {
+  if (!entries.has(`${base}.weight_scale`)) return null;
+  const { format } = quantization;
+  const parts = layoutOf(format).parts(...shape);
+  const formatParts = packedFormat(format).parts(...shape);
+  return {
+    format,
+    tensors: parts.map(({ suffix }) => `${base}.${suffix}`),
+    activation: quantization.activationOf(base),
+    problems: parts.flatMap((part) => partProblem(`${base}.${part.suffix}`, part, entries)),
+    async load(tensors) {
+      const loaded: Tensor[] = [];
+      for (const [i, part] of parts.entries()) {
+        const name = `${base}.${part.suffix}`;
+        loaded.push(await tensors.tensor(name, formatParts[i].shape, formatParts[i].dtype));
+      }
+      return new PackedTensor(format, shape, loaded);
+    },
+  };
+}
+
+function partProblem(
+  name: string,
+  { dtype, shape }: StoredPart,
+  entries: ReadonlyMap<string, TensorEntry>,
+): string[] {
+  const entry = entries.get(name);
+  if (!entry) return [`missing ${name} ${dtype} ${formatShape(shape)}`];
+  if (entry.dtype === dtype && sameShape(entry.shape, shape)) return [];
+  return [
+    `${name} is ${entry.dtype} ${formatShape(entry.shape)}, its format says ${dtype} ${formatShape(shape)}`,
+  ];
 }
 
 /** Linear layers by path, dense ones for `ignore`. */

@@ -74,6 +74,11 @@ export interface Backend {
   free(storage: Storage): void;
   /** Copies host bytes (row-major, little-endian) into new memory. */
   upload(bytes: Uint8Array): Storage;
+  /**
+   * A whole file as memory, without reading it: pages come when they are touched. For weights; left out by backends
+   * whose memory is not the host's. The file must not be shortened while it is mapped.
+   */
+  mapFile?(path: string): Storage;
   /** Waits for all work that `view` depends on and copies its elements, row-major, to the host. */
   read(view: TensorView): Promise<Uint8Array>;
   /**

@@ -1,9 +1,9 @@
-import type { Backend, TensorInfo } from './backend.js';
+import type { Backend, Storage, TensorInfo } from './backend.js';
 import { dispatchOn } from './dispatch.js';
 import { bytesPerElement, type DType } from './dtype.js';
 import { DTypeError, ShapeError } from './errors.js';
 import { encode } from './host-values.js';
-import { adoptStorage } from './memory.js';
+import { adoptStorage, retainStorage } from './memory.js';
 import { currentBackend } from './registry.js';
 import { checkShape, contiguousStrides, formatShape, type Shape, sameShape, sizeOf } from './shape.js';
 import { Tensor } from './tensor.js';
@@ -60,6 +60,26 @@ export function fromBytes(
     });
   }
   return new Tensor(adoptStorage(backend.upload(bytes)), [...shape], contiguousStrides(shape), 0, dtype);
+}
+
+/**
+ * A tensor over part of a storage that is in use already, without a copy: a weight in a mapped file. The storage stays
+ * alive as long as the tensor. `byteOffset` must be a multiple of the element size.
+ */
+export function fromStorage(storage: Storage, byteOffset: number, { shape, dtype }: TensorInfo): Tensor {
+  checkShape('fromStorage', shape);
+  requireDType('fromStorage', storage.backend, dtype);
+  const size = bytesPerElement(dtype);
+  const end = byteOffset + sizeOf(shape) * size;
+  if (!(byteOffset >= 0 && byteOffset % size === 0 && end <= storage.byteLength)) {
+    throw new ShapeError({
+      where: 'fromStorage',
+      what: 'the tensor does not lie inside the storage, or not at a multiple of its element size',
+      got: `bytes ${byteOffset} to ${end} for ${dtype} ${formatShape(shape)}`,
+      expected: `within ${storage.byteLength} bytes`,
+    });
+  }
+  return new Tensor(retainStorage(storage), [...shape], contiguousStrides(shape), byteOffset / size, dtype);
 }
 
 /** A tensor of one repeated value, with the shape and dtype of `like`. */

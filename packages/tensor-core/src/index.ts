@@ -6,6 +6,7 @@ export {
   type CreationOptions,
   fill,
   fromBytes,
+  fromStorage,
   type NestedNumbers,
   ones,
   tensor,
@@ -37,7 +38,7 @@ export {
   ShapeError,
 } from './errors.js';
 export { type GradcheckOptions, GradientError, gradcheck } from './gradcheck.js';
-export { expectNoLeaks, memoryUsage, resetPeakMemory } from './memory.js';
+export { adoptStorage, expectNoLeaks, memoryUsage, releaseStorage, resetPeakMemory } from './memory.js';
 export { nullBackend } from './null/index.js';
 export type { IndexBound, OpDefinition, Vjp, VjpContext } from './ops/definition.js';
 export {

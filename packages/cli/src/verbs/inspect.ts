@@ -1,6 +1,6 @@
 import { type Checkpoint, isNumericDType, openCheckpoint, type TensorEntry } from '@frugal/checkpoint';
+import { configOf, tokenizerOf } from '@frugal/models';
 import { formatBytes, formatNumber, renderTable } from '@frugal/report';
-import { loadTokenizer } from '@frugal/tokenizers';
 import { type Context, printJson } from '../context.js';
 import { modelDirectory } from '../model.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
@@ -56,7 +56,8 @@ export async function inspectModel(source: string): Promise<Inspection> {
   const path = modelDirectory(source);
   const checkpoint = await openCheckpoint(path);
   try {
-    const { config, manifest } = checkpoint;
+    const { manifest } = checkpoint;
+    const config = configOf(checkpoint);
     const parts = partsOf([...checkpoint.tensors.entries.values()]);
     const count = (value: unknown) => (typeof value === 'number' ? value : null);
     const quantization = config.quantization_config as { quant_method?: string; format?: string } | undefined;
@@ -124,9 +125,9 @@ function bytesByFormat({ tensors }: Checkpoint): Record<string, number> {
 }
 
 async function tokenizerFacts(checkpoint: Checkpoint): Promise<Inspection['tokenizer']> {
-  if (!checkpoint.files.includes('tokenizer.json')) return null;
+  if (checkpoint.kind === 'directory' && !checkpoint.files.includes('tokenizer.json')) return null;
   try {
-    const tokenizer = await loadTokenizer(checkpoint.path);
+    const tokenizer = await tokenizerOf(checkpoint);
     const name = (id: number) => tokenizer.tokenOf(id) ?? String(id);
     return {
       vocabularySize: tokenizer.vocabularySize,

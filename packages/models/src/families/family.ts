@@ -13,6 +13,8 @@ export interface Family {
   build(config: ModelConfig, initialize: Initializer): CausalLM;
   /** Our parameter path → name in a Hugging Face checkpoint. */
   readonly names: NameMap;
+  /** Our parameter path → name in a GGUF file; what else differs there is in `gguf/architectures`. */
+  readonly ggufNames?: NameMap;
 }
 
 /** A reversible map of names, as pairs of patterns in which `*` stands for a layer index. */

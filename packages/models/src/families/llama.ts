@@ -187,5 +187,20 @@ const names: NameMap = [
   ['head', 'lm_head'],
 ];
 
+const ggufNames: NameMap = [
+  ['embed', 'token_embd'],
+  ['blocks.*.attentionNorm', 'blk.*.attn_norm'],
+  ['blocks.*.attention.query', 'blk.*.attn_q'],
+  ['blocks.*.attention.key', 'blk.*.attn_k'],
+  ['blocks.*.attention.value', 'blk.*.attn_v'],
+  ['blocks.*.attention.output', 'blk.*.attn_output'],
+  ['blocks.*.mlpNorm', 'blk.*.ffn_norm'],
+  ['blocks.*.mlp.gate', 'blk.*.ffn_gate'],
+  ['blocks.*.mlp.up', 'blk.*.ffn_up'],
+  ['blocks.*.mlp.down', 'blk.*.ffn_down'],
+  ['norm', 'output_norm'],
+  ['head', 'output'],
+];
+
 /** Llama 1 to 3 (Touvron et al. 2023), SmolLM, and whatever shares their config. */
-export const llama: Family = { architectures: ['LlamaForCausalLM'], build, names };
+export const llama: Family = { architectures: ['LlamaForCausalLM'], build, names, ggufNames };

@@ -1,0 +1,24 @@
+import type { TensorEntry } from '@frugal/checkpoint';
+import type { ModelConfig } from '@frugal/tensor-core/nn';
+import type { GgufMetadataReader } from './metadata-reader.js';
+
+/** Tensors of a GGUF file by their name there. */
+export type GgufEntries = ReadonlyMap<string, TensorEntry>;
+
+/** How the rows of a stored matrix are ordered, where it is not as in the model. */
+export interface RowOrder {
+  /** Rows of one head: rotary pairs (i, i + headSize / 2) are stored side by side. */
+  readonly headSize: number;
+}
+
+/** What one `general.architecture` of GGUF means: its metadata as config.json, and how its values differ. */
+export interface GgufArchitecture {
+  /** `general.architecture`, also the prefix of its keys. */
+  readonly name: string;
+  /** config.json of the model in the file. */
+  readConfig(reader: GgufMetadataReader, entries: GgufEntries): ModelConfig;
+  /** How rows of the module at `path` are reordered in the file; null when they are not. */
+  rowOrder?(path: string, config: ModelConfig): RowOrder | null;
+  /** What the converter added to every value of the parameter at `path` (Gemma stores 1 + w). */
+  addedTo?(path: string): number;
+}

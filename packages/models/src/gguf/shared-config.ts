@@ -1,0 +1,56 @@
+import type { ModelConfig } from '@frugal/tensor-core/nn';
+import { ModelConfigError } from '../config-reader.js';
+import type { GgufEntries } from './architecture.js';
+import type { GgufMetadataReader } from './metadata-reader.js';
+
+/** The fields of config.json that all decoders share. */
+export function readDecoderConfig(reader: GgufMetadataReader, entries: GgufEntries): ModelConfig {
+  const hiddenSize = reader.integer('embedding_length');
+  const heads = reader.integer('attention.head_count');
+  const headSize = reader.integer('attention.key_length', hiddenSize / heads);
+  const config = {
+    hidden_size: hiddenSize,
+    num_hidden_layers: reader.integer('block_count'),
+    intermediate_size: reader.integer('feed_forward_length'),
+    num_attention_heads: heads,
+    num_key_value_heads: reader.integer('attention.head_count_kv', heads),
+    ...(headSize !== hiddenSize / heads && { head_dim: headSize }),
+    max_position_embeddings: reader.integer('context_length'),
+    vocab_size: vocabularySize(entries, reader.file),
+    rms_norm_eps: reader.number('attention.layer_norm_rms_epsilon'),
+    tie_word_embeddings: !entries.has('output.weight'),
+    ...readTokenIds(reader),
+  };
+  for (const [key, size] of [
+    ['attention.value_length', headSize],
+    ['rope.dimension_count', headSize],
+  ] as const)
+    reader.only(key, size);
+  return config;
+}
+
+/** The rows of the embedding: the metadata need not say it. */
+function vocabularySize(entries: GgufEntries, file: string): number {
+  const embedding = entries.get('token_embd.weight');
+  if (embedding?.shape.length === 2) return embedding.shape[0];
+  throw new ModelConfigError({
+    where: file,
+    what: 'there is no embedding matrix',
+    expected: 'token_embd.weight',
+    hint: 'This file may hold an adapter, a projector or a vocabulary alone.',
+  });
+}
+
+function readTokenIds(reader: GgufMetadataReader): ModelConfig {
+  const names = {
+    bos_token_id: 'bos_token_id',
+    eos_token_id: 'eos_token_id',
+    pad_token_id: 'padding_token_id',
+  };
+  return Object.fromEntries(
+    Object.entries(names).flatMap(([field, key]) => {
+      const id = reader.general(`tokenizer.ggml.${key}`);
+      return typeof id === 'number' ? [[field, id]] : [];
+    }),
+  );
+}

@@ -1,0 +1,73 @@
+import type { Checkpoint } from '@frugal/checkpoint';
+import { formatShape, sameShape } from '@frugal/tensor-core';
+import { packedFormatNames } from '@frugal/tensor-core/formats';
+import type { CausalLM, Parameter } from '@frugal/tensor-core/nn';
+import { ModelConfigError } from '../config-reader.js';
+import type { PackedModule } from '../load.js';
+import { tensorDTypes } from './stored-tensors.js';
+import type { WeightSource } from './weight-source.js';
+
+/** @throws ModelConfigError that lists all missing, surplus, misshapen and unreadable weights at once */
+export function checkWeights(
+  checkpoint: Checkpoint,
+  source: WeightSource,
+  model: CausalLM,
+  dense: ReadonlyMap<string, Parameter>,
+  packed: ReadonlyMap<string, PackedModule>,
+): void {
+  const problems = [
+    ...denseProblems(checkpoint, source, dense),
+    ...packedProblems(packed),
+    ...surplus(checkpoint, source, model, dense, packed),
+  ];
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, 20).join('; ');
+  throw new ModelConfigError({
+    where: checkpoint.path,
+    what: `the weights do not fit the config in ${problems.length} places`,
+    got: problems.length > 20 ? `${shown}; and ${problems.length - 20} more` : shown,
+    hint: 'Check that config.json belongs to these weights.',
+  });
+}
+
+function denseProblems(
+  { tensors }: Checkpoint,
+  source: WeightSource,
+  dense: ReadonlyMap<string, Parameter>,
+): string[] {
+  return [...dense].flatMap(([path, { shape }]) => {
+    const name = source.nameOf(path);
+    if (name === undefined) return [`${path} has no name in this kind of file`];
+    const entry = tensors.entries.get(name);
+    if (!entry) return [`missing ${name} ${formatShape(shape)}`];
+    if (!sameShape(entry.shape, shape))
+      return [`${name} is ${formatShape(entry.shape)}, the config says ${formatShape(shape)}`];
+    return entry.dtype in tensorDTypes ? [] : [`${name} has dtype ${entry.dtype}`];
+  });
+}
+
+function packedProblems(packed: ReadonlyMap<string, PackedModule>): string[] {
+  const known = new Set(packedFormatNames());
+  return [...packed.values()].flatMap(({ matrix }) =>
+    known.has(matrix.format)
+      ? matrix.problems
+      : [`${matrix.tensors[0]} has the unknown format ${matrix.format}`],
+  );
+}
+
+function surplus(
+  { tensors }: Checkpoint,
+  source: WeightSource,
+  model: CausalLM,
+  dense: ReadonlyMap<string, Parameter>,
+  packed: ReadonlyMap<string, PackedModule>,
+): string[] {
+  const used = new Set([
+    ...[...dense.keys()].map((path) => source.nameOf(path)),
+    ...[...packed.values()].flatMap(({ matrix }) => matrix.tensors),
+    // A tied head may be stored as well.
+    ...model.ties.map(({ path }) => source.nameOf(path)),
+  ]);
+  const unknown = [...tensors.entries.keys()].filter((name) => !used.has(name) && !source.isOptional(name));
+  return unknown.map((name) => `unknown ${name}`);
+}
