@@ -51,8 +51,9 @@ const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
 
 function* walk(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (IGNORED.has(entry.name)) continue; // in a worktree, .git is a file
     const path = join(folder, entry.name);
-    if (entry.isDirectory() && !IGNORED.has(entry.name)) yield* walk(path);
+    if (entry.isDirectory()) yield* walk(path);
     else if (entry.isFile()) yield path;
   }
 }
