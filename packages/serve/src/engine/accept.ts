@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { FrugalError } from '@frugal/tensor-core';
-import { checkSampling } from '@frugal/tensor-core/generation';
+import { checkSampler } from '@frugal/tensor-core/generation';
 import { TokenizerError } from '@frugal/tokenizers';
 import type { GenerationRequest, ModelCard, Prompt } from './contract.js';
 import { EngineError } from './errors.js';
@@ -11,11 +11,10 @@ import { TextOutput } from './text-output.js';
 /** Checks a request whole, before it takes any memory. @throws EngineError that says what is wrong with it */
 export function acceptRequest(served: ServedModel, request: GenerationRequest): RunningRequest {
   const { temperature = 1, topP = 1, topK = 0, stop = [], logprobs } = request;
-  const sampling = { temperature, topP, topK, seed: request.seed ?? randomInt(2 ** 47) };
-  requireValid(() => checkSampling(sampling));
+  const sampling = { temperature, topP, topK, seed: request.seed ?? randomInt(2 ** 47), logprobs };
+  requireValid(() => checkSampler(sampling, served.model.vocabularySize));
   if (stop.includes('')) throw new EngineError('invalid-request', { what: 'a stop string is empty' });
   requireCount('maxTokens', request.maxTokens, 1);
-  requireCount('logprobs', logprobs, 0);
 
   const prompt = encodePrompt(served, request.prompt);
   const room = served.card.contextLength - prompt.length;
@@ -26,7 +25,6 @@ export function acceptRequest(served: ServedModel, request: GenerationRequest): 
     maxTokens,
     sampling,
     stopIds: served.stopIds,
-    logprobs,
     signal: request.signal,
     output: new TextOutput(served.tokenizer, stop),
   });

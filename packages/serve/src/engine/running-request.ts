@@ -1,18 +1,16 @@
-import { type SamplingOptions, sampleToken } from '@frugal/tensor-core/generation';
+import { Sampler, type SamplerOptions } from '@frugal/tensor-core/generation';
 import type { FinishReason, GenerationEvent, Usage } from './contract.js';
 import { EngineError } from './errors.js';
 import { EventStream } from './event-stream.js';
-import { logprobsOf } from './logprobs.js';
 import type { Schedulable } from './scheduler.js';
 import type { TextOutput } from './text-output.js';
 
 export interface RequestOptions {
   readonly prompt: ArrayLike<number>;
   readonly maxTokens: number;
-  readonly sampling: SamplingOptions;
+  /** With how many of the most likely tokens to report, if any. */
+  readonly sampling: SamplerOptions;
   readonly stopIds: ReadonlySet<number>;
-  /** How many of the most likely tokens to report; undefined: no log probabilities. */
-  readonly logprobs: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly output: TextOutput;
 }
@@ -26,12 +24,14 @@ export class RunningRequest implements Schedulable {
   /** Runs once, when the request is told to stop. */
   onAbort: () => void = () => {};
   private readonly tokens: number[];
+  private readonly sampler: Sampler;
   private computed = 0;
   private aborted = false;
   private readonly abortHandler = () => this.abort();
 
   constructor(private readonly options: RequestOptions) {
     this.tokens = Array.from(options.prompt);
+    this.sampler = new Sampler(options.sampling, options.prompt);
     this.longest = options.prompt.length + options.maxTokens;
     options.signal?.addEventListener('abort', this.abortHandler, { once: true });
     this.events.push({ type: 'start', promptTokens: options.prompt.length });
@@ -62,14 +62,13 @@ export class RunningRequest implements Schedulable {
 
   /** Chooses the next token from the logits after the last one. Returns why the text ends there, or null. */
   advance(logits: Float32Array): FinishReason | null {
-    const { sampling, stopIds, logprobs, maxTokens, output } = this.options;
+    const { stopIds, maxTokens, output } = this.options;
     requireFinite(logits);
-    const token = sampleToken(logits, sampling, this.generated);
-    this.tokens.push(token);
-    if (stopIds.has(token)) return 'stop';
-    const found = logprobs === undefined ? null : logprobsOf(logits, token, logprobs);
-    const { text, stopped } = output.push(token);
-    this.emit(text, found && output.describe(found));
+    const { id, logprobs } = this.sampler.next(logits);
+    this.tokens.push(id);
+    if (stopIds.has(id)) return 'stop';
+    const { text, stopped } = output.push(id);
+    this.emit(text, logprobs ? output.describe(logprobs) : null);
     if (stopped) return 'stop';
     return this.generated >= maxTokens ? 'length' : null;
   }

@@ -1,29 +1,25 @@
-import type { StreamingDecoder, Tokenizer } from '@frugal/tokenizers';
+import { type Logprobs, TextStream } from '@frugal/tensor-core/generation';
+import type { Tokenizer } from '@frugal/tokenizers';
 import type { TokenLogprobs } from './contract.js';
-import type { Logprobs } from './logprobs.js';
-import { StopStrings } from './stop-strings.js';
 
-/** Tokens of one answer → the text that is certain: whole characters, and nothing that could begin a stop string. */
+/** Text and log probabilities of one answer. */
 export class TextOutput {
-  private readonly decoder: StreamingDecoder;
-  private readonly stops: StopStrings;
+  private readonly stream: TextStream;
 
   constructor(
     private readonly tokenizer: Tokenizer,
     stop: readonly string[],
   ) {
-    this.decoder = tokenizer.streamingDecoder({ skipSpecialTokens: true });
-    this.stops = new StopStrings(stop);
+    this.stream = new TextStream(tokenizer.streamingDecoder({ skipSpecialTokens: true }), stop);
   }
 
-  push(token: number): { text: string; stopped: boolean } {
-    return this.stops.push(this.decoder.push(token));
+  push(token: number): { readonly text: string; readonly stopped: boolean } {
+    return this.stream.push(token);
   }
 
   /** What was held back. Call it once, after the last token. */
   flush(): string {
-    const { text, stopped } = this.stops.push(this.decoder.flush());
-    return stopped ? text : text + this.stops.flush();
+    return this.stream.flush();
   }
 
   describe({ id, logprob, top }: Logprobs): TokenLogprobs {

@@ -1,3 +1,17 @@
+export type { Draft, DraftSequence, DraftText } from './draft.js';
+export { draftModel } from './draft-model.js';
 export { type GenerateOptions, generate } from './generate.js';
+export {
+  type BatchOptions,
+  type GeneratedToken,
+  type GenerationRequest,
+  generateBatch,
+} from './generate-batch.js';
+export { type Logprobs, logprobsOf } from './logprobs.js';
 export { CacheFullError, PagedKVCache, type PagedKVCacheOptions } from './paged-cache.js';
+export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
+export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
+export { type ChosenToken, checkSampler, Sampler, type SamplerOptions } from './sampler.js';
 export { argMax, checkSampling, type SamplingOptions, sampleToken } from './sampling.js';
+export { StopStrings } from './stop-strings.js';
+export { TextStream, type TokenDecoder } from './text-stream.js';

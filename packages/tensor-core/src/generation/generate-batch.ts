@@ -1,0 +1,138 @@
+import { ArgumentError, type FloatDType } from '../index.js';
+import type { CausalLM } from '../nn/index.js';
+import type { Draft } from './draft.js';
+import type { Logprobs } from './logprobs.js';
+import { modelStep } from './model-step.js';
+import { PagedKVCache } from './paged-cache.js';
+import { RunningText } from './running-text.js';
+import { checkSampler, type SamplerOptions } from './sampler.js';
+
+/** One text to continue. */
+export interface GenerationRequest extends SamplerOptions {
+  readonly prompt: ArrayLike<number>;
+  readonly maxTokens: number;
+  /** Token ids that end the text; they are yielded as the last token. */
+  readonly stopIds?: readonly number[] | undefined;
+  /** Ends this text. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BatchOptions {
+  /** Prompt tokens per step, of all texts together. Default 512; changes speed and memory, not the texts. */
+  readonly prefillChunk?: number | undefined;
+  /** How keys and values are stored. Default: the dtype of the activations. */
+  readonly cacheDType?: FloatDType | undefined;
+  /** Guesses tokens: speed, not texts. Stays the caller's. */
+  readonly draft?: Draft | undefined;
+  /** Guesses per step at most; fewer are asked for where they fail. Default 8. */
+  readonly draftTokens?: number | undefined;
+}
+
+export interface GeneratedToken {
+  /** Index of the request. */
+  readonly request: number;
+  readonly id: number;
+  readonly logprobs?: Logprobs | undefined;
+  /** Whether the draft had guessed it. */
+  readonly guessed: boolean;
+}
+
+/**
+ * Continues several texts at once; each gets the tokens it would get alone. Yields tokens as they come.
+ * @throws ArgumentError for options out of range, and when a prompt and its maxTokens do not fit into the context;
+ *   NonFiniteError for broken weights
+ */
+export async function* generateBatch(
+  model: CausalLM,
+  requests: readonly GenerationRequest[],
+  options: BatchOptions = {},
+): AsyncGenerator<GeneratedToken> {
+  const { prefillChunk = 512, draft, draftTokens = 8, cacheDType = model.computeDType } = options;
+  requirePositive({ prefillChunk, draftTokens });
+  for (const request of requests) checkRequest(request, model);
+  if (requests.length === 0) return;
+  const cache = new PagedKVCache(model.cacheSpec, {
+    // Each text begins pages of its own.
+    tokens: requests.reduce((sum, request) => sum + wholePages(request), 0),
+    pageSize: PAGE,
+    dtype: cacheDType,
+    backend: model.parameters()[0]?.value.backend,
+  });
+  const texts = requests.map(
+    (request, i) => new RunningText(i, request, cache.open(), model.vocabularySize, draft, draftTokens),
+  );
+  try {
+    for (let running = texts; running.length > 0; ) {
+      const planned = await planStep(running, prefillChunk);
+      const parts = planned.map(({ text, count }) => text.take(count));
+      const { logits, collected } = await modelStep(model, cache, parts, draft?.collect);
+      let row = 0;
+      for (const [i, { text }] of planned.entries()) {
+        if (draft?.collect) text.observe(collected, row, parts[i].tokens.length);
+        row += parts[i].tokens.length;
+        for (const token of text.accept(logits[i])) yield token;
+        cache.truncate(text.sequence, text.computed);
+      }
+      for (const tensor of collected.values()) tensor.dispose();
+      running = running.filter(({ isDone }) => !isDone);
+    }
+  } finally {
+    for (const text of texts) text.close();
+    cache.dispose();
+  }
+}
+
+const PAGE = 16;
+
+const wholePages = ({ prompt, maxTokens }: GenerationRequest): number =>
+  Math.ceil((prompt.length + maxTokens) / PAGE) * PAGE;
+
+/** Which texts take part and with how many tokens. Texts past their prompt always do; prompts share what is left. */
+async function planStep(
+  running: readonly RunningText[],
+  prefillChunk: number,
+): Promise<{ readonly text: RunningText; readonly count: number }[]> {
+  for (const text of running) await text.guess();
+  const decoding = running.filter(({ isPrompt }) => !isPrompt);
+  let room = Math.max(1, prefillChunk - decoding.reduce((sum, { pending }) => sum + pending, 0));
+  const planned: { text: RunningText; count: number }[] = [];
+  for (const text of running) {
+    const count = text.isPrompt ? Math.min(text.pending, room) : text.pending;
+    if (text.isPrompt) room -= count;
+    if (count > 0) planned.push({ text, count });
+  }
+  return planned;
+}
+
+function checkRequest(request: GenerationRequest, { contextLength, vocabularySize }: CausalLM): void {
+  const { prompt, maxTokens } = request;
+  checkSampler(request, vocabularySize);
+  requirePositive({ maxTokens });
+  if (prompt.length === 0) {
+    throw new ArgumentError({
+      where: 'generate',
+      what: 'the prompt is empty',
+      hint: 'Start with the BOS token.',
+    });
+  }
+  if (prompt.length + maxTokens <= contextLength) return;
+  throw new ArgumentError({
+    where: 'generate',
+    what: 'prompt and new tokens do not fit into the context',
+    got: `${prompt.length} + ${maxTokens} tokens`,
+    expected: `at most ${contextLength}`,
+    hint: 'Shorten the prompt or lower maxTokens.',
+  });
+}
+
+function requirePositive(values: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (Number.isSafeInteger(value) && value > 0) continue;
+    throw new ArgumentError({
+      where: 'generate',
+      what: `${name} out of range`,
+      got: String(value),
+      expected: 'an integer, 1 or more',
+    });
+  }
+}

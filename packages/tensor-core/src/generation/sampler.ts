@@ -1,0 +1,58 @@
+import { ArgumentError } from '../index.js';
+import { type Logprobs, logprobsOf } from './logprobs.js';
+import { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
+import { checkSampling, type SamplingOptions, sampleToken } from './sampling.js';
+
+export interface SamplerOptions extends SamplingOptions, PenaltyOptions {
+  /** Report the log probability of each token, and of this many of the most likely ones. Default: none. */
+  readonly logprobs?: number | undefined;
+}
+
+export interface ChosenToken {
+  readonly id: number;
+  /** Of the model's own distribution: before penalties, at temperature 1, nothing cut off. */
+  readonly logprobs?: Logprobs | undefined;
+}
+
+/** @throws ArgumentError naming the option that is out of range */
+export function checkSampler(options: SamplerOptions, vocabularySize?: number): void {
+  checkSampling(options);
+  checkPenalties(options, vocabularySize);
+  const { logprobs } = options;
+  if (logprobs === undefined || (Number.isSafeInteger(logprobs) && logprobs >= 0)) return;
+  throw new ArgumentError({
+    where: 'sampling',
+    what: 'logprobs out of range',
+    got: String(logprobs),
+    expected: 'an integer, 0 or more',
+  });
+}
+
+/** Chooses the tokens of one text, one after the other. */
+export class Sampler {
+  private readonly history: TokenHistory;
+  private chosen = 0;
+
+  constructor(
+    private readonly options: SamplerOptions,
+    prompt: ArrayLike<number>,
+  ) {
+    this.history = new TokenHistory(prompt);
+  }
+
+  /** How many tokens were chosen. */
+  get count(): number {
+    return this.chosen;
+  }
+
+  /**
+   * The next token from logits [V], and from now on part of the text.
+   * @throws NonFiniteError when a logit is NaN or +∞, or all are forbidden
+   */
+  next(logits: Float32Array): ChosenToken {
+    const { logprobs } = this.options;
+    const id = sampleToken(this.history.penalize(logits, this.options), this.options, this.chosen++);
+    this.history.add(id);
+    return logprobs === undefined ? { id } : { id, logprobs: logprobsOf(logits, id, logprobs) };
+  }
+}
