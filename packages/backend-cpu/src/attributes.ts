@@ -60,6 +60,7 @@ export const attributeEncoders = {
 
   gatherRows: none,
   writeRows: none,
+  writeQuantizedRows: none,
   scatterAddRows: none,
   takeAlongAxis: axis,
   scatterAddAlongAxis: axis,

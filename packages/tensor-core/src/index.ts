@@ -42,6 +42,7 @@ export { adoptStorage, expectNoLeaks, memoryUsage, releaseStorage, resetPeakMemo
 export { nullBackend } from './null/index.js';
 export type { IndexBound, OpDefinition, Vjp, VjpContext } from './ops/definition.js';
 export {
+  addRmsNorm,
   attention,
   cholesky,
   concat,

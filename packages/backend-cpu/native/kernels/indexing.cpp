@@ -23,8 +23,70 @@ void gather_rows(const Call& call) {
   });
 }
 
+/** Rows of another floating dtype than the target's, rounded once. */
+void write_rounded_rows(const Call& call) {
+  const Tensor &target = call.tensors[0], &rows = call.tensors[2];
+  const int32_t* indices = indices_of(call.tensors[1]);
+  const int64_t count = call.tensors[1].dims[0], width = size_of(target, 1);
+  with_float_type(target.dtype, [&](auto* to_type) {
+    with_float_type(rows.dtype, [&](auto* from_type) {
+      using To = ElementOf<decltype(to_type)>;
+      using From = ElementOf<decltype(from_type)>;
+      for (int64_t i = 0; i < count; i++) {
+        To* to = reinterpret_cast<To*>(target.data) + indices[i] * width;
+        const From* from = reinterpret_cast<const From*>(rows.data) + i * width;
+        for (int64_t c = 0; c < width; c += LANES) {
+          const int64_t lanes = width - c < LANES ? width - c : LANES;
+          store_f_first(to + c, load_f_first(from + c, lanes), lanes);
+        }
+      }
+    });
+  });
+}
+
+/** Codes of one vector of D numbers; returns its scale. Magnitudes are compared as integers, so that NaN is the largest. */
+template <class T>
+float quantize_vector(const T* x, int64_t D, int8_t* codes) {
+  I best = {};
+  for (int64_t d = 0; d < D; d += LANES) {
+    const I magnitude = (I)abs(load_f_first(x + d, D - d < LANES ? D - d : LANES));
+    best = magnitude > best ? magnitude : best;
+  }
+  int32_t bits = 0;
+  for (int l = 0; l < LANES; l++) bits = best[l] > bits ? best[l] : bits;
+  float largest;
+  __builtin_memcpy(&largest, &bits, 4);
+  if (largest < 1e-30f) largest = 0;
+  const F inverse = set(largest == 0 ? 0.0f : 127.0f / largest);
+  for (int64_t d = 0; d < D; d += LANES) {
+    const int64_t lanes = D - d < LANES ? D - d : LANES;
+    const I code = to_int(round(load_f_first(x + d, lanes) * inverse));
+    const B narrow = __builtin_convertvector(code, B);
+    __builtin_memcpy(codes + d, &narrow, static_cast<size_t>(lanes));
+  }
+  return largest / 127.0f;
+}
+
+/** (codes, scales, indices, rows): see the op. In order: the last of equal indices wins. */
+void write_quantized_rows(const Call& call) {
+  const Tensor &codes = call.tensors[0], &rows = call.tensors[3];
+  const int32_t* indices = indices_of(call.tensors[2]);
+  const int64_t count = call.tensors[2].dims[0], D = codes.dims[codes.rank - 1], vectors = size_of(codes, 1) / (D > 0 ? D : 1);
+  with_float_type(rows.dtype, [&](auto* type) {
+    using T = ElementOf<decltype(type)>;
+    for (int64_t i = 0; i < count; i++) {
+      for (int64_t n = 0; n < vectors; n++) {
+        const int64_t to = indices[i] * vectors + n;
+        const T* x = reinterpret_cast<const T*>(rows.data) + (i * vectors + n) * D;
+        reinterpret_cast<float*>(call.tensors[1].data)[to] = quantize_vector(x, D, reinterpret_cast<int8_t*>(codes.data) + to * D);
+      }
+    }
+  });
+}
+
 void write_rows(const Call& call) {
   const Tensor &target = call.tensors[0], &rows = call.tensors[2];
+  if (target.dtype != rows.dtype) return write_rounded_rows(call);
   const int32_t* indices = indices_of(call.tensors[1]);
   const int64_t count = call.tensors[1].dims[0], bytes = size_of(target, 1) * element_bytes(target.dtype);
   // In order: the last of equal indices wins.
@@ -155,6 +217,7 @@ void scatter_add_along_axis(const Call& call) {
 
 constexpr KernelEntry entries[] = {
     {"gatherRows", gather_rows},         {"writeRows", write_rows},
+    {"writeQuantizedRows", write_quantized_rows},
     {"scatterAddRows", scatter_add_rows}, {"takeAlongAxis", take_along_axis},
     {"scatterAddAlongAxis", scatter_add_along_axis},
 };

@@ -53,6 +53,7 @@ export const classOf: { readonly [N in OpName]?: ToleranceClass } = {
     'sort',
     'assign',
     'writeRows',
+    'writeQuantizedRows',
   ]),
   ...classes('exact', ['reshape', 'permute', 'slice', 'expand']),
   ...classes('rounded', ['arange', 'add', 'sub', 'mul', 'div', 'sqrt', 'unpack', 'packedGather']),

@@ -1,5 +1,5 @@
-import { ArgumentError, type FloatDType } from '../index.js';
-import type { CausalLM } from '../nn/index.js';
+import { ArgumentError } from '../index.js';
+import type { CacheDType, CausalLM } from '../nn/index.js';
 import type { Draft } from './draft.js';
 import type { Logprobs } from './logprobs.js';
 import { modelStep } from './model-step.js';
@@ -21,7 +21,7 @@ export interface BatchOptions {
   /** Prompt tokens per step, of all texts together. Default 512; changes speed and memory, not the texts. */
   readonly prefillChunk?: number | undefined;
   /** How keys and values are stored. Default: the dtype of the activations. */
-  readonly cacheDType?: FloatDType | undefined;
+  readonly cacheDType?: CacheDType | undefined;
   /** Guesses tokens: speed, not texts. Stays the caller's. */
   readonly draft?: Draft | undefined;
   /** Guesses per step at most; fewer are asked for where they fail. Default 8. */

@@ -43,7 +43,7 @@ export async function modelStep(
           logits: rows,
           startPositions,
           cache: view,
-          backend: view.pageTable.backend,
+          backend: view.lengths.backend,
           ...(collect && { collect }),
         },
       );

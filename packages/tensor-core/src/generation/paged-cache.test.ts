@@ -10,7 +10,7 @@ async function rowsOf(
   counts: number[],
 ): Promise<{ table: number[]; lengths: number[] }> {
   const view = cache.extend(ids, counts);
-  return { table: [...(await view.pageTable.toInt32())], lengths: [...(await view.lengths.toInt32())] };
+  return { table: [...(await view.pageTable(0).toInt32())], lengths: [...(await view.lengths.toInt32())] };
 }
 
 describe('PagedKVCache', () => {
@@ -50,10 +50,10 @@ describe('PagedKVCache', () => {
     const view = cache.extend([b, a], [5, 2]);
     const entries = new Random(1).normal([7, 2, 3]);
     view.write(1, 'key', entries);
-    const table = await view.pageTable.toInt32();
-    const stored = await view.part(1, 'key').toFloat32();
+    const table = await view.pageTable(1).toInt32();
+    const stored = await view.part(1, 'key').entries.toFloat32();
     const written = await entries.toFloat32();
-    const P = view.pageTable.shape[1];
+    const P = view.pageTable(1).shape[1];
     const places = [...[0, 1, 2, 3, 4].map((p) => [0, p]), ...[3, 4].map((p) => [1, p])];
     places.forEach(([sequence, position], row) => {
       const at = (table[sequence * P + Math.floor(position / 4)] * 4 + (position % 4)) * 6;

@@ -1,17 +1,17 @@
 import {
   ArgumentError,
   type Backend,
-  type FloatDType,
+  bytesPerElement,
   FrugalError,
   keep,
   noGrad,
-  scope,
+  run,
   sizeOf,
   type Tensor,
   tensor,
   zeros,
 } from '../index.js';
-import type { CacheSpec, CacheView, KVCache } from '../nn/index.js';
+import type { CacheDType, CachePart, CacheSpec, CacheView, KVCache, StoredPart } from '../nn/index.js';
 
 /** The cache has no free page left: close sequences, or make it larger. */
 export class CacheFullError extends FrugalError {}
@@ -21,7 +21,8 @@ export interface PagedKVCacheOptions {
   readonly tokens: number;
   /** Tokens per page. */
   readonly pageSize?: number;
-  readonly dtype?: FloatDType;
+  /** Default f32. */
+  readonly dtype?: CacheDType;
   readonly backend?: Backend;
 }
 
@@ -33,8 +34,8 @@ interface Sequence {
 /** Keys and values of many sequences in fixed-size pages (Kwon et al. 2023, arXiv:2309.06180). */
 export class PagedKVCache implements KVCache {
   readonly pageSize: number;
-  readonly dtype: FloatDType;
-  private readonly parts = new Map<string, Tensor>();
+  readonly dtype: CacheDType;
+  private readonly parts = new Map<string, StoredPart>();
   private readonly free: number[];
   private readonly sequences = new Map<number, Sequence>();
   private nextSequence = 0;
@@ -49,19 +50,16 @@ export class PagedKVCache implements KVCache {
     // The last page goes out first, so the first sequence gets page 0, 1, …
     this.free = Array.from({ length: pages }, (_, i) => pages - 1 - i);
     spec.forEach((layer, i) => {
-      for (const { name, shape } of layer.parts) {
-        this.parts.set(`${i}.${name}`, keep(zeros([pages * pageSize, ...shape], { dtype, backend })));
+      for (const part of layer.parts) {
+        this.parts.set(`${i}.${part.name}`, allocatePart(part, pages * pageSize, dtype, backend));
       }
     });
   }
 
   /** Bytes that one token takes over all layers. */
-  static bytesPerToken(spec: CacheSpec, dtype: FloatDType): number {
-    const values = spec.reduce(
-      (sum, { parts }) => sum + parts.reduce((inner, { shape }) => inner + sizeOf(shape), 0),
-      0,
-    );
-    return values * (dtype === 'f32' ? 4 : 2);
+  static bytesPerToken(spec: CacheSpec, dtype: CacheDType): number {
+    const parts = spec.flatMap((layer) => layer.parts);
+    return parts.reduce((sum, part) => sum + bytesOf(part, dtype), 0);
   }
 
   get freePages(): number {
@@ -127,7 +125,10 @@ export class PagedKVCache implements KVCache {
   }
 
   dispose(): void {
-    for (const part of this.parts.values()) part.dispose();
+    for (const { entries, scales } of this.parts.values()) {
+      entries.dispose();
+      scales?.dispose();
+    }
     this.parts.clear();
     this.sequences.clear();
   }
@@ -138,19 +139,20 @@ export class PagedKVCache implements KVCache {
       ...pages,
       ...new Array<number>(width - pages.length).fill(0),
     ]);
-    const { backend } = this.parts.values().next().value as Tensor;
+    const { backend } = (this.parts.values().next().value as StoredPart).entries;
     const writeRows = tensor(Int32Array.from(rows), { backend });
-    const part = (layer: number, name: string) => this.parts.get(`${layer}.${name}`) as Tensor;
+    const part = (layer: number, name: string) => this.parts.get(`${layer}.${name}`) as StoredPart;
+    const pageTable = tensor(Int32Array.from(table), { shape: [entries.length, width], backend });
     return {
       pageSize: this.pageSize,
-      pageTable: tensor(Int32Array.from(table), { shape: [entries.length, width], backend }),
+      pageTable: () => pageTable,
       lengths: tensor(
         Int32Array.from(entries, ({ length }) => length),
         { backend },
       ),
       part,
       write: (layer, name, values) => {
-        scope(() => noGrad(() => part(layer, name).writeRows(writeRows, values.cast(this.dtype))));
+        writeEntries(part(layer, name), writeRows, values);
       },
     };
   }
@@ -164,6 +166,29 @@ export class PagedKVCache implements KVCache {
     if (entry) return entry;
     throw new ArgumentError({ where: 'PagedKVCache', what: 'no such open sequence', got: String(id) });
   }
+}
+
+function allocatePart(part: CachePart, rows: number, cacheDType: CacheDType, backend?: Backend): StoredPart {
+  const dtype = part.dtype ?? cacheDType;
+  const shape = [rows, ...part.shape];
+  if (dtype !== 'q8') return { entries: keep(zeros(shape, { dtype, backend })) };
+  return {
+    entries: keep(zeros(shape, { dtype: 'i8', backend })),
+    scales: keep(zeros(shape.slice(0, -1), { backend })),
+  };
+}
+
+function bytesOf({ shape, dtype }: CachePart, cacheDType: CacheDType): number {
+  const kind = dtype ?? cacheDType;
+  if (kind === 'q8') return sizeOf(shape) + bytesPerElement('f32') * sizeOf(shape.slice(0, -1));
+  return sizeOf(shape) * bytesPerElement(kind);
+}
+
+function writeEntries({ entries, scales }: StoredPart, rows: Tensor, values: Tensor): void {
+  noGrad(() => {
+    if (scales) run('writeQuantizedRows', [entries, scales, rows, values], {});
+    else entries.writeRows(rows, values);
+  });
 }
 
 function requireCounts(ids: readonly number[], counts: readonly number[]): void {

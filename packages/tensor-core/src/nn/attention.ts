@@ -1,4 +1,5 @@
-import { attention, rope, run, type Tensor } from '../index.js';
+import { attention, rope, type Tensor } from '../index.js';
+import { attendToCache } from './cache.js';
 import type { LinearLike } from './linear.js';
 import type { StepContext } from './model.js';
 import { Module } from './module.js';
@@ -74,14 +75,6 @@ export class Attention extends Module {
     if (!cache) return attention(q, k, v, sequenceStarts, attributes);
     cache.write(layer, 'key', k);
     cache.write(layer, 'value', v);
-    const inputs = [
-      q,
-      cache.part(layer, 'key'),
-      cache.part(layer, 'value'),
-      sequenceStarts,
-      cache.pageTable,
-      cache.lengths,
-    ];
-    return run('cachedAttention', inputs, { ...attributes, pageSize: cache.pageSize });
+    return attendToCache(q, cache, { layer, key: 'key', value: 'value' }, sequenceStarts, attributes);
   }
 }

@@ -27,3 +27,8 @@ export function onForward<A extends readonly unknown[], R>(
     },
   };
 }
+
+/** Whether a module's forward pass has hooks: then it must really be called. */
+export function isWatched(module: Module): boolean {
+  return Object.hasOwn(module, 'forward');
+}

@@ -1,5 +1,15 @@
 export { Attention, type AttentionOptions } from './attention.js';
-export type { CacheLayerSpec, CachePart, CacheSpec, CacheView, KVCache } from './cache.js';
+export {
+  attendToCache,
+  type CacheDType,
+  type CachedSource,
+  type CacheLayerSpec,
+  type CachePart,
+  type CacheSpec,
+  type CacheView,
+  type KVCache,
+  type StoredPart,
+} from './cache.js';
 export { Dropout } from './dropout.js';
 export { Embedding, type EmbeddingLike, PackedEmbedding } from './embedding.js';
 export { GatedMLP } from './gated-mlp.js';

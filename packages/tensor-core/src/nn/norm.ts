@@ -1,4 +1,5 @@
-import { layerNorm, ones, rmsNorm, type Tensor, zeros } from '../index.js';
+import { addRmsNorm, layerNorm, ones, rmsNorm, type Tensor, zeros } from '../index.js';
+import { isWatched } from './hooks.js';
 import { Module, Parameter } from './module.js';
 
 export class RMSNorm extends Module {
@@ -19,6 +20,15 @@ export class RMSNorm extends Module {
   /** [..., C] → [..., C]. */
   forward(x: Tensor): Tensor {
     return rmsNorm(x, this.weight.value.cast(x.dtype), this.epsilon);
+  }
+
+  /** The residual sum x + y [..., C] and its norm: one op, or two when hooks want to see what the norm reads. */
+  addForward(x: Tensor, y: Tensor): { readonly sum: Tensor; readonly normalized: Tensor } {
+    if (isWatched(this)) {
+      const sum = x.add(y);
+      return { sum, normalized: this.forward(sum) };
+    }
+    return addRmsNorm(x, y, this.weight.value.cast(x.dtype), this.epsilon);
   }
 }
 

@@ -18,8 +18,6 @@ import type { AttentionAttributes } from './specs.js';
 
 function requireHeads(op: string, [q, k, v]: readonly TensorInfo[], attributes: AttentionAttributes): void {
   const inputs = [q, k, v];
-  requireFloat(op, inputs);
-  requireSameDType(op, inputs);
   for (const [i, name] of ['queries', 'keys', 'values'].entries()) requireRank(op, name, inputs[i], 3);
   requireShape(op, 'values', v, [k.shape[0], k.shape[1], -1], inputs);
   requireShape(op, 'keys', k, [-1, -1, q.shape[2]], inputs);
@@ -39,6 +37,27 @@ function requireHeads(op: string, [q, k, v]: readonly TensorInfo[], attributes: 
       expected: 'a positive integer',
     });
   }
+}
+
+/** Keys and values of a cache: both of one floating dtype, or i8 codes with a scale per vector. */
+function requireCached(inputs: readonly TensorInfo[]): void {
+  const [, keys, values, , , , ...scales] = inputs;
+  requireSameDType('cachedAttention', [keys, values]);
+  if (keys.dtype !== 'i8') {
+    requireFloat('cachedAttention', [keys]);
+    if (scales.length === 0) return;
+  } else if (scales.length === 2) {
+    for (const [i, name] of ['keyScales', 'valueScales'].entries()) {
+      requireDType('cachedAttention', name, scales[i], 'f32');
+      requireShape('cachedAttention', name, scales[i], keys.shape.slice(0, 2), inputs);
+    }
+    return;
+  }
+  throw new ArgumentError({
+    where: 'cachedAttention',
+    what: 'i8 keys and values need two scales, others none',
+    got: `${describe([keys, values])} with ${scales.length} scales`,
+  });
 }
 
 /** Which sequence each row belongs to: the number of starts at or before it, minus one. i32 [N] */
@@ -85,6 +104,8 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
   attention: {
     infer: (inputs, attributes) => {
       const [q, k, v, starts] = inputs;
+      requireFloat('attention', [q, k, v]);
+      requireSameDType('attention', [q, k, v]);
       requireHeads('attention', inputs, attributes);
       requireShape('attention', 'keys', k, [q.shape[0], -1, -1], inputs);
       requireDType('attention', 'sequenceStarts', starts, 'i32');
@@ -131,10 +152,15 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
       return leaves.map((leaf) => takeGrad(leaf) ?? fill(leaf, 0, leaf.backend));
     },
   },
-  // Queries of running sequences against keys and values in pages; see KVCache in `@frugal/tensor-core/nn`.
+  // (q [N, H, D], keys [L, K, D], values [L, K, Dv], sequenceStarts [S + 1], pageTable [S, P], lengths [S]) → [N, H, Dv]:
+  // queries of running sequences, each the last rows of its sequence, against keys and values in pages; see CacheView in
+  // `@frugal/tensor-core/nn`. Keys and values have any floating dtype, or they are i8 codes, with two more inputs
+  // keyScales and valueScales f32 [L, K]. Values may be a view of the keys (MLA). Pages that no query sees are not read.
   cachedAttention: {
     infer: (inputs, attributes) => {
       const [q, keys, values, starts, pageTable, lengths] = inputs;
+      requireFloat('cachedAttention', [q]);
+      requireCached(inputs);
       requireHeads('cachedAttention', inputs, attributes);
       for (const [i, name] of ['sequenceStarts', 'pageTable', 'lengths'].entries()) {
         requireDType('cachedAttention', name, inputs[3 + i], 'i32');
@@ -156,7 +182,7 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
       { input: 4, limit: keys.shape[0] / pageSize },
       { input: 5, limit: pageTable.shape[1] * pageSize + 1 },
     ],
-    decompose: ([q, keys, values, starts, pageTable, lengths], attributes) => {
+    decompose: ([q, keys, values, starts, pageTable, lengths, ...scales], attributes) => {
       const { pageSize, scale } = attributes;
       const [N, H, D] = q.shape;
       const K = keys.shape[1];
@@ -169,7 +195,12 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
         .add(slots)
         .reshape(-1, capacity); // [S, L]
       const cacheRows = rows.gatherRows(sequence); // [N, L]
-      const gather = (cache: Tensor) => cache.gatherRows(cacheRows).cast('f32').permute(0, 2, 1, 3); // [N, K, L, D]
+      const gather = (cache: Tensor, scale?: Tensor) => {
+        const rows = cache.gatherRows(cacheRows).cast('f32'); // [N, L, K, D]
+        const [, L, heads] = rows.shape;
+        const scaled = scale ? rows.mul(scale.gatherRows(cacheRows).reshape(N, L, heads, 1)) : rows;
+        return scaled.permute(0, 2, 1, 3); // [N, K, L, D]
+      };
       const end = starts.slice(0, 1, starts.shape[0]).gatherRows(sequence);
       const position = lengths
         .gatherRows(sequence)
@@ -178,8 +209,12 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
       const column = arange(capacity, { backend: q.backend }).reshape(1, capacity);
       const mask = allowed(position.reshape(N, 1), column, attributes).reshape(N, 1, 1, capacity);
       const query = q.cast('f32').reshape(N, K, H / K, D);
-      const { weights } = normalize(query.matmul(gather(keys).transpose()).mul(scale), mask, attributes);
-      return [weights.matmul(gather(values)).reshape(N, H, values.shape[2]).cast(q.dtype)];
+      const { weights } = normalize(
+        query.matmul(gather(keys, scales[0]).transpose()).mul(scale),
+        mask,
+        attributes,
+      );
+      return [weights.matmul(gather(values, scales[1])).reshape(N, H, values.shape[2]).cast(q.dtype)];
     },
   },
 });

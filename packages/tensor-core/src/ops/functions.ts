@@ -52,6 +52,17 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
   return run('rmsNorm', [x, weight], { epsilon });
 }
 
+/** The residual sum x + y, and rmsNorm of it: two steps of a decoder block in one pass over memory. */
+export function addRmsNorm(
+  x: Tensor,
+  y: Tensor,
+  weight: Tensor,
+  epsilon: number,
+): { readonly sum: Tensor; readonly normalized: Tensor } {
+  const [sum, normalized] = dispatch('addRmsNorm', [x, y, weight], { epsilon });
+  return { sum, normalized };
+}
+
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   return run('layerNorm', [x, weight, bias], { epsilon });
 }

@@ -1,8 +1,20 @@
+import { fill } from '../creation.js';
+import { isFloating } from '../dtype.js';
 import { ArgumentError, ShapeError } from '../errors.js';
 import { formatShape, type Shape } from '../shape.js';
-import { describe, requireDType, requireMinRank, requireSameDType, requireShape } from './checks.js';
+import {
+  describe,
+  requireDType,
+  requireFloat,
+  requireMinRank,
+  requireSameDType,
+  requireShape,
+} from './checks.js';
 import { defineOps } from './definition.js';
-import { scatterAddAlongAxis, scatterAddRows } from './functions.js';
+import { scatterAddAlongAxis, scatterAddRows, where } from './functions.js';
+
+/** Adding and subtracting it rounds an f32 below 2^22 to the nearest integer, ties to even. */
+const ROUNDING = 1.5 * 2 ** 23;
 
 /** Indices of takeAlongAxis have the shape of the data but for the indexed axis. */
 function requireAligned(op: string, shape: Shape, indices: Shape, axis: number): void {
@@ -121,7 +133,7 @@ export const indexingOps = defineOps<
   },
 });
 
-export const mutationOps = defineOps<'assign' | 'writeRows'>({
+export const mutationOps = defineOps<'assign' | 'writeRows' | 'writeQuantizedRows'>({
   assign: {
     mutates: [0],
     infer: (inputs) => {
@@ -130,12 +142,14 @@ export const mutationOps = defineOps<'assign' | 'writeRows'>({
       return [];
     },
   },
+  // target[indices[i]] = rows[i], the last of equal indices; floating rows are rounded to the target's dtype.
   writeRows: {
     mutates: [0],
     infer: ([target, indices, rows]) => {
       requireMinRank('writeRows', 'the target', target, 1);
       requireDType('writeRows', 'indices', indices, 'i32');
-      requireSameDType('writeRows', [target, rows]);
+      if (!(isFloating(target.dtype) && isFloating(rows.dtype)))
+        requireSameDType('writeRows', [target, rows]);
       requireShape(
         'writeRows',
         'rows',
@@ -146,5 +160,36 @@ export const mutationOps = defineOps<'assign' | 'writeRows'>({
       return [];
     },
     indices: ([target]) => [{ input: 1, limit: target.shape[0] }],
+  },
+  // The same into 8 bits: (codes i8 [L, ..., D], scales f32 [L, ...], indices [N], rows [N, ..., D]). Each vector of D
+  // numbers gets scale = max |x| / 127 and codes = round(x · (127 / max |x|)), ties to even, in f32; below 1e-30 all are 0.
+  writeQuantizedRows: {
+    mutates: [0, 1],
+    infer: (inputs) => {
+      const [codes, scales, indices, rows] = inputs;
+      requireMinRank('writeQuantizedRows', 'the codes', codes, 2);
+      requireDType('writeQuantizedRows', 'codes', codes, 'i8');
+      requireDType('writeQuantizedRows', 'scales', scales, 'f32');
+      requireDType('writeQuantizedRows', 'indices', indices, 'i32');
+      requireFloat('writeQuantizedRows', [rows]);
+      requireShape('writeQuantizedRows', 'scales', scales, codes.shape.slice(0, -1), inputs);
+      const shape = [indices.shape[0], ...codes.shape.slice(1)];
+      requireShape('writeQuantizedRows', 'rows', rows, shape, inputs);
+      return [];
+    },
+    indices: ([codes]) => [{ input: 2, limit: codes.shape[0] }],
+    decompose: ([codes, scales, indices, rows]) => {
+      const wide = rows.cast('f32');
+      const largest = wide.abs().max(-1, true);
+      const ceiling = where(largest.less(1e-30), fill({ shape: [], dtype: 'f32' }, 0, rows.backend), largest);
+      const inverse = fill(largest, 127, rows.backend).div(largest.maximum(1e-30));
+      const whole = wide
+        .mul(where(largest.less(1e-30), ceiling, inverse))
+        .add(ROUNDING)
+        .sub(ROUNDING);
+      scales.writeRows(indices, ceiling.div(127).reshape(indices.shape[0], ...scales.shape.slice(1)));
+      codes.writeRows(indices, whole.cast('i8'));
+      return [];
+    },
   },
 });

@@ -108,6 +108,7 @@ export interface OpSpecs {
   // mutation
   assign: None;
   writeRows: None;
+  writeQuantizedRows: None;
 
   // matmul
   matmul: None;
@@ -126,7 +127,10 @@ export interface OpSpecs {
   swigluBackward: { readonly activation: GateActivation };
   rmsNorm: { readonly epsilon: number };
   rmsNormBackward: { readonly epsilon: number };
+  addRmsNorm: { readonly epsilon: number };
+  addRmsNormBackward: { readonly epsilon: number };
   layerNorm: { readonly epsilon: number };
+  layerNormBackward: { readonly epsilon: number };
   rope: RopeAttributes;
   attention: AttentionAttributes;
   attentionBackward: AttentionAttributes;

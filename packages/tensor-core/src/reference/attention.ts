@@ -2,7 +2,7 @@ import type { TensorView } from '../backend.js';
 import type { AttentionAttributes } from '../ops/specs.js';
 import { sizeOf } from '../shape.js';
 import { defineKernels } from './kernels.js';
-import { readFloats, readIndices, writeFloats } from './values.js';
+import { readFloats, readIndices, readNumbers, writeFloats } from './values.js';
 
 /** Queries, keys and values of all heads, and room for the scores of one query. */
 interface Heads {
@@ -26,14 +26,23 @@ interface Visible {
   readonly rows: Int32Array;
 }
 
+/** Numbers as they are, or i8 codes times the scale of their vector. */
+function dequantized(view: TensorView, scales?: TensorView): Float32Array {
+  const numbers = readNumbers(view);
+  if (!scales) return numbers as Float32Array;
+  const scale = readFloats(scales);
+  const D = view.shape[view.shape.length - 1];
+  return Float32Array.from(numbers, (code, i) => code * scale[Math.floor(i / D)]);
+}
+
 function headsOf(
-  [queries, keys, values]: readonly TensorView[],
+  [queries, keys, values, keyScales, valueScales]: readonly TensorView[],
   positions: number,
   attributes: AttentionAttributes,
 ): Heads {
   const [, H, D] = queries.shape;
   const [, K, Dv] = values.shape;
-  const [q, k, v] = [readFloats(queries), readFloats(keys), readFloats(values)];
+  const [q, k, v] = [readFloats(queries), dequantized(keys, keyScales), dequantized(values, valueScales)];
   const [scores, weights] = [new Float64Array(positions), new Float64Array(positions)];
   return { q, k, v, H, K, D, Dv, attributes, scores, weights };
 }
@@ -170,12 +179,13 @@ export const attentionKernels = defineKernels<'attention' | 'attentionBackward' 
     for (const [i, sums] of [dq, dk, dv].entries()) writeFloats(outputs[i], (out) => out.set(sums));
   },
 
-  cachedAttention: ([queries, keys, values, sequenceStarts, pageTable, lengths], [output], attributes) => {
+  cachedAttention: (inputs, [output], attributes) => {
+    const [queries, keys, values, sequenceStarts, pageTable, lengths, ...scales] = inputs;
     const [starts, pages, lengthOf] = [sequenceStarts, pageTable, lengths].map(readIndices);
     const { pageSize } = attributes;
     const [S, P] = pageTable.shape;
     const H = queries.shape[1];
-    const heads = headsOf([queries, keys, values], P * pageSize, attributes);
+    const heads = headsOf([queries, keys, values, ...scales], P * pageSize, attributes);
     const mixed = new Float64Array(sizeOf(output.shape));
     for (let s = 0; s < S; s++) {
       const pageOf = (j: number) => pages[s * P + Math.floor(j / pageSize)];

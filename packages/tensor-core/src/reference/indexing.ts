@@ -1,14 +1,18 @@
 import type { TensorView } from '../backend.js';
+import { roundHalfEven } from '../formats/rounding.js';
 import { sizeOf } from '../shape.js';
 import { defineKernels } from './kernels.js';
 import { isGreater } from './reduce.js';
 import {
+  type RawArray,
   rawInPlace,
+  readFloats,
   readIndices,
   readNumbers,
   readRaw,
   rowsAndColumns,
   splitAtAxis,
+  writeFloats,
   writeNumbers,
   writeRaw,
 } from './values.js';
@@ -107,15 +111,47 @@ export const indexingKernels = defineKernels<
     writeOrdered(x, outputs, rowsAndColumns(x.shape).columns, descending),
 });
 
-export const mutationKernels = defineKernels<'assign' | 'writeRows'>({
+/** Codes of one vector; returns its scale. In f32, as kernels do it, so that codes are the same everywhere. */
+function quantizeVector(values: Float32Array, codes: RawArray, at: number): number {
+  let largest = 0;
+  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  if (largest < 1e-30) largest = 0;
+  const inverse = largest === 0 ? 0 : Math.fround(127 / largest);
+  for (const [d, value] of values.entries()) codes[at + d] = roundHalfEven(Math.fround(value * inverse));
+  return Math.fround(largest / 127);
+}
+
+export const mutationKernels = defineKernels<'assign' | 'writeRows' | 'writeQuantizedRows'>({
   assign: ([target, value]) => writeRaw(target, readRaw(value)),
 
   writeRows: ([target, indices, rows]) => {
-    const source = readRaw(rows);
-    const out = rawInPlace(target);
     const width = sizeOf(target.shape.slice(1));
+    if (target.dtype === rows.dtype) {
+      const source = readRaw(rows);
+      const out = rawInPlace(target);
+      for (const [i, row] of readIndices(indices).entries()) {
+        out.set(source.subarray(i * width, (i + 1) * width), row * width);
+      }
+      return;
+    }
+    const source = readFloats(rows);
     for (const [i, row] of readIndices(indices).entries()) {
-      out.set(source.subarray(i * width, (i + 1) * width), row * width);
+      const place = { ...target, shape: [width], offset: target.offset + row * width };
+      writeFloats(place, (out) => out.set(source.subarray(i * width, (i + 1) * width)));
+    }
+  },
+
+  writeQuantizedRows: ([codes, scales, indices, rows]) => {
+    const source = readFloats(rows);
+    const code = rawInPlace(codes);
+    const scale = rawInPlace(scales);
+    const D = codes.shape[codes.shape.length - 1];
+    const vectors = sizeOf(scales.shape.slice(1));
+    for (const [i, row] of readIndices(indices).entries()) {
+      for (let n = 0; n < vectors; n++) {
+        const from = source.subarray((i * vectors + n) * D, (i * vectors + n + 1) * D);
+        scale[row * vectors + n] = quantizeVector(from, code, (row * vectors + n) * D);
+      }
     }
   },
 });

@@ -7,6 +7,7 @@ import {
   input,
   type Layout,
   saved,
+  uniform,
   vector,
 } from '../case.js';
 import { halfDTypes } from './shared.js';
@@ -120,6 +121,9 @@ interface CachedProblem {
   readonly D?: number;
   readonly Dv?: number;
   readonly dtype?: FloatDType;
+  /** Of keys and values; default as the queries. */
+  readonly cacheDType?: FloatDType | 'i8';
+  readonly layout?: Layout;
   readonly attributes?: Partial<AttentionAttributes>;
 }
 
@@ -212,6 +216,58 @@ const cachedProblems: readonly CachedProblem[] = [
     ] as const,
     dtype,
   })),
+  ...(['f32', 'bf16', 'f16'] as const).flatMap((dtype) =>
+    (['f32', 'bf16', 'f16', 'i8'] as const)
+      .filter((cacheDType) => cacheDType !== dtype)
+      .map((cacheDType) => ({
+        name: `${dtype} queries over ${cacheDType}`,
+        pageSize: 8,
+        sequences: [
+          [70, 1],
+          [13, 13],
+        ] as const,
+        H: 4,
+        K: 2,
+        D: 20,
+        Dv: 17,
+        dtype,
+        cacheDType,
+      })),
+  ),
+  {
+    name: 'values cut out of something wider',
+    pageSize: 4,
+    sequences: [
+      [30, 1],
+      [9, 4],
+    ],
+    H: 4,
+    K: 1,
+    D: 24,
+    Dv: 16,
+    layout: 'sliced',
+  },
+  {
+    name: 'long q8 with a window and a soft cap',
+    pageSize: 16,
+    sequences: [
+      [700, 1],
+      [300, 40],
+    ],
+    H: 2,
+    K: 1,
+    D: 16,
+    cacheDType: 'i8',
+    attributes: { window: 280, softCap: 3 },
+  },
+  ...[1, 15, 16, 17, 255, 256, 257, 512, 513, 1025].map((length) => ({
+    name: `decode at ${length}`,
+    pageSize: 16,
+    sequences: [[length, 1]] as const,
+    H: 3,
+    K: 1,
+    D: 8,
+  })),
 ];
 
 /** Pages are given out from the back, so that sequences do not lie in order. */
@@ -229,18 +285,21 @@ function pageTable(
 
 function cachedCase(problem: CachedProblem): ConformanceCase {
   const { name, pageSize, sequences, H = 2, K = 2, D = 8, Dv = D, dtype = 'f32' } = problem;
+  const { cacheDType = dtype, layout } = problem;
   const { table, width, pages } = pageTable(sequences, pageSize);
   const N = sequences.reduce((sum, [, queries]) => sum + queries, 0);
+  const scales = input([pages * pageSize, K], { values: uniform(0.005, 0.02), constant: true });
   return defineCase(
     'cachedAttention',
     name,
     [
       input([N, H, D], { dtype }),
-      input([pages * pageSize, K, D], { dtype }),
-      input([pages * pageSize, K, Dv], { dtype }),
+      input([pages * pageSize, K, D], { dtype: cacheDType }),
+      input([pages * pageSize, K, Dv], { dtype: cacheDType, layout }),
       starts(sequences.map(([, queries]) => queries)),
       { ...vector(...table), shape: [sequences.length, width] },
       vector(...sequences.map(([length]) => length)),
+      ...(cacheDType === 'i8' ? [scales, scales] : []),
     ],
     { scale: D ** -0.5, causal: true, pageSize, ...problem.attributes },
   );

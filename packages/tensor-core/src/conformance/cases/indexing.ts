@@ -180,6 +180,51 @@ const mutations = [
       {},
     ),
   ),
+  ...floatDTypes.flatMap((to) =>
+    floatDTypes
+      .filter((from) => from !== to)
+      .map((from) =>
+        defineCase(
+          'writeRows',
+          `${from} into ${to}`,
+          [
+            input([6, 21], { dtype: to, constant: true }),
+            vector(4, 0, 5),
+            input([3, 21], { dtype: from, constant: true }),
+          ],
+          {},
+        ),
+      ),
+  ),
+  ...[1, 7, 16, 33, 64].flatMap((D) =>
+    floatDTypes.map((dtype) =>
+      defineCase(
+        'writeQuantizedRows',
+        `${dtype}, vectors of ${D}`,
+        [
+          input([6, 3, D], { dtype: 'i8' }),
+          input([6, 3], { constant: true }),
+          vector(4, 0),
+          input([2, 3, D], { dtype, constant: true }),
+        ],
+        {},
+      ),
+    ),
+  ),
+  defineCase(
+    'writeQuantizedRows',
+    'zeros, tiny and large numbers',
+    [
+      input([4, 6], { dtype: 'i8' }),
+      input([4], { constant: true }),
+      vector(3, 1, 0),
+      input([3, 6], {
+        constant: true,
+        values: list(0, -0, 1e-31, -1e-32, 0, 0, 1e30, -3e38, 1e3, 0, 1, 2, 1, 2, 4, 8, 127, 0.5),
+      }),
+    ],
+    {},
+  ),
   defineCase(
     'writeRows',
     'nothing',

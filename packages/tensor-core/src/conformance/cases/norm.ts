@@ -20,7 +20,22 @@ export const normCases = [
     defineCase('layerNorm', `[${shape}]`, [input(shape), input(widthOf(shape)), input(widthOf(shape))], {
       epsilon,
     }),
+    defineCase('addRmsNorm', `[${shape}]`, [input(shape), input(shape), input(widthOf(shape))], { epsilon }),
+    defineCase(
+      'addRmsNormBackward',
+      `[${shape}]`,
+      [input(shape), input(shape), input(shape), input(widthOf(shape))],
+      { epsilon },
+    ),
   ]),
+  // Of two columns the gradient is what rounding leaves of a difference.
+  ...shapes
+    .filter((shape) => shape.at(-1) !== 2)
+    .map((shape) =>
+      defineCase('layerNormBackward', `[${shape}]`, [input(shape), input(shape), input(widthOf(shape))], {
+        epsilon,
+      }),
+    ),
   ...layouts.flatMap((layout) => [
     defineCase('rmsNorm', layout, [input([4, 6], { layout }), input([6])], { epsilon }),
     defineCase(
@@ -30,6 +45,7 @@ export const normCases = [
       { epsilon },
     ),
     defineCase('layerNorm', layout, [input([4, 6], { layout }), input([6]), input([6])], { epsilon }),
+    defineCase('addRmsNorm', layout, [input([4, 6]), input([4, 6], { layout }), input([6])], { epsilon }),
   ]),
   ...halfDTypes.flatMap((dtype) => {
     const [x, w] = [input([6, 96], { dtype }), input([96], { dtype })];
@@ -37,6 +53,9 @@ export const normCases = [
       defineCase('rmsNorm', dtype, [x, w], { epsilon }),
       defineCase('rmsNormBackward', dtype, [x, x, w], { epsilon }),
       defineCase('layerNorm', dtype, [x, w, w], { epsilon }),
+      defineCase('layerNormBackward', dtype, [x, x, w], { epsilon }),
+      defineCase('addRmsNorm', dtype, [x, x, w], { epsilon }),
+      defineCase('addRmsNormBackward', dtype, [x, x, x, w], { epsilon }),
     ];
   }),
   ...floatDTypes.map((dtype) =>
@@ -62,6 +81,13 @@ export const normCases = [
     'rmsNorm',
     'finite differences',
     [input([2, 4]), input([4])],
+    { epsilon },
+    { gradients: 'differences' },
+  ),
+  defineCase(
+    'addRmsNorm',
+    'finite differences',
+    [input([2, 4]), input([2, 4]), input([4])],
     { epsilon },
     { gradients: 'differences' },
   ),
