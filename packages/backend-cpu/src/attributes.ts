@@ -71,6 +71,8 @@ export const attributeEncoders = {
   cholesky: none,
   triangularSolve: ({ transpose }) => [flag(transpose)],
 
+  quantizeInt8: ({ axis }) => [flag(axis === 'columns')],
+
   softmax: none,
   softmaxBackward: none,
   logSoftmax: none,

@@ -14,6 +14,7 @@ export type {
   EvaluationEvent,
   EvaluationOptions,
   Loss,
+  Precision,
   ResumeEvent,
   StepEvent,
   TrainableModel,

@@ -7,6 +7,12 @@ import type { Schedule } from './schedules.js';
 /** Anything with parameters; models also say in which dtype they compute. */
 export type TrainableModel = Module & { computeDType?: FloatDType };
 
+/**
+ * Dtype of the activations. `int8`: bf16, and the products of all dense layers but the head in whole numbers, forward
+ * and backward.
+ */
+export type Precision = FloatDType | 'int8';
+
 /** The loss of one micro-batch as a sum, so that batches of different sizes add up rightly. */
 export interface BatchLoss {
   /** f32 []: Σ weight · loss over the items (tokens, rows) of the batch. */
@@ -39,8 +45,8 @@ export interface TrainOptions<B = TrainBatch> {
   readonly accumulate?: number;
   /** Gradients whose norm over all parameters is larger are scaled down to it. Default: no clipping. */
   readonly clipNorm?: number;
-  /** Dtype of the activations; parameters and optimizer stay f32. `f16` scales the loss. Default: the model's own. */
-  readonly precision?: FloatDType;
+  /** Parameters and optimizer stay f32. `f16` scales the loss. Default: the model's own dtype. */
+  readonly precision?: Precision;
   /** Random numbers that the loss or the model draw (dropout); a checkpoint holds the position. */
   readonly random?: Random;
   readonly checkpoint?: CheckpointOptions;

@@ -1,14 +1,41 @@
-import type { FloatDType } from '@frugal/tensor-core';
-import type { TrainableModel } from './options.js';
+import { Linear, type Module } from '@frugal/tensor-core/nn';
+import type { Precision, TrainableModel } from './options.js';
 
-/** Lets the model compute in `precision`; call the result to give it its own dtype back. */
-export function usePrecision(model: TrainableModel, precision: FloatDType | undefined): () => void {
-  const before = model.computeDType;
-  if (precision === undefined) return () => {};
-  model.computeDType = precision;
+/** Lets the model compute in `precision`; call the result to give it its own back. */
+export function usePrecision(model: TrainableModel, precision: Precision | undefined): () => void {
+  const leave: (() => void)[] = [() => clearCopies(model)];
+  if (precision !== undefined) {
+    const { computeDType } = model;
+    model.computeDType = precision === 'int8' ? 'bf16' : precision;
+    leave.push(() => {
+      model.computeDType = computeDType;
+    });
+  }
+  if (precision === 'int8') {
+    for (const layer of layersInWholeNumbers(model)) {
+      const { products } = layer;
+      layer.products = 'int8';
+      leave.push(() => {
+        layer.products = products;
+      });
+    }
+  }
   return () => {
-    model.computeDType = before;
+    for (const each of leave) each();
   };
+}
+
+/** All dense layers but the head, whose rounding the loss feels most. */
+function layersInWholeNumbers(model: TrainableModel): Linear[] {
+  const { head } = model as TrainableModel & { readonly head?: Module };
+  return [...model.namedModules()].flatMap(([, module]) =>
+    module instanceof Linear && module !== head ? [module] : [],
+  );
+}
+
+/** Rounded copies of weights are for the run alone: they take memory. */
+function clearCopies(model: TrainableModel): void {
+  for (const parameter of model.parameters()) parameter.clearCopy();
 }
 
 const INITIAL_SCALE = 1024;

@@ -10,6 +10,7 @@
   X(indexing)              \
   X(ordering)              \
   X(matmul)                \
+  X(linear)                \
   X(linalg)                \
   X(softmax)               \
   X(activation)            \

@@ -57,7 +57,7 @@ void multiply(const Call& call) {
   const auto product = [&](const Call& inner, int64_t index) {
     const T* a_data = reinterpret_cast<const T*>(a.data);
     const T* b_data = reinterpret_cast<const T*>(b.data);
-    char* c_data = c.data + index * m * n * static_cast<int64_t>(sizeof(T));
+    char* c_data = c.data + index * m * n * (c.dtype == DType::f32 ? 4 : 2);
     for (int axis = batch.rank - 1; axis >= 0; axis--) {
       const int64_t position = index % batch.dims[axis];
       index /= batch.dims[axis];

@@ -20,6 +20,7 @@ export {
   Linear,
   type LinearLike,
   PackedLinear,
+  type Products,
   type RowContext,
 } from './linear.js';
 export { distillationLoss, nextTokenLoss, type StreamOptions, streamLogits, type Teacher } from './loss.js';

@@ -1,9 +1,11 @@
 import {
   ArgumentError,
+  type FloatDType,
   keep,
   noGrad,
   type PackedTensor,
   type Random,
+  run,
   scope,
   type Tensor,
   zeros,
@@ -46,11 +48,15 @@ export function isLinearLike(module: Module): module is LinearLike {
   return 'effectiveWeight' in module && 'inFeatures' in module;
 }
 
+/** How a dense layer multiplies: `int8` rounds the operands of every product, forward and backward, to whole numbers. */
+export type Products = 'float' | 'int8';
+
 /** Dense weight [outFeatures, inFeatures], computed in the dtype of the input. */
 export class Linear extends Module implements LinearLike {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
   readonly activation = null;
+  products: Products = 'float';
 
   constructor(weight: Tensor | Parameter, bias: Tensor | null = null) {
     super();
@@ -82,7 +88,18 @@ export class Linear extends Module implements LinearLike {
   }
 
   forward(x: Tensor): Tensor {
-    return addBias(x.matmul(this.weight.value.cast(x.dtype).transpose()), this.bias);
+    return addBias(this.multiply(x), this.bias);
+  }
+
+  private multiply(x: Tensor): Tensor {
+    const { weight, products } = this;
+    if (products === 'int8') return run('int8Linear', [x, weight.value], {});
+    const isRounded = x.dtype !== weight.value.dtype;
+    return run(
+      'linear',
+      isRounded ? [x, weight.value, weight.rounded(x.dtype as FloatDType)] : [x, weight.value],
+      {},
+    );
   }
 
   scaleColumns(factors: Tensor): void {

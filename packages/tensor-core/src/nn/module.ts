@@ -1,9 +1,18 @@
-import { ArgumentError, isFloating, keep, type Shape, type Tensor } from '../index.js';
+import {
+  ArgumentError,
+  type FloatDType,
+  isFloating,
+  keep,
+  noGrad,
+  type Shape,
+  type Tensor,
+} from '../index.js';
 
 /** A trained tensor of a module. The value is a leaf of the tape; optimizers change it in place. */
 export class Parameter {
   private tensor: Tensor;
   private isTrainable: boolean;
+  private copy: { readonly value: Tensor; readonly version: number } | null = null;
 
   constructor(value: Tensor, { trainable = true } = {}) {
     this.tensor = keep(value);
@@ -18,6 +27,7 @@ export class Parameter {
   set value(next: Tensor) {
     if (next === this.tensor) return; // cast() to the same dtype gives the tensor itself
     this.clearGradient();
+    this.clearCopy();
     this.tensor.dispose();
     this.tensor = keep(next).setRequiresGrad(this.isTrainable && isFloating(next.dtype));
   }
@@ -31,6 +41,22 @@ export class Parameter {
   set trainable(trainable: boolean) {
     this.isTrainable = trainable;
     this.tensor.setRequiresGrad(trainable && isFloating(this.tensor.dtype));
+  }
+
+  /**
+   * The value rounded to another dtype, without gradient; made once and kept until the value changes, so that a step
+   * that uses it often rounds it once.
+   */
+  rounded(dtype: FloatDType): Tensor {
+    const { version } = this.tensor.storage;
+    if (this.copy?.version === version && this.copy.value.dtype === dtype) return this.copy.value;
+    this.clearCopy();
+    this.copy = { value: keep(noGrad(() => this.tensor.cast(dtype)).detach()), version };
+    return this.copy.value;
+  }
+  clearCopy(): void {
+    this.copy?.value.dispose();
+    this.copy = null;
   }
 
   /** The gradient that backward() left, or null. */
@@ -150,6 +176,7 @@ export abstract class Module {
   dispose(): void {
     for (const [, parameter] of this.namedParameters()) {
       parameter.clearGradient();
+      parameter.clearCopy();
       parameter.value.dispose();
     }
     for (const [, buffer] of this.namedBuffers()) buffer.value.dispose();

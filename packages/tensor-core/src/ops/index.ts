@@ -6,6 +6,7 @@ import type { OpDefinitions } from './definition.js';
 import { groupedOps } from './grouped.js';
 import { indexingOps, mutationOps } from './indexing.js';
 import { linalgOps } from './linalg.js';
+import { linearOps } from './linear.js';
 import { lossOps } from './loss.js';
 import { matmulOps } from './matmul.js';
 import { movementOps } from './movement.js';
@@ -27,6 +28,7 @@ export const operations: OpDefinitions = {
   ...indexingOps,
   ...mutationOps,
   ...matmulOps,
+  ...linearOps,
   ...linalgOps,
   ...softmaxOps,
   ...activationOps,

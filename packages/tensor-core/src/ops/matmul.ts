@@ -6,9 +6,9 @@ import { describe, requireFloat, requireMinRank, requireSameDType } from './chec
 import { defineOps } from './definition.js';
 
 export const matmulOps = defineOps<'matmul'>({
-  // [..., M, K] × [..., K, N] → [..., M, N]; accumulates in f32 whatever the dtype.
+  // [..., M, K] × [..., K, N] → [..., M, N]; accumulates in f32 whatever the dtype, and rounds once, to `output`.
   matmul: {
-    infer: (inputs) => {
+    infer: (inputs, { output }) => {
       const [a, b] = inputs;
       requireFloat('matmul', inputs);
       requireSameDType('matmul', inputs);
@@ -26,12 +26,12 @@ export const matmulOps = defineOps<'matmul'>({
           hint: 'A weight stored [out, in] is used as weight.transpose().',
         });
       }
-      return [{ shape: [...batch, rows, columns], dtype: a.dtype }];
+      return [{ shape: [...batch, rows, columns], dtype: output ?? a.dtype }];
     },
     vjp: {
       saves: { inputs: [0, 1] },
       gradients: ({ gradient, input, inputInfos: [a, b], needs }) => {
-        const g = gradient();
+        const g = gradient().cast(a.dtype);
         return [
           needs(0) ? sumToShape(g.matmul(input(1).transpose()), a.shape) : null,
           needs(1) ? weightGradient(input(0), g, b.shape) : null,

@@ -111,13 +111,22 @@ export interface OpSpecs {
   writeQuantizedRows: None;
 
   // matmul
-  matmul: None;
+  matmul: {
+    /** Dtype of the result, when it shall not be that of the operands. */
+    readonly output?: FloatDType | undefined;
+  };
 
   // linalg
   cholesky: None;
   triangularSolve: { readonly transpose: boolean };
 
   // fused: optional for a backend
+  linear: None;
+  int8Linear: None;
+  quantizeInt8: {
+    /** What shares a scale: `rows` for products that sum over columns. */
+    readonly axis: 'rows' | 'columns';
+  };
   softmax: None;
   softmaxBackward: None;
   logSoftmax: None;

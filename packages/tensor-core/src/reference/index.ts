@@ -10,6 +10,7 @@ import { creationKernels } from './creation.js';
 import { groupedKernels } from './grouped.js';
 import { indexingKernels, mutationKernels } from './indexing.js';
 import { linalgKernels } from './linalg.js';
+import { linearKernels } from './linear.js';
 import { lossKernels } from './loss.js';
 import { matmulKernels } from './matmul.js';
 import { movementKernels } from './movement.js';
@@ -35,6 +36,7 @@ const kernels: { readonly [N in Exclude<OpName, ViewOp>]: Kernel<N> } = {
   ...indexingKernels,
   ...mutationKernels,
   ...matmulKernels,
+  ...linearKernels,
   ...linalgKernels,
   ...softmaxKernels,
   ...activationKernels,

@@ -6,6 +6,7 @@ import { creationCases } from './creation.js';
 import { groupedCases } from './grouped.js';
 import { indexingCases } from './indexing.js';
 import { linalgCases } from './linalg.js';
+import { linearCases } from './linear.js';
 import { lossCases } from './loss.js';
 import { matmulCases } from './matmul.js';
 import { movementCases } from './movement.js';
@@ -26,6 +27,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...movementCases,
   ...indexingCases,
   ...matmulCases,
+  ...linearCases,
   ...linalgCases,
   ...softmaxCases,
   ...activationCases,

@@ -1,0 +1,60 @@
+import { type ConformanceCase, defineCase, type InputSpec, input, list } from '../case.js';
+import { constant, floatDTypes, halfDTypes } from './shared.js';
+
+const shapes = [
+  { name: 'one row', x: [1, 5], N: 7 },
+  { name: 'a vector', x: [33], N: 9 },
+  { name: 'no rows', x: [0, 4], N: 3 },
+  { name: 'batches', x: [2, 3, 17], N: 33 },
+  { name: 'many rows', x: [130, 70], N: 65 },
+] as const;
+
+/** Rounding to int8 makes a staircase: its gradients are those of other products, which the tests of it look at. */
+function productCases(op: 'linear' | 'int8Linear'): ConformanceCase[] {
+  const options = { gradients: op === 'linear' };
+  return [
+    ...shapes.map(({ name, x, N }) =>
+      defineCase(op, name, [input(x), input([N, x[x.length - 1]])], {}, options),
+    ),
+    ...halfDTypes.map((dtype) => {
+      const [x, weight] = [input([9, 20], { dtype }), input([6, 20])];
+      return defineCase(
+        op,
+        `${dtype} and f32 weights`,
+        [x, weight, { ...weight, dtype, constant: true }],
+        {},
+        options,
+      );
+    }),
+  ];
+}
+
+function quantizeCase(name: string, spec: InputSpec, axis: 'rows' | 'columns'): ConformanceCase {
+  return defineCase('quantizeInt8', `${name}, ${axis}`, [spec], { axis });
+}
+
+export const linearCases = [
+  ...productCases('linear'),
+  defineCase(
+    'linear',
+    'finite differences',
+    [input([3, 5]), input([4, 5])],
+    {},
+    { gradients: 'differences' },
+  ),
+  ...productCases('int8Linear'),
+  ...(['rows', 'columns'] as const).flatMap((axis) => [
+    ...[
+      [1, 1],
+      [3, 5],
+      [0, 4],
+      [70, 33],
+      [5, 300],
+    ].map((shape) => quantizeCase(`[${shape}]`, input(shape), axis)),
+    ...floatDTypes.map((dtype) => quantizeCase(dtype, input([9, 40], { dtype }), axis)),
+    quantizeCase('zeros', input([3, 20], constant({ values: list(0) })), axis),
+    quantizeCase('one large value', input([4, 4], constant({ values: list(1e30, 1, 2, 0) })), axis),
+    quantizeCase('transposed', input([6, 9], { layout: 'transposed' }), axis),
+    quantizeCase('sliced', input([6, 9], { layout: 'sliced' }), axis),
+  ]),
+];
