@@ -6,13 +6,14 @@ import { join } from 'node:path';
  * Runs the built benchmarks named as arguments, or all of them one after the other:
  *   npm run bench                          all
  *   npm run bench -- import-time           one
- *   npm run bench -- import-time -- --json with arguments for it
+ *   npm run bench -- kernels --json FILE   with options for it: all that follows the first one
  */
 const folder = import.meta.dirname;
 const known = readdirSync(folder).filter((name) => existsSync(join(folder, name, 'main.ts')));
-const split = process.argv.indexOf('--', 2);
-const named = process.argv.slice(2, split < 0 ? undefined : split);
-const options = split < 0 ? [] : process.argv.slice(split + 1);
+const words = process.argv.slice(2);
+const split = words.findIndex((word) => word.startsWith('--'));
+const named = split < 0 ? words : words.slice(0, split);
+const options = split < 0 ? [] : words.slice(split).filter((word) => word !== '--');
 
 const unknown = named.filter((name) => !known.includes(name));
 if (unknown.length > 0) {

@@ -1,7 +1,7 @@
 """The line protocol of a peer, by which a benchmark takes turns between it and Frugal.
 
     peer     → {"ready": {…}}                     once, when all is built and warm
-    benchmark→ run N
+    benchmark→ run N                              or `run N WHAT` of the things that the peer can do
     peer     → {"seconds": …, …}                  after N repetitions
     benchmark→ quit                               (or the end of its output)
 
@@ -49,17 +49,17 @@ def say(value: dict) -> None:
     print(json.dumps(value), flush=True)
 
 
-def serve(ready: dict, run: Callable[[int], dict]) -> None:
+def serve(ready: dict, run: Callable[..., dict]) -> None:
     say({"ready": ready | {"processor": processor(), "python": platform.python_version()}})
     for line in sys.stdin:
         words = line.split()
         if words == ["quit"]:
             return
-        if len(words) != 2 or words[0] != "run" or not words[1].isdigit() or int(words[1]) < 1:
-            say({"error": f"got {line.strip()!r}; expected 'run N' or 'quit'"})
+        if len(words) not in (2, 3) or words[0] != "run" or not words[1].isdigit() or int(words[1]) < 1:
+            say({"error": f"got {line.strip()!r}; expected 'run N', 'run N WHAT' or 'quit'"})
             continue
         try:
-            say(run(int(words[1])))
+            say(run(int(words[1]), *words[2:]))
         except Exception as error:  # the benchmark must hear of it, whatever it is
             traceback.print_exc()
             say({"error": str(error)})

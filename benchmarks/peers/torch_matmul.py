@@ -4,7 +4,7 @@
 
 f32 and bf16: torch.mm; int8: torch._int_mm (integers in, 32-bit sums out); int8-dynamic: a dynamically quantised
 linear layer (f32 in and out, weights per channel). A run of N gives, for each shape M×K×N, the mean and best
-seconds of N products and the best's 2·M·K·N / second in GFLOP/s (or GOP/s). See protocol.py for the conversation.
+seconds of N products and the best's 2·M·K·N / second in GFLOP/s (or GOP/s); `run N MxKxN` does it for one shape, which need not be listed. See protocol.py for the conversation.
 """
 
 import argparse
@@ -53,20 +53,33 @@ def timed(compute: Callable[[], object]) -> float:
 def main() -> None:
     torch.manual_seed(options.seed)
     torch.set_grad_enabled(False)
-    sizes = {text: [int(size) for size in text.split("x")] for text in options.shapes.split(",")}
+    sizes = {text: [int(size) for size in text.split("x")] for text in options.shapes.split(",") if text}
+    listed = list(sizes)
     products = {text: product(*size) for text, size in sizes.items()}
 
-    def run(count: int) -> dict:
-        results = {}
-        for text, (m, k, n) in sizes.items():
-            seconds = [timed(products[text]) for _ in range(count)]
-            best = min(seconds)
-            results[text] = {"seconds": sum(seconds) / count, "best": best, "gflops": 2e-9 * m * k * n / best}
+    def one(count: int, text: str) -> dict:
+        if text not in products:
+            sizes[text] = [int(size) for size in text.split("x")]
+            products.clear()  # at most one shape besides the listed ones is kept
+            products[text] = product(*sizes[text])
+            products[text]()
+        m, k, n = sizes[text]
+        seconds = [timed(products[text]) for _ in range(count)]
+        best = min(seconds)
+        return {"seconds": sum(seconds), "best": best, "gflops": 2e-9 * m * k * n / best}
+
+    def run(count: int, what: str | None = None) -> dict:
+        if what:
+            return one(count, what)
+        results = {text: one(count, text) for text in listed}
+        for result in results.values():
+            result["seconds"] /= count
         return {"seconds": count * sum(r["seconds"] for r in results.values()), "shapes": results}
 
-    run(3)
+    if listed:
+        run(3)
     ready = {"peer": f"PyTorch {torch.__version__}", "dtype": options.dtype, "threads": torch.get_num_threads()}
-    protocol.serve(ready | {"shapes": list(sizes)}, run)
+    protocol.serve(ready | {"shapes": listed}, run)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ function peersFolder(): string {
 /** A Python program that speaks the protocol of `peers/protocol.py`, so that it and we can take turns. */
 export class Peer {
   private readonly lines: AsyncIterator<string>;
+  /** As the program calls itself: `PyTorch 2.8.0`. */
+  version = '';
 
   private constructor(
     private readonly child: ChildProcessWithoutNullStreams,
@@ -23,19 +25,29 @@ export class Peer {
   }
 
   /** Starts a peer, or says why it cannot run here. `FRUGAL_PYTHON` names the Python that has the packages. */
-  static async start(script: string, args: readonly string[], module = 'torch'): Promise<Peer | string> {
+  static async start(
+    script: string,
+    args: readonly string[],
+    module = 'torch',
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<Peer | string> {
     const python = process.env.FRUGAL_PYTHON ?? 'python3';
     const check = spawnSync(python, ['-c', `import ${module}`], { encoding: 'utf8' });
     if (check.status !== 0) return `${python} cannot import ${module} (see benchmarks/peers/README.md)`;
-    const child = spawn(python, [join(peersFolder(), script), ...args]);
+    const child = spawn(python, [join(peersFolder(), script), ...args], {
+      env: { ...process.env, ...environment },
+    });
     child.stderr.pipe(process.stderr);
     const peer = new Peer(child, createInterface({ input: child.stdout }));
     const first = await peer.read();
-    return 'ready' in first ? peer : JSON.stringify(first);
+    if (!('ready' in first)) return JSON.stringify(first);
+    peer.version = (first.ready as { peer?: string }).peer ?? script;
+    return peer;
   }
 
-  async run(count: number): Promise<Record<string, number>> {
-    this.child.stdin.write(`run ${count}\n`);
+  /** `what` names one of the things that the program can repeat, where there are several. */
+  async run(count: number, what?: string): Promise<Record<string, number>> {
+    this.child.stdin.write(`run ${count}${what ? ` ${what}` : ''}\n`);
     return (await this.read()) as Record<string, number>;
   }
 

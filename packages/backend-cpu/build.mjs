@@ -30,6 +30,7 @@ const commonFlags = [
 const gccFlags = ['-Wno-maybe-uninitialized', '-Wno-uninitialized', '-Wno-ignored-attributes'];
 const kernelFlags = ['-fno-exceptions', '-fno-rtti'];
 const avx512 = ['-march=x86-64-v4', '-mprefer-vector-width=512'];
+const bf16 = [...avx512, '-mavx512vnni', '-mavx512bf16'];
 
 /** Compiler flags of each ISA level; `only` names the families that have a version of their own there. */
 const levels = isX64
@@ -37,16 +38,24 @@ const levels = isX64
       { name: 'scalar', flags: ['-march=x86-64-v2'] },
       { name: 'avx2', flags: ['-march=x86-64-v3'] },
       { name: 'avx512', flags: avx512 },
-      { name: 'avx512bf16', flags: [...avx512, '-mavx512vnni', '-mavx512bf16'], only: bf16Families() },
+      { name: 'avx512bf16', flags: bf16, only: familiesIn('FRUGAL_BF16_FAMILIES') },
+      {
+        name: 'amx',
+        flags: [...bf16, '-mamx-tile', '-mamx-bf16', '-mamx-int8'],
+        only: familiesIn('FRUGAL_AMX_FAMILIES'),
+      },
     ]
   : [{ name: 'scalar', flags: [] }];
 
-/** Families listed in native/core/families.hpp as having an AVX512-BF16 version. */
-function bf16Families() {
+/** Families that a list of native/core/families.hpp names: those with a version of their own at a level. */
+function familiesIn(list) {
   const text = readFileSync(join(native, 'core/families.hpp'), 'utf8');
-  return [...text.slice(text.indexOf('FRUGAL_BF16_FAMILIES')).matchAll(/X\((\w+)\)/g)].map(
-    (match) => match[1],
-  );
+  return [
+    ...text
+      .slice(text.indexOf(`define ${list}`))
+      .split('\n\n')[0]
+      .matchAll(/X\((\w+)\)/g),
+  ].map((match) => match[1]);
 }
 
 function filesIn(folder, extension) {

@@ -27,9 +27,9 @@ export interface MappedFile {
 }
 
 /** ISA levels, each containing all earlier ones. */
-export type Isa = 'scalar' | 'avx2' | 'avx512' | 'avx512bf16';
+export type Isa = 'scalar' | 'avx2' | 'avx512' | 'avx512bf16' | 'amx';
 
-export const allIsas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'avx512bf16'];
+export const allIsas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'avx512bf16', 'amx'];
 
 /** Must equal PROTOCOL in native/core/addon.cpp. */
 const PROTOCOL = 1;

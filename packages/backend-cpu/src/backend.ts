@@ -19,6 +19,8 @@ import { type Addon, allIsas, type Isa } from './addon.js';
 import { attributeEncoders } from './attributes.js';
 import type { CommandBuffer, Execution } from './command.js';
 import { type CpuStorage, MappedStorage, type MemoryPool, PooledStorage } from './memory.js';
+import { measurePeaks, type Peaks } from './peaks.js';
+import { contiguousView } from './views.js';
 
 /** Ops whose kernels take inputs with any strides. */
 const stridedOps: ReadonlySet<OpName> = new Set<OpName>([
@@ -140,6 +142,18 @@ export class CpuBackend implements Backend {
     return this.runtime.pool.usage();
   }
 
+  /**
+   * What this backend's instructions and threads can do at most, by short loops of about a tenth of a second. Reading
+   * memory is measured over `readBytes`, which should be more than the caches hold.
+   */
+  measurePeaks({ readBytes = 2 ** 30 } = {}): Peaks {
+    return measurePeaks(
+      this,
+      (kernel, inputs, outputs, attributes) => this.run(kernel, inputs, outputs, attributes),
+      readBytes,
+    );
+  }
+
   private run(
     kernel: string,
     inputs: readonly TensorView[],
@@ -209,13 +223,4 @@ function partArray({ storage, shape, dtype, offset }: TensorView): PartArray {
   const size = bytesPerElement(dtype);
   const bytes = (storage as CpuStorage).bytes(offset * size, sizeOf(shape) * size);
   return new arrayOf[dtype](bytes.buffer, bytes.byteOffset, sizeOf(shape));
-}
-
-function contiguousView(
-  shape: TensorView['shape'],
-  dtype: TensorView['dtype'],
-  storage: Storage,
-): TensorView {
-  const strides = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)));
-  return { shape, dtype, strides, offset: 0, storage };
 }

@@ -15,7 +15,7 @@ common=(-std=c++20 -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=al
 levels=(scalar)
 baseline=()
 if [ "$(uname -m)" = x86_64 ]; then
-  levels=(scalar avx2 avx512 avx512bf16)
+  levels=(scalar avx2 avx512 avx512bf16 amx)
   baseline=(-march=x86-64-v2)
 fi
 level_flags() {
@@ -24,9 +24,12 @@ level_flags() {
     avx2) echo "-march=x86-64-v3" ;;
     avx512) echo "-march=x86-64-v4 -mprefer-vector-width=512" ;;
     avx512bf16) echo "-march=x86-64-v4 -mprefer-vector-width=512 -mavx512vnni -mavx512bf16" ;;
+    amx) echo "$(level_flags avx512bf16) -mamx-tile -mamx-bf16 -mamx-int8" ;;
   esac
 }
-bf16_families=$(sed -n '/FRUGAL_BF16_FAMILIES/,$p' core/families.hpp | grep -o 'X([a-z_]*)' | tr -d 'X()' | tr '_' '-')
+families_in() { sed -n "/define $1/,/^\$/p" core/families.hpp | grep -o 'X([a-z_]*)' | tr -d 'X()' | tr '_' '-'; }
+bf16_families=$(families_in FRUGAL_BF16_FAMILIES)
+amx_families=$(families_in FRUGAL_AMX_FAMILIES)
 
 # One line per object: OBJECT SOURCE FLAGS…
 jobs_list() {
@@ -34,6 +37,7 @@ jobs_list() {
   for level in "${levels[@]}"; do
     for source in kernels/*.cpp; do
       if [ "$level" = avx512bf16 ] && ! grep -qx "$(basename "$source" .cpp)" <<<"$bf16_families"; then continue; fi
+      if [ "$level" = amx ] && ! grep -qx "$(basename "$source" .cpp)" <<<"$amx_families"; then continue; fi
       echo "$out/$(basename "$source" .cpp).$level.o $source -DFRUGAL_ISA=$level $(level_flags "$level")"
     done
   done

@@ -4,6 +4,7 @@ export { type LineChartOptions, type LineSeries, lineChart } from './chart/line-
 export type { ScaleType } from './chart/scale.js';
 export {
   type ScatterChartOptions,
+  type ScatterGuide,
   type ScatterPoint,
   type ScatterSeries,
   scatterChart,

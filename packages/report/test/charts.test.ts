@@ -140,6 +140,34 @@ describe('scatterChart', () => {
     { x: 6, y: 1.5, label: 'dominated' },
   ];
 
+  it('draws guides behind the points and makes room for them', () => {
+    const root = expectSound(
+      scatterChart({
+        title: 'Roofline',
+        xLabel: 'operations per byte',
+        yLabel: 'speed',
+        xScale: 'log',
+        yScale: 'log',
+        guides: [
+          {
+            name: 'peak <f32>',
+            points: [
+              [1, 10],
+              [100, 1000],
+              [1000, 1000],
+            ],
+          },
+          { name: 'nothing', points: [[0, Number.NaN]] },
+        ],
+        series: [{ name: 'kernels', points: [{ x: 50, y: 300 }] }],
+      }),
+    );
+    const guides = find(root, 'path', 'axis').filter((path) => path.attributes.get('fill') === 'none');
+    expect(guides).toHaveLength(1);
+    expect(guides[0].attributes.get('d')!.match(/[ML]/g)).toHaveLength(3);
+    expect(find(root, 'text', 'muted').some((label) => label.text.includes('peak &lt;f32&gt;'))).toBe(true);
+  });
+
   it('joins the frontier by a staircase that leaves dominated points out', () => {
     const svg = scatterChart({
       title: 't',

@@ -5,11 +5,15 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace frugal {
 
 const char* isa_name(Isa isa) {
-  static const char* const names[] = {"scalar", "avx2", "avx512", "avx512bf16"};
+  static const char* const names[] = {"scalar", "avx2", "avx512", "avx512bf16", "amx"};
   return names[static_cast<int>(isa)];
 }
 
@@ -20,6 +24,22 @@ namespace {
 bool has_avx512_bf16() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+}
+
+/**
+ * Whether the processor has tiles with bf16 and int8 products, and Linux lets this process use them: their 8 KiB of
+ * state per thread must be asked for. A kernel older than 5.16, or a signal stack that is too small for them, says no.
+ */
+bool has_amx() {
+#if defined(__linux__)
+  constexpr unsigned TILES = 1u << 24, INT8 = 1u << 25, BF16 = 1u << 22;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (TILES | INT8 | BF16)) != (TILES | INT8 | BF16)) return false;
+  constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+  return false;
+#endif
 }
 
 std::vector<Isa> detect() {
@@ -35,7 +55,9 @@ std::vector<Isa> detect() {
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512cd"))
     return found;
   found.push_back(Isa::avx512);
-  if (__builtin_cpu_supports("avx512vnni") && has_avx512_bf16()) found.push_back(Isa::avx512bf16);
+  if (!__builtin_cpu_supports("avx512vnni") || !has_avx512_bf16()) return found;
+  found.push_back(Isa::avx512bf16);
+  if (has_amx()) found.push_back(Isa::amx);
   return found;
 }
 #else

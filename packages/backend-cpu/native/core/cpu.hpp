@@ -5,7 +5,7 @@
 namespace frugal {
 
 /** ISA levels, each containing all earlier ones. */
-enum class Isa : int { scalar, avx2, avx512, avx512bf16, count };
+enum class Isa : int { scalar, avx2, avx512, avx512bf16, amx, count };
 
 const char* isa_name(Isa isa);
 

@@ -18,6 +18,9 @@ FRUGAL_FAMILIES(FRUGAL_DECLARE)
 namespace avx512bf16 {
 FRUGAL_BF16_FAMILIES(FRUGAL_DECLARE)
 }
+namespace amx {
+FRUGAL_AMX_FAMILIES(FRUGAL_DECLARE)
+}
 #endif
 #undef FRUGAL_DECLARE
 
@@ -41,6 +44,10 @@ struct Registry {
     kernels[static_cast<int>(Isa::avx512bf16)] = kernels[static_cast<int>(Isa::avx512)];
 #define FRUGAL_ADD(family) add(Isa::avx512bf16, avx512bf16::family##_kernels);
     FRUGAL_BF16_FAMILIES(FRUGAL_ADD)
+#undef FRUGAL_ADD
+    kernels[static_cast<int>(Isa::amx)] = kernels[static_cast<int>(Isa::avx512bf16)];
+#define FRUGAL_ADD(family) add(Isa::amx, amx::family##_kernels);
+    FRUGAL_AMX_FAMILIES(FRUGAL_ADD)
 #undef FRUGAL_ADD
 #endif
   }

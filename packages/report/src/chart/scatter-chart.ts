@@ -11,7 +11,7 @@ import {
   verticalAxis,
 } from './frame.js';
 import { around, LABEL_HEIGHT, placeLabels, segmentBoxes } from './labels.js';
-import { createScale, isDrawable, type ScaleType } from './scale.js';
+import { createScale, isDrawable, type Scale, type ScaleType } from './scale.js';
 import { seriesClass } from './style.js';
 import { element, polyline, svgDocument, textElement, textWidth, tooltip } from './svg.js';
 
@@ -27,6 +27,11 @@ export interface ScatterSeries {
   readonly points: readonly ScatterPoint[];
 }
 
+export interface ScatterGuide {
+  readonly name: string;
+  readonly points: readonly (readonly [x: number, y: number])[];
+}
+
 export interface ScatterChartOptions extends ChartOptions {
   readonly xLabel: string;
   readonly yLabel: string;
@@ -34,6 +39,8 @@ export interface ScatterChartOptions extends ChartOptions {
   /** Values that are not positive are left out of logarithmic axes. */
   readonly xScale?: ScaleType | undefined;
   readonly yScale?: ScaleType | undefined;
+  /** Lines behind the points, each with its name above its end: limits, models. */
+  readonly guides?: readonly ScatterGuide[] | undefined;
   /** Joins the points that no other point beats in both directions (Pareto frontier). */
   readonly frontier?: { readonly x: 'lowest' | 'highest'; readonly y: 'lowest' | 'highest' } | undefined;
 }
@@ -55,26 +62,30 @@ export function scatterChart(options: ScatterChartOptions): string {
       .filter(({ x, y }) => isDrawable(x, xType) && isDrawable(y, yType))
       .map((point) => ({ ...point, series: s })),
   );
+  const guides = (options.guides ?? []).map(({ name, points: all }) => ({
+    name,
+    points: all.filter(([gx, gy]) => isDrawable(gx, xType) && isDrawable(gy, yType)),
+  }));
+  const guidePoints = guides.flatMap((guide) => guide.points);
   const top = header(
     options,
     series.length > 1 ? series.map(({ name }, i) => ({ name, className: seriesClass(i) })) : [],
     width,
   );
   const vertical = { top: top.bottom + 30, bottom: height - 54 };
-  const y = createScale(
-    points.map((point) => point.y),
-    { type: yType, range: [vertical.bottom, vertical.top], ticks: 5, round: true },
-  );
+  const y = createScale([...points.map((point) => point.y), ...guidePoints.map(([, value]) => value)], {
+    type: yType,
+    range: [vertical.bottom, vertical.top],
+    ticks: 5,
+    round: true,
+  });
   const plot: Plot = { ...vertical, left: MARGIN + labelRoom(y), right: width - MARGIN };
-  const x = createScale(
-    points.map((point) => point.x),
-    {
-      type: xType,
-      range: [plot.left, plot.right],
-      ticks: Math.max(2, Math.floor((plot.right - plot.left) / 100)),
-      round: true,
-    },
-  );
+  const x = createScale([...points.map((point) => point.x), ...guidePoints.map(([value]) => value)], {
+    type: xType,
+    range: [plot.left, plot.right],
+    ticks: Math.max(2, Math.floor((plot.right - plot.left) / 100)),
+    round: true,
+  });
   const placed = points.map(
     (point): Placed => ({ ...point, px: x.position(point.x), py: y.position(point.y) }),
   );
@@ -83,6 +94,7 @@ export function scatterChart(options: ScatterChartOptions): string {
     ...top.markup,
     ...verticalAxis(plot, y, yLabel),
     ...horizontalAxis(plot, x, xLabel, true),
+    ...guides.flatMap((guide) => drawGuide(guide, x, y)),
     ...(staircase.length > 0 ? [element('path', { class: 'frontier', d: polyline(staircase) })] : []),
     ...placed.map((point) => drawPoint(point, series[point.series].name, options)),
     ...drawLabels(placed, staircase, plot),
@@ -102,6 +114,16 @@ function drawPoint(
     tooltip(facts),
     element('circle', { class: 'mark', cx: px, cy: py, r: RADIUS }),
   );
+}
+
+function drawGuide({ name, points }: ScatterGuide, x: Scale, y: Scale): string[] {
+  if (points.length === 0) return [];
+  const line = points.map(([px, py]): readonly [number, number] => [x.position(px), y.position(py)]);
+  const [endX, endY] = line[line.length - 1];
+  return [
+    element('path', { class: 'axis', fill: 'none', d: polyline(line) }),
+    textElement(truncate(name, LABEL_CELLS), { class: 'muted', x: endX, y: endY - 5, 'text-anchor': 'end' }),
+  ];
 }
 
 /** A staircase: between two points of the frontier nothing better is known than the worse one. */

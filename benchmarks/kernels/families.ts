@@ -1,0 +1,5 @@
+import type { KernelFamily } from './case.js';
+import { matmulFamily } from './matmul.js';
+
+/** Every family that `npm run bench -- kernels` measures, in the order of the results. */
+export const families: readonly KernelFamily[] = [matmulFamily];
