@@ -73,6 +73,7 @@ export const attributeEncoders = {
 
   quantizeInt8: ({ axis }) => [flag(axis === 'columns')],
 
+  sample: none,
   softmax: none,
   softmaxBackward: none,
   logSoftmax: none,

@@ -13,6 +13,7 @@
   X(linear)                \
   X(linalg)                \
   X(softmax)               \
+  X(sampling)              \
   X(activation)            \
   X(norm)                  \
   X(rope)                  \

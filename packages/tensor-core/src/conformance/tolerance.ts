@@ -54,6 +54,7 @@ export const classOf: { readonly [N in OpName]?: ToleranceClass } = {
     'assign',
     'writeRows',
     'writeQuantizedRows',
+    'sample',
   ]),
   ...classes('exact', ['reshape', 'permute', 'slice', 'expand']),
   ...classes('rounded', ['arange', 'add', 'sub', 'mul', 'div', 'sqrt', 'unpack', 'packedGather']),

@@ -12,6 +12,13 @@ export { CacheFullError, PagedKVCache, type PagedKVCacheOptions } from './paged-
 export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
 export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
 export { type ChosenToken, checkSampler, Sampler, type SamplerOptions } from './sampler.js';
-export { argMax, checkSampling, type SamplingOptions, sampleToken } from './sampling.js';
+export {
+  argMax,
+  checkSampling,
+  type SamplingOptions,
+  type SamplingRequest,
+  sampleToken,
+  sampleTokens,
+} from './sampling.js';
 export { StopStrings } from './stop-strings.js';
 export { TextStream, type TokenDecoder } from './text-stream.js';

@@ -1,4 +1,14 @@
-import { ArgumentError, NonFiniteError } from '../index.js';
+import {
+  ArgumentError,
+  currentBackend,
+  dispatch,
+  NonFiniteError,
+  noGrad,
+  referenceBackend,
+  scope,
+  type Tensor,
+  tensor,
+} from '../index.js';
 import { hostUniform } from '../philox.js';
 
 export interface SamplingOptions {
@@ -12,6 +22,12 @@ export interface SamplingOptions {
   readonly minP?: number;
   /** The same seed gives the same text. Default 0. */
   readonly seed?: number;
+}
+
+/** How one row of logits is sampled. `index` counts the tokens of its request: draw `index` of stream `seed` decides. */
+export interface SamplingRequest {
+  readonly options: SamplingOptions;
+  readonly index: number;
 }
 
 /** @throws ArgumentError naming the option that is out of range */
@@ -39,40 +55,59 @@ export function checkSampling({
 }
 
 /**
- * Chooses a token from logits [V]. `index` counts the tokens of one request: draw number `index` of stream `seed`
- * decides, so the choice does not depend on what else runs. Logits of -∞ forbid a token.
- * @throws NonFiniteError when a logit is NaN or +∞, or all are forbidden
+ * Chooses a token from each row of logits f32 [M, V], on their backend: only M numbers come back to the host. The choice
+ * of a row depends on nothing but its logits and its request. Logits of -∞ forbid a token.
+ * @throws NonFiniteError when a logit is NaN or +∞, or all of a row are forbidden
  */
-export function sampleToken(logits: Float32Array, options: SamplingOptions, index: number): number {
-  const { temperature = 0, topP = 1, minP = 0, seed = 0 } = options;
-  requireUsable(logits, index);
-  if (temperature === 0) return argMax(logits);
-  const candidates = candidatesOf(logits, options);
-  const top = logits[candidates[0]];
-  const weights = candidates.map((id) => Math.exp((logits[id] - top) / temperature));
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  let kept = 0;
-  let mass = 0;
-  while (kept < weights.length && (kept === 0 || (mass < topP * total && weights[kept] >= minP)))
-    mass += weights[kept++];
-  let target = hostUniform(seed, index) * mass;
-  for (let i = 0; i < kept; i++) {
-    target -= weights[i];
-    if (target < 0) return candidates[i];
-  }
-  return candidates[kept - 1];
+export async function sampleTokens(
+  logits: Tensor,
+  requests: readonly SamplingRequest[],
+): Promise<readonly number[]> {
+  const tokens = choose(logits, requests);
+  const ids = await tokens.toInt32().finally(() => tokens.dispose());
+  return checked(ids, requests);
 }
 
-function requireUsable(logits: Float32Array, index: number): void {
-  let top = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) if (!(logit <= top)) top = Number.isNaN(top) ? top : logit;
-  if (Number.isFinite(top)) return;
+/**
+ * The same for logits [V] that are on the host already, at once.
+ * @throws NonFiniteError as {@link sampleTokens} does
+ */
+export function sampleToken(logits: Float32Array, options: SamplingOptions, index: number): number {
+  const current = currentBackend();
+  const backend = current.readSync ? current : referenceBackend();
+  const requests = [{ options, index }];
+  const bytes = scope(() => {
+    const tokens = choose(tensor(logits, { shape: [1, logits.length], backend }), requests);
+    return backend.readSync!(tokens);
+  });
+  return checked(new Int32Array(bytes.buffer, bytes.byteOffset, 1), requests)[0];
+}
+
+function choose(logits: Tensor, requests: readonly SamplingRequest[]): Tensor {
+  const settings = Float32Array.from(requests.flatMap(settingsOf));
+  return noGrad(() =>
+    scope(() => {
+      const rows = tensor(settings, { shape: [requests.length, 5], backend: logits.backend });
+      return dispatch('sample', [logits, rows], {})[0];
+    }),
+  );
+}
+
+function checked(ids: Int32Array, requests: readonly SamplingRequest[]): readonly number[] {
+  const broken = ids.indexOf(-1);
+  if (broken < 0) return Array.from(ids);
   throw new NonFiniteError({
     where: 'sampling',
-    what: `the logits of new token ${index} are not finite`,
-    got: String(top),
+    what: `the logits of new token ${requests[broken].index} are not finite`,
+    got: 'NaN, +∞, or nothing but -∞',
     hint: 'Check the weights: frugal doctor MODEL.',
   });
+}
+
+/** The numbers that the op `sample` reads. */
+function settingsOf({ options, index }: SamplingRequest): number[] {
+  const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = options;
+  return [temperature, topK, topP, minP, temperature === 0 ? 0 : hostUniform(seed, index)];
 }
 
 /** First index of the largest value. */
@@ -80,15 +115,4 @@ export function argMax(values: Float32Array): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
   return best;
-}
-
-/** Token ids, most likely first; equal logits by id. Cuts off the far tail before sorting: it cannot be drawn. */
-function candidatesOf(logits: Float32Array, { temperature = 0, topK = 0 }: SamplingOptions): number[] {
-  const top = logits[argMax(logits)];
-  // exp(-30) of the best weight: below the resolution of a 24-bit draw even for a whole vocabulary of them.
-  const floor = top - 30 * temperature;
-  const ids: number[] = [];
-  for (let id = 0; id < logits.length; id++) if (logits[id] >= floor) ids.push(id);
-  ids.sort((a, b) => logits[b] - logits[a] || a - b);
-  return topK > 0 ? ids.slice(0, topK) : ids;
 }

@@ -15,6 +15,7 @@ import { optimizerOps } from './optimizer.js';
 import { packedOps } from './packed.js';
 import { reduceOps } from './reduce.js';
 import { ropeOps } from './rope.js';
+import { samplingOps } from './sampling.js';
 import { softmaxOps } from './softmax.js';
 import { unaryOps } from './unary.js';
 
@@ -31,6 +32,7 @@ export const operations: OpDefinitions = {
   ...linearOps,
   ...linalgOps,
   ...softmaxOps,
+  ...samplingOps,
   ...activationOps,
   ...normOps,
   ...ropeOps,

@@ -149,6 +149,7 @@ export interface OpSpecs {
   klDivergence: { readonly temperature: number };
   klDivergenceBackward: { readonly temperature: number };
   adamw: AdamWAttributes;
+  sample: None;
 
   // packed weights and experts
   unpack: PackedAttributes & { readonly rowStart: number; readonly rowCount: number };

@@ -19,6 +19,7 @@ import { optimizerKernels } from './optimizer.js';
 import { packedKernels } from './packed.js';
 import { reduceKernels } from './reduce.js';
 import { ropeKernels } from './rope.js';
+import { samplingKernels } from './sampling.js';
 import { softmaxKernels } from './softmax.js';
 import { HostStorage } from './storage.js';
 import { unaryKernels } from './unary.js';
@@ -39,6 +40,7 @@ const kernels: { readonly [N in Exclude<OpName, ViewOp>]: Kernel<N> } = {
   ...linearKernels,
   ...linalgKernels,
   ...softmaxKernels,
+  ...samplingKernels,
   ...activationKernels,
   ...normKernels,
   ...ropeKernels,

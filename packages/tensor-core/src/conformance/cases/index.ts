@@ -15,6 +15,7 @@ import { optimizerCases } from './optimizer.js';
 import { packedCases } from './packed.js';
 import { reduceCases } from './reduce.js';
 import { ropeCases } from './rope.js';
+import { samplingCases } from './sampling.js';
 import { softmaxCases } from './softmax.js';
 import { unaryCases } from './unary.js';
 
@@ -30,6 +31,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...linearCases,
   ...linalgCases,
   ...softmaxCases,
+  ...samplingCases,
   ...activationCases,
   ...normCases,
   ...ropeCases,
