@@ -3,7 +3,6 @@ import { modelOf } from '@frugal/models';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { loadTokenizer } from '@frugal/tokenizers';
-import { modelDirectory } from './model.js';
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -16,8 +15,7 @@ export interface CheckOptions {
 }
 
 /** Opens a checkpoint and reads all of it: structure, every weight, the tokenizer, and what they say of each other. */
-export async function checkModel(source: string, options: CheckOptions = {}): Promise<Finding[]> {
-  const path = modelDirectory(source);
+export async function checkModel(path: string, options: CheckOptions = {}): Promise<Finding[]> {
   let checkpoint: Checkpoint;
   try {
     checkpoint = await openCheckpoint(path);

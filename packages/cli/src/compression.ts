@@ -17,7 +17,6 @@ import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Context } from './context.js';
 import { readTextFile } from './files.js';
-import { modelDirectory } from './model.js';
 import { withProgress } from './progress.js';
 import { version } from './version.js';
 
@@ -61,11 +60,11 @@ export type Inputs = Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 
 
 /** What a recipe would do to a model, from its headers alone. @throws PlanError with every problem */
 export async function planCompression(
-  source: string,
+  path: string,
   recipe: Recipe,
   inputs: Inputs,
 ): Promise<CompressionPlan> {
-  return withCheckpoint(source, async (checkpoint) => {
+  return withCheckpoint(path, async (checkpoint) => {
     // Dense models are known from their config; packed layers show in the files alone.
     const { config } = checkpoint;
     const model = config.quantization_config
@@ -138,8 +137,8 @@ async function sourceFiles(checkpoint: Checkpoint) {
   };
 }
 
-async function withCheckpoint<T>(source: string, use: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
-  const checkpoint = await openCheckpoint(modelDirectory(source));
+async function withCheckpoint<T>(path: string, use: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
+  const checkpoint = await openCheckpoint(path);
   try {
     return await use(checkpoint);
   } finally {

@@ -5,40 +5,36 @@ import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
 import { CommandError } from './errors.js';
 import { exists } from './files.js';
+import { isHubReference } from './hub/reference.js';
 import { withProgress } from './progress.js';
 
 /**
- * The folder or file that MODEL names.
- * @throws CommandError for the kinds of MODEL that cannot be opened yet
+ * The folder or file that MODEL names; a model of the hub is downloaded first.
+ * @throws CommandError when there is nothing that can be opened
  */
-export function modelDirectory(source: string): string {
-  const refuse = (got: string, hint: string): never => {
+export async function modelPath(source: string, context: Context): Promise<string> {
+  if (isHubReference(source)) return (await import('./hub/fetch-model.js')).fetchModel(source, context);
+  if (/\.(safetensors|bin|pth?|ckpt|onnx)$/i.test(source)) {
     throw new CommandError({
       where: 'MODEL',
-      what: 'this version opens Hugging Face directories and GGUF files only',
-      got,
-      expected: 'a folder with config.json, *.safetensors and tokenizer.json, or a .gguf file',
-      hint,
+      what: 'weights alone are no model',
+      got: source,
+      expected: 'a folder with config.json, *.safetensors and tokenizer.json, a .gguf file, or hf:org/name',
+      hint: 'Name the folder, not the file in it.',
     });
-  };
-  if (/^hf:/i.test(source))
-    refuse(source, `Download it first: huggingface-cli download ${source.slice(3)} --local-dir DIR.`);
-  if (/\.(safetensors|bin|pth?|ckpt|onnx)$/i.test(source))
-    refuse(source, 'Name the folder, not the file in it.');
+  }
   return source;
 }
 
-/** Loads the weights of MODEL on the current backend. */
-export function openModel(source: string, context: Context): Promise<CausalLM> {
-  const path = modelDirectory(source);
+/** Loads the weights at a path from `modelPath` on the current backend. */
+export function openModel(path: string, context: Context): Promise<CausalLM> {
   return withProgress(context, 'Loading', (update) =>
     loadModel(path, { onProgress: ({ done, total }) => update(done, total) }),
   );
 }
 
 /** @throws CommandError when there is no such folder or file */
-export async function openTokenizer(source: string): Promise<Tokenizer> {
-  const path = modelDirectory(source);
+export async function openTokenizer(path: string): Promise<Tokenizer> {
   if (!(await exists(path))) throw new CommandError({ where: path, what: 'there is no such folder or file' });
   if (!path.toLowerCase().endsWith('.gguf')) return loadTokenizer(path);
   const checkpoint = await openCheckpoint(path);

@@ -36,7 +36,10 @@ function createProgram(context: Context): Command {
     .showHelpAfterError('(--help shows what is possible)')
     .exitOverride()
     .enablePositionalOptions()
-    .addHelpText('after', '\nMODEL is a Hugging Face directory. Every verb has --help with examples.');
+    .addHelpText(
+      'after',
+      '\nMODEL is a Hugging Face directory, a .gguf file, or hf:org/name[@revision][:file]. Every verb has --help with examples.',
+    );
   for (const addTo of verbs) addTo(program, context);
   return program;
 }

@@ -27,7 +27,10 @@ export interface JsonOption {
 }
 
 /** The argument that most verbs take. */
-export const MODEL_ARGUMENT = ['<MODEL>', 'a Hugging Face directory'] as const;
+export const MODEL_ARGUMENT = [
+  '<MODEL>',
+  'a Hugging Face directory, a .gguf file, or hf:org/name[@revision][:file]',
+] as const;
 
 /** A whole number of at least `least`, for `option()`. */
 export function integer(least = 0): (text: string) => number {

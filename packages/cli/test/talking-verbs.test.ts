@@ -65,7 +65,7 @@ describe('serve', () => {
 
   it('refuses two models of one name, and a port that is taken', async () => {
     const twice = await frugal(['serve', model, model]);
-    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('NAME=DIR')]);
+    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('NAME=MODEL')]);
     const other = await listen();
     const { port } = other.address() as { port: number };
     const taken = await frugal(['serve', model, '--port', String(port)]);

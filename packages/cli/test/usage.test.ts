@@ -51,8 +51,7 @@ describe('failures exit with 1, and one line says why', () => {
   it.each([
     [['inspect', `${folder}/nowhere`], /^error: \[.*nowhere\] there is no checkpoint here/],
     [['inspect', folder], /no config\.json/],
-    [['inspect', 'model.bin'], /opens Hugging Face directories and GGUF files only: got model\.bin/],
-    [['inspect', 'hf:org/name'], /huggingface-cli download org\/name/],
+    [['inspect', 'model.bin'], /weights alone are no model: got model\.bin/],
     [['generate', 'model.safetensors', '--prompt', 'x'], /Name the folder/],
     [['serve', `${folder}/nowhere`], /nowhere\] there is no such folder or file/],
     [['pretrain', folder], /this is a folder, not a file/],

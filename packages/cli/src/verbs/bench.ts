@@ -3,7 +3,7 @@ import { formatBytes, formatDuration, formatNumber, renderTable } from '@frugal/
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { describeMachine, type Machine } from '../machine.js';
-import { openModel } from '../model.js';
+import { modelPath, openModel } from '../model.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 import { version } from '../version.js';
 
@@ -53,8 +53,9 @@ export async function benchModel(
   context: Context,
 ): Promise<Benchmark> {
   const backend = useBackend(options, context);
+  const path = await modelPath(source, context);
   const start = performance.now();
-  const model = await openModel(source, context);
+  const model = await openModel(path, context);
   const loadSeconds = (performance.now() - start) / 1000;
   const { promptTokens, newTokens, repeats } = options;
   const speed = await measureSpeed(model, { promptTokens, newTokens, repeats, signal: context.signal });

@@ -4,7 +4,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import type { Context } from '../context.js';
 import { CommandError } from '../errors.js';
 import { addGenerationOptions, continueText, describeSpeed, type GenerationOptions } from '../generation.js';
-import { openModel, openTokenizer } from '../model.js';
+import { modelPath, openModel, openTokenizer } from '../model.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, GenerationOptions, JsonOption {
@@ -29,14 +29,15 @@ export const chatVerb: Verb = (program, context) => {
   addBackendOptions(addGenerationOptions(command, { temperature: 0.7 })).action(
     async (source: string, options: Options) => {
       const { terminal } = context;
-      const tokenizer = await openTokenizer(source);
+      const path = await modelPath(source, context);
+      const tokenizer = await openTokenizer(path);
       const template = chatTemplate(tokenizer);
       if (template.isDefault)
         terminal.err(
           'The model has no chat template: it was not trained to answer. A plain one stands in.\n',
         );
       useBackend(options, context);
-      const model = await openModel(source, context);
+      const model = await openModel(path, context);
       let seed = options.seed ?? 0;
       const answer = async (messages: readonly ChatMessage[]): Promise<string> => {
         const prompt = template.encode(messages, { addGenerationPrompt: true });

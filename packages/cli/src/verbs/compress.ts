@@ -6,7 +6,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { compressTo, planCompression, readRecipe } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
-import { openModel, openTokenizer } from '../model.js';
+import { modelPath, openModel, openTokenizer } from '../model.js';
 import {
   addVerb,
   addWriteOptions,
@@ -52,17 +52,18 @@ export const compressVerb: Verb = (program, context) => {
       const { out, force, json } = options;
       await refuseExisting(out, force);
       const recipe = await readRecipe(options.recipe);
+      const path = await modelPath(source, context);
       const calibration =
-        options.calibration && (await calibrationOf(options.calibration, source, options.calibrationTokens));
-      if (options.dryRun) return showPlan(source, recipe, { calibration }, options, context);
+        options.calibration && (await calibrationOf(options.calibration, path, options.calibrationTokens));
+      if (options.dryRun) return showPlan(path, recipe, { calibration }, options, context);
       useBackend(options, context);
-      const model = await openModel(source, context);
+      const model = await openModel(path, context);
       const manifest = () => ({ sources: [{ role: 'base', name: source }] });
       const report = await compressTo(
         out,
         model,
         recipe,
-        { filesFrom: source, force, manifest, calibration },
+        { filesFrom: path, force, manifest, calibration },
         context,
       );
       if (json) printJson(context, { out, ...report });
@@ -73,13 +74,13 @@ export const compressVerb: Verb = (program, context) => {
 
 /** Says what a recipe would do. @throws PlanError with every problem */
 export async function showPlan(
-  source: string,
+  path: string,
   recipe: Recipe,
   inputs: Pick<CompressOptions, 'calibration'>,
   { json }: JsonOption,
   context: Context,
 ): Promise<void> {
-  const { stages } = await planCompression(source, recipe, inputs);
+  const { stages } = await planCompression(path, recipe, inputs);
   if (json) return printJson(context, { stages });
   const bytes = 'bytes' as const;
   const columns = [

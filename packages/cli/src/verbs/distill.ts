@@ -9,7 +9,7 @@ import { compressTo } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
-import { openModel, openTokenizer } from '../model.js';
+import { modelPath, openModel, openTokenizer } from '../model.js';
 import {
   checkContext,
   readPartialExperiment,
@@ -19,7 +19,7 @@ import {
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
 import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
 import { batchesOf, runTraining, type TrainingRecord, trainingFacts } from '../training/run-training.js';
-import { addVerb, type JsonOption, number, type Verb } from '../verb.js';
+import { addVerb, type JsonOption, MODEL_ARGUMENT, number, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, RunOptions, TrainingFlags, JsonOption {
   readonly teacher: string;
@@ -47,8 +47,8 @@ export const distillVerb: Verb = (program, context) => {
       'frugal distill --teacher runs/teacher --student runs/small --data data/packed --out runs/healed --steps 200',
     ],
   })
-    .requiredOption('--teacher <MODEL>', 'a Hugging Face directory')
-    .requiredOption('--student <MODEL|CONFIG>', 'a Hugging Face directory, or a YAML or JSON file')
+    .requiredOption('--teacher <MODEL>', MODEL_ARGUMENT[1])
+    .requiredOption('--student <MODEL|CONFIG>', 'a model, or a YAML or JSON file')
     .requiredOption('--data <DIR>', 'made by frugal data pack, with the tokenizer of the teacher')
     .requiredOption('--out <DIR>', 'where the model goes')
     .option('--temperature <T>', 'softens both distributions', number(0.01), 1)
@@ -71,10 +71,11 @@ export const distillVerb: Verb = (program, context) => {
 
 /** Distils through the recipe runner, with the trainer injected, and saves the student with the teacher's tokenizer. */
 async function distill(options: Options, context: Context): Promise<TrainingRecord> {
-  const { teacher: teacherPath, student: studentPath, data, out, force, resume } = options;
+  const { data, out, force, resume } = options;
   await refuseExisting(out, force);
-  const source = await studentSource(studentPath);
+  const source = await studentSource(options.student);
   const training = trainingOf(options, source.training);
+  const teacherPath = await modelPath(options.teacher, context);
   const tokenizer = await openTokenizer(teacherPath);
   const dataset = await openDataset(data, { tokenizer });
   const teacher = await openModel(teacherPath, context);
@@ -102,8 +103,8 @@ async function distill(options: Options, context: Context): Promise<TrainingReco
       manifest: () => ({
         kind: 'distill',
         sources: [
-          { role: 'teacher', name: teacherPath },
-          { role: 'student', name: studentPath },
+          { role: 'teacher', name: options.teacher },
+          { role: 'student', name: options.student },
         ],
         data: [{ role: 'training', name: data, tokens: dataset.index.tokens }],
         training: trainingFacts(training, record),
@@ -115,15 +116,16 @@ async function distill(options: Options, context: Context): Promise<TrainingReco
   return record as TrainingRecord;
 }
 
-async function studentSource(path: string): Promise<StudentSource> {
-  if (!/\.(ya?ml|json)$/i.test(path)) {
+async function studentSource(named: string): Promise<StudentSource> {
+  if (!/\.(ya?ml|json)$/i.test(named)) {
     const open: StudentSource['open'] = async (tokenizer, _, context) => {
+      const path = await modelPath(named, context);
       await requireSameTokenizer(path, tokenizer);
       return openModel(path, context);
     };
     return { training: undefined, open };
   }
-  const { model, training } = await readPartialExperiment(path);
+  const { model, training } = await readPartialExperiment(named);
   return {
     training,
     open: async ({ vocabularySize }, seed) => createModel({ vocab_size: vocabularySize, ...model }, { seed }),

@@ -6,6 +6,7 @@ import { type Context, printJson } from '../context.js';
 import { ReportedFailure } from '../errors.js';
 import { describeMachine, type Machine } from '../machine.js';
 import { type BackendSpeed, measureBackend } from '../measure-backend.js';
+import { modelPath } from '../model.js';
 import { withProgress } from '../progress.js';
 import { addVerb, type JsonOption, type Verb } from '../verb.js';
 
@@ -28,7 +29,7 @@ export const doctorVerb: Verb = (program, context) => {
     notes: 'Exit code 1 when the model has an error.',
     examples: ['frugal doctor', 'frugal doctor runs/student --json'],
   })
-    .argument('[MODEL]', 'a Hugging Face directory to check: structure, every weight, tokenizer')
+    .argument('[MODEL]', 'a model to check: structure, every weight, tokenizer')
     .action(async (source: string | undefined, { json }: JsonOption) => {
       const diagnosis = await diagnose(source, context);
       if (json) printJson(context, diagnosis);
@@ -42,9 +43,8 @@ export async function diagnose(source: string | undefined, context: Context): Pr
   for (const [name, open] of candidates) backends.push(await examine(name, open));
   const machine = describeMachine();
   if (source === undefined) return { machine, backends };
-  const model = await withProgress(context, 'Checking', (update) =>
-    checkModel(source, { onProgress: update }),
-  );
+  const path = await modelPath(source, context);
+  const model = await withProgress(context, 'Checking', (update) => checkModel(path, { onProgress: update }));
   return { machine, backends, model };
 }
 

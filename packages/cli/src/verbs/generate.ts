@@ -7,7 +7,7 @@ import {
   type GenerationOptions,
   tokenLimit,
 } from '../generation.js';
-import { openModel, openTokenizer } from '../model.js';
+import { modelPath, openModel, openTokenizer } from '../model.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, GenerationOptions, JsonOption {
@@ -30,9 +30,10 @@ export const generateVerb: Verb = (program, context) => {
   addBackendOptions(addGenerationOptions(command, { temperature: 0 })).action(
     async (source: string, options: Options) => {
       const { terminal } = context;
-      const tokenizer = await openTokenizer(source);
+      const path = await modelPath(source, context);
+      const tokenizer = await openTokenizer(path);
       useBackend(options, context);
-      const model = await openModel(source, context);
+      const model = await openModel(path, context);
       const promptIds = tokenizer.encode(options.prompt);
       tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
       const show = options.json ? undefined : terminal.out;

@@ -2,7 +2,7 @@ import { type Checkpoint, isNumericDType, openCheckpoint, type TensorEntry } fro
 import { configOf, tokenizerOf } from '@frugal/models';
 import { formatBytes, formatNumber, renderTable } from '@frugal/report';
 import { type Context, printJson } from '../context.js';
-import { modelDirectory } from '../model.js';
+import { modelPath } from '../model.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
 /** Tensors that belong together: one layer, or what has no layer (embedding, norm, head). */
@@ -45,15 +45,14 @@ export const inspectVerb: Verb = (program, context) => {
   })
     .argument(...MODEL_ARGUMENT)
     .action(async (source: string, { json }: JsonOption) => {
-      const inspection = await inspectModel(source);
+      const inspection = await inspectModel(await modelPath(source, context));
       if (json) printJson(context, inspection);
       else printInspection(inspection, context);
     });
 };
 
 /** Reads headers only: as quick for large models as for small ones. */
-export async function inspectModel(source: string): Promise<Inspection> {
-  const path = modelDirectory(source);
+export async function inspectModel(path: string): Promise<Inspection> {
   const checkpoint = await openCheckpoint(path);
   try {
     const { manifest } = checkpoint;

@@ -6,7 +6,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
-import { openModel } from '../model.js';
+import { modelPath, openModel } from '../model.js';
 import { addVerb, integerList, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
 /** Logits of every position of one sequence. */
@@ -43,7 +43,7 @@ export const logitsVerb: Verb = (program, context) => {
   addBackendOptions(command).action(async (source: string, options: Options) => {
     if (options.out) await refuseExisting(options.out, options.force);
     useBackend(options, context);
-    const model = await openModel(source, context);
+    const model = await openModel(await modelPath(source, context), context);
     if (options.precise) keepActivations(model);
     const logits = await computeLogits(model, options.ids);
     if (options.out) await saveLogits(options.out, logits);

@@ -3,7 +3,7 @@ import { perplexity } from '@frugal/eval';
 import { formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { printJson } from '../context.js';
-import { openModel, openTokenizer } from '../model.js';
+import { modelPath, openModel, openTokenizer } from '../model.js';
 import { withProgress } from '../progress.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -33,9 +33,10 @@ export const perplexityVerb: Verb = (program, context) => {
   addBackendOptions(command).action(async (source: string, options: Options) => {
     const texts: string[] = [];
     for await (const { text } of readDocuments(options.text)) texts.push(text);
-    const tokenizer = await openTokenizer(source);
+    const path = await modelPath(source, context);
+    const tokenizer = await openTokenizer(path);
     useBackend(options, context);
-    const model = await openModel(source, context);
+    const model = await openModel(path, context);
     const { signal, terminal } = context;
     const result = await withProgress(context, 'Scoring', (update) =>
       perplexity(model, tokenizer, texts, {

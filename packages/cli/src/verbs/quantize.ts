@@ -3,7 +3,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { compressTo, namedRecipes, readRecipe } from '../compression.js';
 import { printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
-import { openModel } from '../model.js';
+import { modelPath, openModel } from '../model.js';
 import {
   addVerb,
   addWriteOptions,
@@ -35,11 +35,12 @@ export const quantizeVerb: Verb = (program, context) => {
       const { out, force, json } = options;
       const recipe = await readRecipe(options.recipe);
       await refuseExisting(out, force);
-      if (options.dryRun) return showPlan(source, recipe, {}, options, context);
+      const path = await modelPath(source, context);
+      if (options.dryRun) return showPlan(path, recipe, {}, options, context);
       useBackend(options, context);
-      const model = await openModel(source, context);
+      const model = await openModel(path, context);
       const manifest = () => ({ sources: [{ role: 'base', name: source }] });
-      const report = await compressTo(out, model, recipe, { filesFrom: source, force, manifest }, context);
+      const report = await compressTo(out, model, recipe, { filesFrom: path, force, manifest }, context);
       if (json) return printJson(context, { out, ...report });
       const { bytesBefore, bytesAfter } = report;
       const change = `${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`;

@@ -4,7 +4,8 @@ import type { LoadedModel } from '@frugal/serve';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
-import { openModel, openTokenizer } from '../model.js';
+import { isHubReference } from '../hub/reference.js';
+import { modelPath, openModel, openTokenizer } from '../model.js';
 import { addVerb, integer, type JsonOption, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, JsonOption {
@@ -25,29 +26,31 @@ export const serveVerb: Verb = (program, context) => {
       `curl http://127.0.0.1:8080/v1/completions -H 'content-type: application/json' -d '{"model":"student-int8","prompt":"Fellow"}'`,
     ],
   })
-    .argument('<MODELS...>', 'Hugging Face directories, each also as NAME=DIR')
+    .argument('<MODELS...>', 'models, each also as NAME=MODEL')
     .option('--host <ADDRESS>', 'where to listen; 0.0.0.0: everywhere', '127.0.0.1')
     .option('--port <N>', '0: any free one', integer(), 8080);
   addBackendOptions(command).action(async (sources: readonly string[], options: Options) => {
     const named = sources.map(nameOf);
     const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) < i);
     if (twice) {
-      const hint = 'Give each a name: NAME=DIR.';
+      const hint = 'Give each a name: NAME=MODEL.';
       throw new UsageError({ where: 'serve', what: 'two models have one name', got: twice.name, hint });
     }
     useBackend(options, context);
     const models: LoadedModel[] = [];
-    for (const { name, path } of named) {
+    for (const { name, source } of named) {
+      const path = await modelPath(source, context);
       models.push({ name, tokenizer: await openTokenizer(path), model: await openModel(path, context) });
     }
     await serveUntilStopped(models, options, context);
   });
 };
 
-/** `NAME=DIR`, or the name of the folder. */
-function nameOf(source: string): { readonly name: string; readonly path: string } {
-  const match = /^([^=/\\]+)=(.+)$/.exec(source);
-  return match ? { name: match[1], path: match[2] } : { name: basename(resolve(source)), path: source };
+/** `NAME=MODEL`, or the name of the folder. */
+function nameOf(model: string): { readonly name: string; readonly source: string } {
+  const match = /^([^=/\\]+)=(.+)$/.exec(model);
+  if (match) return { name: match[1], source: match[2] };
+  return { name: isHubReference(model) ? model.slice(3) : basename(resolve(model)), source: model };
 }
 
 async function serveUntilStopped(

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { run, type Terminal } from '../../src/index.js';
 
 export interface Outcome {
@@ -10,6 +10,8 @@ export interface Outcome {
 export interface FrugalOptions {
   readonly input?: string;
   readonly signal?: AbortSignal;
+  /** Is called when a progress bar is drawn. */
+  readonly onProgress?: () => void;
   /** Sees standard error as it is written. */
   readonly onError?: (text: string) => void;
 }
@@ -17,7 +19,7 @@ export interface FrugalOptions {
 /** Runs a command line in this process, on the reference backend unless it says otherwise. */
 export async function frugal(
   args: readonly string[],
-  { input = '', signal, onError }: FrugalOptions = {},
+  { input = '', signal, onError, onProgress }: FrugalOptions = {},
 ): Promise<Outcome> {
   let out = '';
   let err = '';
@@ -30,7 +32,18 @@ export async function frugal(
       onError?.(text);
     },
     input: Readable.from([input]),
+    ...(onProgress && { progressStream: watched(onProgress) }),
   };
   const code = await run(args, { terminal, ...(signal && { signal }) });
   return { code, out, err };
+}
+
+function watched(onProgress: () => void): NodeJS.WritableStream {
+  const stream = Object.assign(new PassThrough(), {
+    isTTY: true,
+    columns: 80,
+    cursorTo: () => true,
+    clearLine: () => true,
+  });
+  return stream.on('data', onProgress);
 }

@@ -4,7 +4,7 @@ import type { Tokenizer } from '@frugal/tokenizers';
 import { type Context, printJson } from '../../context.js';
 import { CommandError } from '../../errors.js';
 import { refuseExisting } from '../../files.js';
-import { openTokenizer } from '../../model.js';
+import { modelPath, openTokenizer } from '../../model.js';
 import { addVerb, addWriteOptions, type JsonOption, type Verb, type WriteOptions } from '../../verb.js';
 
 interface Options extends WriteOptions, JsonOption {
@@ -46,7 +46,7 @@ async function pack(
   context: Context,
 ): Promise<Packed> {
   await refuseExisting(out, force);
-  const tokenizer = await openTokenizer(source);
+  const tokenizer = await openTokenizer(await modelPath(source, context));
   const separatorId = separatorOf(tokenizer, source);
   if (dryRun) return countTokens(files, tokenizer);
   const { documents, tokens, bytes } = await packDocuments(readDocuments(files), tokenizer, out, {
