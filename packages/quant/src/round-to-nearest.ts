@@ -6,8 +6,8 @@ import {
   RecipeError,
   type Site,
 } from '@frugal/compress';
-import { bytesPerElement, noGrad, PackedTensor, scope } from '@frugal/tensor-core';
-import { packedFormat } from '@frugal/tensor-core/formats';
+import { noGrad, PackedTensor, scope } from '@frugal/tensor-core';
+import { packedByteLength } from '@frugal/tensor-core/formats';
 import { type LinearLike, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 
@@ -16,8 +16,8 @@ const optionsSchema = z.strictObject({
   targets: z.unknown(),
   /** A packed format, see `@frugal/tensor-core/formats`. */
   format: z.string(),
-  /** `int8`: activations are quantised per token as well, so products run on integers. */
-  activation: z.enum(['none', 'int8']).default('none'),
+  /** Activations quantised as well (per token, or per 32 columns of a token), so that products run on integers. */
+  activation: z.enum(['none', 'int8', 'int8-block32']).default('none'),
 });
 
 /** Round-to-nearest: each weight becomes the closest value of a packed format. Needs no data. */
@@ -48,7 +48,7 @@ export const roundToNearest: ModifierFactory = {
         const packed = await packLayer(site.layer, format);
         const linear = new PackedLinear(packed, {
           bias: site.layer.bias,
-          activation: activation === 'int8' ? 'int8' : null,
+          activation: activation === 'none' ? null : activation,
         });
         const shared = site.sharedWith.map((path) => ({ path, module: new PackedEmbedding(packed) }));
         return [{ path: site.path, module: linear }, ...shared];
@@ -80,11 +80,7 @@ function linearSites(sites: readonly Site[]) {
 
 function bytesAs(format: string, layer: LinearLike, path: string, problems: string[]): number | null {
   try {
-    const parts = packedFormat(format).parts(layer.outFeatures, layer.inFeatures);
-    return parts.reduce(
-      (sum, { dtype, shape }) => sum + shape.reduce((n, size) => n * size, bytesPerElement(dtype)),
-      0,
-    );
+    return packedByteLength(format, layer.outFeatures, layer.inFeatures);
   } catch (error) {
     problems.push(`${path}: ${(error as Error).message}`);
     return null;

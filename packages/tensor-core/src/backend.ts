@@ -55,6 +55,11 @@ export interface Capabilities {
   readonly memory: 'host' | 'device';
 }
 
+export interface PackedLayout {
+  readonly name: string;
+  readonly byteLength: number;
+}
+
 /**
  * What contributors implement to bring a device. A backend knows nothing of gradients, modules or models. It
  * must have a kernel for every primitive in {@link primitiveOps}; fused ops are optional and decompose in core.
@@ -86,6 +91,12 @@ export interface Backend {
    * before a kernel runs; devices leave it out and check in their kernels.
    */
   readSync?(view: TensorView): Uint8Array;
+  /**
+   * The physical layout in which kernels of this backend read a packed matrix fastest, or null for the format's own
+   * parts. It is one u8 tensor of `byteLength` bytes, made by `packedRepack` and undone, byte for byte, by
+   * `packedStandard`; `unpack`, `packedMatmul` and `packedGather` get it with the attribute `layout`.
+   */
+  packedLayout?(format: string, rows: number, columns: number): PackedLayout | null;
   /** Waits for all work enqueued so far; throws the errors of that work. */
   synchronize(): Promise<void>;
   /**

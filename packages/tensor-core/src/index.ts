@@ -1,4 +1,12 @@
-export type { Backend, Capabilities, Kernel, Kernels, TensorInfo, TensorView } from './backend.js';
+export type {
+  Backend,
+  Capabilities,
+  Kernel,
+  Kernels,
+  PackedLayout,
+  TensorInfo,
+  TensorView,
+} from './backend.js';
 export { Storage } from './backend.js';
 export type { Collective } from './collective.js';
 export {

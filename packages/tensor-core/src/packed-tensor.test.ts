@@ -110,6 +110,7 @@ describe('registerPackedFormat', () => {
   // f32 as it is: enough to see that core needs no more than the two functions.
   const plain: PackedFormat = {
     name: 'test-plain',
+    activation: 'none',
     parts: (rows, columns) => [{ name: 'values', dtype: 'f32', shape: [rows, columns] }],
     pack: (all) => [all.slice()],
     unpack: ([all], { columns, rowStart, rowCount }, out) => {

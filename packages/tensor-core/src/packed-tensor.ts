@@ -1,11 +1,17 @@
 import type { Backend } from './backend.js';
 import { fromBytes } from './creation.js';
-import { run } from './dispatch.js';
+import { dispatch, run } from './dispatch.js';
 import { ShapeError } from './errors.js';
-import { type PartArray, packedFormat } from './formats/index.js';
+import {
+  anyLength,
+  type PackedActivation,
+  type PartArray,
+  packedFormat,
+  recommendedActivation,
+} from './formats/index.js';
 import { currentBackend } from './registry.js';
 import { enterScope, keep, type ScopeMember } from './scope.js';
-import { formatShape } from './shape.js';
+import { formatShape, sizeOf } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 /**
@@ -14,13 +20,30 @@ import type { Tensor } from './tensor.js';
  * as one tensor.
  */
 export class PackedTensor implements ScopeMember {
+  private held: readonly Tensor[];
+  private physical: string | undefined;
+
+  /** `layout` names a layout of the backend's own; left out, the parts are those of the format. */
   constructor(
     readonly format: string,
     readonly shape: readonly [rows: number, columns: number],
-    readonly parts: readonly Tensor[],
+    parts: readonly Tensor[],
+    layout?: string,
   ) {
+    this.held = parts;
+    this.physical = layout;
     for (const part of parts) keep(part);
     enterScope(this);
+  }
+
+  /** The parts of the format, or the one tensor of {@link layout}. */
+  get parts(): readonly Tensor[] {
+    return this.held;
+  }
+
+  /** The backend's own layout, after {@link prepare}; undefined: as the format has it. */
+  get layout(): string | undefined {
+    return this.physical;
   }
 
   /** Quantises f32 values (row-major) by round-to-nearest. */
@@ -51,8 +74,17 @@ export class PackedTensor implements ScopeMember {
   ): PackedTensor {
     const parts = packedFormat(format)
       .parts(...shape)
-      .map(({ dtype, shape: partShape }, i) => {
-        const { buffer, byteOffset, byteLength } = arrays[i];
+      .map(({ name, dtype, shape: sizes }, i) => {
+        const { buffer, byteOffset, byteLength, length } = arrays[i];
+        const partShape = sizes.map((size) => (size === anyLength ? length : size));
+        if (sizeOf(partShape) !== length) {
+          throw new ShapeError({
+            where: `PackedTensor.fromParts: ${format}`,
+            what: `part ${name} has the wrong size`,
+            got: `${length} elements`,
+            expected: formatShape(partShape),
+          });
+        }
         return fromBytes(new Uint8Array(buffer, byteOffset, byteLength), {
           dtype,
           shape: partShape,
@@ -72,12 +104,53 @@ export class PackedTensor implements ScopeMember {
   }
 
   private get attributes() {
-    return { format: this.format, rows: this.shape[0], columns: this.shape[1] };
+    return { format: this.format, rows: this.shape[0], columns: this.shape[1], layout: this.layout };
   }
 
-  /** x [..., columns] → x Wᵀ [..., rows]. `activation: 'int8'` quantises each row of x first. */
-  matmul(x: Tensor, activation: 'none' | 'int8' = 'none'): Tensor {
+  /** The quantisation of activations that suits the format. */
+  get recommendedActivation(): PackedActivation {
+    return recommendedActivation(this.format);
+  }
+
+  /**
+   * Lets the backend put the matrix into the layout that its kernels read fastest, without loss, and drops the parts. To
+   * be called once, when a model has been loaded; does nothing where the backend is content with the parts.
+   */
+  prepare(): this {
+    if (this.layout !== undefined) return this;
+    const wish = this.backend.packedLayout?.(this.format, ...this.shape);
+    if (!wish) return this;
+    const { name: layout, byteLength } = wish;
+    const repacked = run('packedRepack', this.parts, { ...this.attributes, layout, byteLength });
+    keep(repacked);
+    this.dispose();
+    this.held = [repacked];
+    this.physical = layout;
+    return this;
+  }
+
+  /** The parts of the format, byte for byte as they were before {@link prepare}; this one stays as it is. */
+  standard(): PackedTensor {
+    const { layout } = this;
+    const parts =
+      layout === undefined
+        ? this.parts.map((part) => part.detach())
+        : dispatch('packedStandard', this.parts, { ...this.attributes, layout });
+    return new PackedTensor(this.format, this.shape, parts);
+  }
+
+  /** x [..., columns] → x Wᵀ [..., rows]; see {@link PackedActivation}. */
+  matmul(x: Tensor, activation: PackedActivation = 'none'): Tensor {
     return run('packedMatmul', [x, ...this.parts], { ...this.attributes, transpose: false, activation });
+  }
+
+  /** x [..., rows] → x W [..., columns]. */
+  matmulTransposed(x: Tensor): Tensor {
+    return run('packedMatmul', [x, ...this.parts], {
+      ...this.attributes,
+      transpose: true,
+      activation: 'none',
+    });
   }
 
   /** f32 rows [count, columns]. */
@@ -91,11 +164,14 @@ export class PackedTensor implements ScopeMember {
   }
 
   async to(backend: Backend): Promise<PackedTensor> {
-    return new PackedTensor(
-      this.format,
-      this.shape,
-      await Promise.all(this.parts.map((part) => part.to(backend))),
-    );
+    if (this.layout !== undefined && backend !== this.backend) {
+      const standard = this.standard();
+      const moved = await standard.to(backend);
+      standard.dispose();
+      return moved;
+    }
+    const parts = await Promise.all(this.parts.map((part) => part.to(backend)));
+    return new PackedTensor(this.format, this.shape, parts, this.layout);
   }
 
   dispose(): void {

@@ -1,7 +1,8 @@
 import { type DType, isFloating } from '../dtype.js';
-import { packedFormat } from '../formats/index.js';
+import { anyLength, packedFormat } from '../formats/index.js';
 import type { OpName, OpSpecs } from '../ops/specs.js';
 import type { Shape } from '../shape.js';
+import { packedMatrix } from './packed-matrix.js';
 import type { ToleranceClass } from './tolerance.js';
 
 /** What numbers an input holds; all are drawn from a seed that the case's name gives. */
@@ -113,15 +114,18 @@ export function vector(...values: number[]): InputSpec {
 
 /** The parts of a packed matrix [rows, columns] of random values. */
 export function packedParts(format: string, rows: number, columns: number): InputSpec[] {
-  return packedFormat(format)
-    .parts(rows, columns)
-    .map(({ dtype, shape }, part) => ({
-      shape,
-      dtype,
-      values: { kind: 'packed', format, rows, columns, part },
-      layout: 'plain',
-      constant: true,
-    }));
+  const infos = packedFormat(format).parts(rows, columns);
+  // Sizes that depend on the values are those of the matrix itself.
+  const arrays = infos.some(({ shape }) => shape.includes(anyLength))
+    ? packedMatrix(format, rows, columns)
+    : null;
+  return infos.map(({ dtype, shape }, part) => ({
+    shape: shape.map((size) => (arrays && size === anyLength ? arrays[part].length : size)),
+    dtype,
+    values: { kind: 'packed', format, rows, columns, part },
+    layout: 'plain',
+    constant: true,
+  }));
 }
 
 export function defineCase<N extends OpName>(

@@ -6,6 +6,7 @@ import { primitiveOps } from '../ops/specs.js';
 import { Random } from '../random.js';
 import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
+import { checkPackedLayouts } from './packed-layouts.js';
 
 /** A rule of the backend contract that is not about one op. */
 export interface ContractCheck {
@@ -141,6 +142,7 @@ export const contractChecks: readonly ContractCheck[] = [
       return expectEqual('bytes', await bytesOf(work), await bytesOf(work));
     },
   },
+  { name: 'packed layouts lose nothing and change no result', check: checkPackedLayouts },
   {
     name: 'synchronize waits for the work enqueued',
     check: async (backend) => {

@@ -2,8 +2,6 @@ import type { Backend } from '../backend.js';
 import { fromBytes } from '../creation.js';
 import { dispatch, run } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
-import { type PartArray, packedFormat } from '../formats/index.js';
-import { uniformStream } from '../gradcheck.js';
 import { encode } from '../host-values.js';
 import type { OpSpecs } from '../ops/specs.js';
 import { referenceBackend } from '../reference/index.js';
@@ -11,13 +9,8 @@ import { scope } from '../scope.js';
 import { contiguousStrides, type Shape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import type { ConformanceCase, Layout, ValueRange } from './case.js';
-
-/** A stream of uniform numbers in [0, 1) that depends on a name alone. */
-export function streamOf(name: string): () => number {
-  let seed = 2166136261;
-  for (let i = 0; i < name.length; i++) seed = Math.imul(seed ^ name.charCodeAt(i), 16777619);
-  return uniformStream(seed);
-}
+import { packedMatrix } from './packed-matrix.js';
+import { streamOf } from './stream.js';
 
 function numbers(
   range: Exclude<ValueRange, { kind: 'bytes' | 'packed' | 'forward' }>,
@@ -55,18 +48,8 @@ function inputBytes(conformanceCase: ConformanceCase, index: number): Uint8Array
   return encode(numbers(values, sizeOf(shape), streamOf(`${conformanceCase.name} ${index}`)), dtype);
 }
 
-/** The matrix packed last: its parts are asked for one after the other. */
-let packed: { readonly key: string; readonly parts: readonly PartArray[] } = { key: '', parts: [] };
-
 function packedBytes({ format, rows, columns, part }: Extract<ValueRange, { kind: 'packed' }>): Uint8Array {
-  const key = `${format} ${rows} ${columns}`;
-  if (packed.key !== key) {
-    const values = Float32Array.from(
-      numbers({ kind: 'uniform', low: -1, high: 1 }, rows * columns, streamOf(key)),
-    );
-    packed = { key, parts: packedFormat(format).pack(values, rows, columns) };
-  }
-  const { buffer, byteOffset, byteLength } = packed.parts[part];
+  const { buffer, byteOffset, byteLength } = packedMatrix(format, rows, columns)[part];
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 

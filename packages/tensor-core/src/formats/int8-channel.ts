@@ -4,6 +4,7 @@ import { roundHalfEven } from './rounding.js';
 /** Symmetric int8 with one f32 scale per row (output channel): value = code · scale, code in -127..127. */
 export const int8Channel: PackedFormat = {
   name: 'int8-channel',
+  activation: 'int8',
   parts: (rows, columns) => [
     { name: 'codes', dtype: 'i8', shape: [rows, columns] },
     { name: 'scales', dtype: 'f32', shape: [rows] },

@@ -1,3 +1,4 @@
+import type { PackedActivation } from '../formats/index.js';
 import {
   ArgumentError,
   type FloatDType,
@@ -19,7 +20,7 @@ export interface RowContext {
 }
 
 /** How activations are quantised before a product, per token. */
-export type ActivationFormat = 'int8';
+export type ActivationFormat = Exclude<PackedActivation, 'none'>;
 
 /**
  * A matrix that multiplies activations, whatever it is made of: dense, packed, sparse, masked, adapted. Pruning,

@@ -1,5 +1,6 @@
 import { dispatch, run } from '../dispatch.js';
 import { ArgumentError } from '../errors.js';
+import type { PackedActivation } from '../formats/index.js';
 import { normalizeAxis } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import type { AttentionAttributes, GateActivation, PackedAttributes } from './specs.js';
@@ -116,7 +117,7 @@ export function triangularSolve(lower: Tensor, right: Tensor, { transpose = fals
 export function packedMatmul(
   x: Tensor,
   parts: readonly Tensor[],
-  attributes: PackedAttributes & { transpose?: boolean; activation?: 'none' | 'int8' },
+  attributes: PackedAttributes & { transpose?: boolean; activation?: PackedActivation },
 ): Tensor {
   return run('packedMatmul', [x, ...parts], { transpose: false, activation: 'none', ...attributes });
 }

@@ -1,23 +1,28 @@
 import type { TensorInfo } from '../backend.js';
 import { run } from '../dispatch.js';
 import { ArgumentError, ShapeError } from '../errors.js';
-import { packedFormat } from '../formats/index.js';
+import { anyLength, type PackedActivation, packedFormat } from '../formats/index.js';
+import type { Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { describe, requireDType, requireFloat, requireMinRank } from './checks.js';
 import { defineOps } from './definition.js';
-import { concat } from './functions.js';
+import { concat, scatterAddAlongAxis } from './functions.js';
 import type { PackedAttributes } from './specs.js';
+
+/** Columns that share a scale in `int8-block32`. */
+const ACTIVATION_BLOCK = 32;
 
 /** Rows unpacked at a time when a backend has no kernel for a format: bounds the extra memory. */
 const TILE_ROWS = 256;
 
 function requireParts(op: string, parts: readonly TensorInfo[], attributes: PackedAttributes): void {
-  const expected = packedFormat(attributes.format).parts(attributes.rows, attributes.columns);
+  // The size of a backend's own layout is the backend's business.
+  const expected: readonly TensorInfo[] = attributes.layout
+    ? [{ dtype: 'u8', shape: [anyLength] }]
+    : packedFormat(attributes.format).parts(attributes.rows, attributes.columns);
   const fits =
     parts.length === expected.length &&
-    expected.every(
-      ({ dtype, shape }, i) => dtype === parts[i].dtype && shape.join() === parts[i].shape.join(),
-    );
+    expected.every(({ dtype, shape }, i) => dtype === parts[i].dtype && fitsShape(parts[i].shape, shape));
   if (fits) return;
   throw new ShapeError({
     where: op,
@@ -27,14 +32,20 @@ function requireParts(op: string, parts: readonly TensorInfo[], attributes: Pack
   });
 }
 
+function fitsShape(shape: Shape, expected: Shape): boolean {
+  return (
+    shape.length === expected.length && expected.every((n, axis) => n === anyLength || n === shape[axis])
+  );
+}
+
 function unpackRows(
   parts: readonly Tensor[],
   attributes: PackedAttributes,
   rowStart: number,
   rowCount: number,
 ): Tensor {
-  const { format, rows, columns } = attributes;
-  return run('unpack', parts, { format, rows, columns, rowStart, rowCount });
+  const { format, rows, columns, layout } = attributes;
+  return run('unpack', parts, { format, rows, columns, layout, rowStart, rowCount });
 }
 
 function tiles(rows: number): { start: number; count: number }[] {
@@ -44,7 +55,26 @@ function tiles(rows: number): { start: number; count: number }[] {
   }));
 }
 
-/** Rows quantised to int8 and back: absmax / 127 per row, ties to even (round(x) by adding and taking off 1.5 · 2^23). */
+/** Rows quantised to int8 and back, by {@link PackedActivation}; `order` is the column order of the format. */
+function fakeQuantize(x: Tensor, activation: PackedActivation, order: Tensor | undefined): Tensor {
+  if (activation === 'none') return x;
+  if (activation === 'int8') return fakeQuantizeRows(x);
+  const { shape } = x;
+  const columns = shape[shape.length - 1];
+  if (columns === 0) return x;
+  const flat = x.reshape(x.size / columns, columns);
+  const places = order?.reshape(1, columns).expand(flat.shape[0], columns);
+  const stored = places ? flat.takeAlongAxis(places, 1) : flat;
+  const blocks = Math.ceil(columns / ACTIVATION_BLOCK);
+  const padded = stored.pad([0, 0], [0, blocks * ACTIVATION_BLOCK - columns]);
+  const rounded = fakeQuantizeRows(padded.reshape(flat.shape[0], blocks, ACTIVATION_BLOCK))
+    .reshape(flat.shape[0], blocks * ACTIVATION_BLOCK)
+    .slice(1, 0, columns);
+  const result = places ? scatterAddAlongAxis(places, rounded, 1, columns) : rounded;
+  return result.reshape(...shape);
+}
+
+/** absmax / 127 over the last axis, ties to even (round(x) by adding and taking off 1.5 · 2^23). */
 function fakeQuantizeRows(x: Tensor): Tensor {
   const scale = x.abs().max(-1, true).div(127);
   const safe = scale.maximum(1e-30);
@@ -53,7 +83,9 @@ function fakeQuantizeRows(x: Tensor): Tensor {
 }
 
 /** Packed matrices [rows, columns] given by the parts of their format; see `@frugal/tensor-core/formats`. */
-export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
+export const packedOps = defineOps<
+  'unpack' | 'packedMatmul' | 'packedGather' | 'packedRepack' | 'packedStandard'
+>({
   // parts → f32 [rowCount, columns]
   unpack: {
     infer: (parts, attributes) => {
@@ -71,13 +103,22 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
     },
   },
   // (x [..., columns], ...parts) → x Wᵀ [..., rows]; with `transpose`: (x [..., rows]) → x W [..., columns].
-  // activation int8: each row of x becomes codes round(x / s) in -127..127, ties to even, with s = absmax / 127 in f32;
-  // with int8-channel weights the result is f32(Σ code · code · f32(s · weight scale)), the sum exact.
+  // Quantised activations (see PackedActivation) are codes · scale; the result is their product with the unpacked weight.
+  // Kernels may order the sums, but one order serves every number of rows and threads, and codes of a weight block times
+  // codes of x are summed as whole numbers. int8 with int8-channel weights is exactly f32(Σ code · code · f32(s · weight scale)).
   packedMatmul: {
     infer: ([x, ...parts], attributes) => {
       requireFloat('packedMatmul', [x]);
       requireMinRank('packedMatmul', 'the input', x, 1);
       requireParts('packedMatmul', parts, attributes);
+      if (attributes.transpose && attributes.activation === 'int8-block32') {
+        throw new ArgumentError({
+          where: 'packedMatmul',
+          what: 'blocks of columns do not exist in a product with the transposed weight',
+          got: "activation 'int8-block32'",
+          expected: "'none' or 'int8'",
+        });
+      }
       const [inner, outer] = attributes.transpose
         ? [attributes.rows, attributes.columns]
         : [attributes.columns, attributes.rows];
@@ -103,7 +144,9 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
     decompose: ([x, ...parts], attributes) => {
       const { rows, transpose, activation } = attributes;
       const wide = x.cast('f32');
-      const input = activation === 'int8' ? fakeQuantizeRows(wide) : wide;
+      const { orderPart } = packedFormat(attributes.format);
+      const order = orderPart === undefined || transpose ? undefined : parts[orderPart];
+      const input = fakeQuantize(wide, activation, order);
       const matrix = input.rank === 1 ? input.reshape(1, -1) : input;
       const pieces = tiles(rows).map(({ start, count }) => {
         const weight = unpackRows(parts, attributes, start, count);
@@ -129,5 +172,21 @@ export const packedOps = defineOps<'unpack' | 'packedMatmul' | 'packedGather'>({
     decompose: ([indices, ...parts], attributes) => [
       unpackRows(parts, attributes, 0, attributes.rows).gatherRows(indices),
     ],
+  },
+  // parts → the backend's own layout, u8 [byteLength]; see Backend.packedLayout.
+  packedRepack: {
+    infer: (parts, attributes) => {
+      requireParts('packedRepack', parts, { ...attributes, layout: undefined });
+      return [{ shape: [attributes.byteLength], dtype: 'u8' }];
+    },
+  },
+  // The backend's own layout → the parts of the format, byte for byte.
+  packedStandard: {
+    infer: (parts, attributes) => {
+      requireParts('packedStandard', parts, attributes);
+      return packedFormat(attributes.format)
+        .parts(attributes.rows, attributes.columns)
+        .map(({ shape, dtype }) => ({ shape, dtype }));
+    },
   },
 });

@@ -1,4 +1,5 @@
 import type { DType, FloatDType } from '../dtype.js';
+import type { PackedActivation } from '../formats/index.js';
 import type { Shape } from '../shape.js';
 
 /** Ops without attributes. */
@@ -31,6 +32,8 @@ export interface PackedAttributes {
   /** Logical shape of the packed matrix: [outFeatures, inFeatures]. */
   readonly rows: number;
   readonly columns: number;
+  /** The backend's own physical layout, see `Backend.packedLayout`; left out: the parts of the format. */
+  readonly layout?: string | undefined;
 }
 
 /**
@@ -156,10 +159,12 @@ export interface OpSpecs {
   packedMatmul: PackedAttributes & {
     /** Multiply by the weight itself ([N, rows] → [N, columns]) instead of its transpose: input gradients. */
     readonly transpose: boolean;
-    /** How each token's activations are quantised before the product; `none` keeps them in f32. */
-    readonly activation: 'none' | 'int8';
+    /** How the rows of x are quantised before the product; see {@link PackedActivation}. */
+    readonly activation: PackedActivation;
   };
   packedGather: PackedAttributes;
+  packedRepack: PackedAttributes & { readonly layout: string; readonly byteLength: number };
+  packedStandard: PackedAttributes & { readonly layout: string };
   groupedMatmul: { readonly transposeWeight: boolean };
   groupedMatmulWeightGradient: { readonly groups: number };
   groupedLowRank: { readonly scale: number };
@@ -193,6 +198,10 @@ export type BinaryOp = Extract<
   OpName,
   'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'equal' | 'less' | 'lessEqual'
 >;
+
+/** Ops that only backends with physical layouts of their own have (`Backend.packedLayout`). */
+export const layoutOps = ['packedRepack', 'packedStandard'] as const satisfies readonly OpName[];
+export type LayoutOp = (typeof layoutOps)[number];
 
 /** Ops that only look at the same storage in another way: no backend has kernels for them. */
 export type ViewOp = 'reshape' | 'permute' | 'slice' | 'expand';

@@ -2,7 +2,7 @@ import type { Backend, Kernel, Storage, TensorView } from '../backend.js';
 import { allDTypes } from '../dtype.js';
 import { BackendError } from '../errors.js';
 import { packedFormatNames } from '../formats/index.js';
-import type { OpName, ViewOp } from '../ops/specs.js';
+import type { LayoutOp, OpName, ViewOp } from '../ops/specs.js';
 import { activationKernels } from './activation.js';
 import { attentionKernels } from './attention.js';
 import { binaryKernels } from './binary.js';
@@ -27,8 +27,8 @@ import { readRaw } from './values.js';
 
 export { HostStorage } from './storage.js';
 
-/** A kernel for every op that is not a view. TypeScript checks that the table is complete. */
-const kernels: { readonly [N in Exclude<OpName, ViewOp>]: Kernel<N> } = {
+/** A kernel for every op that is not a view or about layouts of other backends. TypeScript checks that the table is complete. */
+const kernels: { readonly [N in Exclude<OpName, ViewOp | LayoutOp>]: Kernel<N> } = {
   ...creationKernels,
   ...unaryKernels,
   ...binaryKernels,

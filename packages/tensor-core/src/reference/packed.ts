@@ -1,6 +1,6 @@
 import type { TensorView } from '../backend.js';
 import { type PartArray, packedFormat, roundHalfEven } from '../formats/index.js';
-import type { PackedAttributes } from '../ops/specs.js';
+import type { OpSpecs, PackedAttributes } from '../ops/specs.js';
 import { sizeOf } from '../shape.js';
 import { defineKernels } from './kernels.js';
 import { multiplyTransposed } from './matmul.js';
@@ -25,6 +25,24 @@ function transposed(matrix: Float32Array, rows: number, columns: number): Float3
   return out;
 }
 
+/** x as the product sees it, but for `int8`. */
+function activated(
+  x: Float32Array,
+  count: number,
+  columns: number,
+  parts: readonly TensorView[],
+  { format, activation }: OpSpecs['packedMatmul'],
+): Float32Array {
+  if (activation !== 'int8-block32') return x;
+  const { orderPart } = packedFormat(format);
+  return fakeQuantizeBlocks(
+    x,
+    count,
+    columns,
+    orderPart === undefined ? null : readIndices(parts[orderPart]),
+  );
+}
+
 /** Each row as whole numbers -127..127 times a scale, absmax / 127 in f32; a row of zeros has scale 0. */
 export function quantizeRows(
   x: Float32Array,
@@ -46,6 +64,26 @@ export function quantizeRows(
   return { codes, scales };
 }
 
+/** The same for every 32 columns, in the format's order of columns; each code times its scale, rounded to f32. */
+export function fakeQuantizeBlocks(
+  x: Float32Array,
+  rows: number,
+  columns: number,
+  order: ArrayLike<number> | null,
+): Float32Array {
+  const out = new Float32Array(x.length);
+  const place = (c: number) => (order ? order[c] : c);
+  for (let r = 0; r < rows; r++) {
+    for (let start = 0; start < columns; start += 32) {
+      const width = Math.min(32, columns - start);
+      const block = Float32Array.from({ length: width }, (_, i) => x[r * columns + place(start + i)]);
+      const { codes, scales } = quantizeRows(block, 1, width);
+      for (let i = 0; i < width; i++) out[r * columns + place(start + i)] = codes[i] * scales[0];
+    }
+  }
+  return out;
+}
+
 export const packedKernels = defineKernels<'unpack' | 'packedMatmul' | 'packedGather'>({
   unpack: (parts, [output], attributes) => {
     writeFloats(output, (out) =>
@@ -62,9 +100,10 @@ export const packedKernels = defineKernels<'unpack' | 'packedMatmul' | 'packedGa
     const unpacked = whole ? Float32Array.from(readRaw(parts[0])) : unpackRows(parts, attributes, 0, rows);
     const weight = transpose ? transposed(unpacked, rows, columns) : unpacked;
     const quantized = activation === 'int8' ? quantizeRows(readFloats(input), count, inner) : null;
+    const x = quantized?.codes ?? activated(readFloats(input), count, inner, parts, attributes);
     const products = new Float64Array(count * outer);
     multiplyTransposed(
-      { values: quantized ? quantized.codes : readFloats(input), start: 0 },
+      { values: x, start: 0 },
       { values: weight, start: 0 },
       { values: products, start: 0 },
       count,

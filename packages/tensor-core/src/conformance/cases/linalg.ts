@@ -1,6 +1,6 @@
 import { encode } from '../../host-values.js';
 import { defineCase, type InputSpec, input, type Layout, list } from '../case.js';
-import { streamOf } from '../generate.js';
+import { streamOf } from '../stream.js';
 
 function matrix(rows: number, columns: number, values: ArrayLike<number>): InputSpec {
   return {

@@ -1,36 +1,54 @@
-import { packedFormatNames } from '../../formats/index.js';
+import { type PackedActivation, packedFormat, packedFormatNames } from '../../formats/index.js';
 import { type ConformanceCase, defineCase, indices, input, packedParts } from '../case.js';
 import { floatDTypes } from './shared.js';
 
-/** Columns are multiples of 256, the longest block that formats use; rows are odd. */
-const sizes = [
-  { rows: 1, columns: 256 },
-  { rows: 37, columns: 256 },
-  { rows: 300, columns: 512 },
-] as const;
+interface Size {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Formats whose every option is tried; the others share their kernels. */
+const thorough: ReadonlySet<string> = new Set(['int8-channel', 'q4_1', 'int4-g128-zero-order']);
+
+/** Odd columns where the format allows them, else whole blocks. */
+function sizesOf(format: string): { one: Size; small: Size; large: Size } {
+  const odd = holds(format, 83);
+  return {
+    one: { rows: 1, columns: odd ? 83 : 256 },
+    small: { rows: 37, columns: odd ? 83 : 256 },
+    large: { rows: 150, columns: odd ? 413 : 512 },
+  };
+}
+
+function holds(format: string, columns: number): boolean {
+  try {
+    packedFormat(format).parts(1, columns);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function unpackCases(format: string): ConformanceCase[] {
-  return sizes.flatMap(({ rows, columns }) =>
-    [[0, rows], ...(rows > 1 ? [[Math.floor(rows / 2), 1]] : []), [rows, 0]].map(([rowStart, rowCount]) =>
-      defineCase(
-        'unpack',
-        `${format} ${rows} × ${columns}, ${rowCount} from ${rowStart}`,
-        packedParts(format, rows, columns),
-        {
-          format,
-          rows,
-          columns,
-          rowStart,
-          rowCount,
-        },
-      ),
+  const { one, small, large } = sizesOf(format);
+  const ranges = (size: Size, ...list: [number, number][]) => list.map((range) => ({ size, range }));
+  return [
+    ...ranges(one, [0, 1]),
+    ...ranges(small, [0, 37], [18, 1], [37, 0]),
+    ...ranges(large, [16, 100]),
+  ].map(({ size: { rows, columns }, range: [rowStart, rowCount] }) =>
+    defineCase(
+      'unpack',
+      `${format} ${rows} × ${columns}, ${rowCount} from ${rowStart}`,
+      packedParts(format, rows, columns),
+      { format, rows, columns, rowStart, rowCount },
     ),
   );
 }
 
 function gatherCases(format: string): ConformanceCase[] {
-  const { rows, columns } = sizes[1];
-  return [[], [0], [5], [2, 3]].map((shape) =>
+  const { rows, columns } = sizesOf(format).small;
+  return [[0], [2, 3], ...(thorough.has(format) ? [[], [5]] : [])].map((shape) =>
     defineCase(
       'packedGather',
       `${format} [${shape}]`,
@@ -40,13 +58,16 @@ function gatherCases(format: string): ConformanceCase[] {
   );
 }
 
+interface MatmulOptions {
+  readonly transpose?: boolean;
+  readonly activation?: PackedActivation;
+  readonly dtype?: 'f32' | 'bf16' | 'f16';
+  readonly layout?: 'plain' | 'transposed';
+  readonly gradients?: 'differences';
+}
+
 function matmulCases(format: string): ConformanceCase[] {
-  const make = (
-    name: string,
-    shape: readonly number[],
-    size: { rows: number; columns: number },
-    options: MatmulOptions = {},
-  ) => {
+  const make = (name: string, shape: readonly number[], size: Size, options: MatmulOptions = {}) => {
     const { transpose = false, activation = 'none', dtype = 'f32', layout = 'plain', gradients } = options;
     return defineCase(
       'packedMatmul',
@@ -60,32 +81,34 @@ function matmulCases(format: string): ConformanceCase[] {
       { gradients },
     );
   };
-  const [one, small, large] = sizes;
-  return [
-    ...(['none', 'int8'] as const).flatMap((activation) => [
-      make('one row', [1], small, { activation }),
-      make('a vector', [], small, { activation }),
-      make('no rows', [0], small, { activation }),
-      make('batches', [2, 3], small, { activation }),
-      make('one output', [3], one, { activation }),
-      make('large', [35], large, { activation }),
-      ...floatDTypes.map((dtype) => make(dtype, [5], small, { activation, dtype })),
-      make('rows that lie transposed', [5], small, { activation, layout: 'transposed' }),
-    ]),
-    ...[1, 7].map((N) => make(`${N} rows`, [N], small, { transpose: true })),
-    make('large', [35], large, { transpose: true }),
-    make('bf16', [5], small, { transpose: true, dtype: 'bf16' }),
-    make('finite differences', [1], one, { gradients: 'differences' }),
+  const { one, small, large } = sizesOf(format);
+  const activations: PackedActivation[] = ['none', 'int8', 'int8-block32'];
+  const common = activations.flatMap((activation) => [
+    make('one row', [1], small, { activation }),
+    make('one output', [3], one, { activation }),
+    make('large', [9], large, { activation }),
+  ]);
+  const transposed = [
+    make('1 row', [1], small, { transpose: true }),
+    make('large', [9], large, { transpose: true }),
     make('finite differences', [2], one, { transpose: true, gradients: 'differences' }),
   ];
-}
-
-interface MatmulOptions {
-  readonly transpose?: boolean;
-  readonly activation?: 'none' | 'int8';
-  readonly dtype?: 'f32' | 'bf16' | 'f16';
-  readonly layout?: 'plain' | 'transposed';
-  readonly gradients?: 'differences';
+  if (!thorough.has(format)) return [...common, ...transposed];
+  const special = activations.flatMap((activation) => [
+    make('a vector', [], small, { activation }),
+    make('no rows', [0], small, { activation }),
+    make('batches', [2, 3], small, { activation }),
+    ...floatDTypes.map((dtype) => make(dtype, [5], small, { activation, dtype })),
+    make('rows that lie transposed', [5], small, { activation, layout: 'transposed' }),
+  ]);
+  return [
+    ...common,
+    ...transposed,
+    ...special,
+    make('7 rows', [7], small, { transpose: true }),
+    make('bf16', [5], small, { transpose: true, dtype: 'bf16' }),
+    make('finite differences', [1], one, { gradients: 'differences' }),
+  ];
 }
 
 export const packedCases = packedFormatNames().flatMap((format) => [

@@ -1,0 +1,168 @@
+import { f16ToFloat, floatToF16 } from '../../dtype.js';
+
+// Scales of super-blocks. Like ggml's make_qkx2_quants and make_qx_quants: several first guesses per sub-block, each
+// improved by least squares; then the scales themselves are rounded, and their neighbours tried by their true error.
+
+const half = (value: number) => f16ToFloat(floatToF16(value));
+const clamp = (value: number, low: number, high: number) => Math.min(high, Math.max(low, value));
+
+export interface AffineShape {
+  /** Columns per sub-block. */
+  readonly width: number;
+  readonly largestCode: number;
+  /** Of the whole-number scales and minima. */
+  readonly largestScale: number;
+}
+
+interface AffineFit {
+  readonly scale: number;
+  /** What is taken off, at least 0. */
+  readonly min: number;
+}
+
+/** Squared error of value ≈ scale · code - min with the best codes; keeps them in `codes` when given. */
+function affineError(
+  values: Float32Array,
+  largestCode: number,
+  { scale, min }: AffineFit,
+  codes?: Uint8Array,
+): number {
+  const inverse = scale === 0 ? 0 : 1 / scale;
+  let error = 0;
+  for (let i = 0; i < values.length; i++) {
+    const code = clamp(Math.round((values[i] + min) * inverse), 0, largestCode);
+    error += (values[i] - scale * code + min) ** 2;
+    if (codes) codes[i] = code;
+  }
+  return error;
+}
+
+/** Least squares of value ≈ scale · code - min for the codes at a first guess. */
+function improveAffine(values: Float32Array, largestCode: number, low: number, inverse: number): AffineFit {
+  let [sumCode, sumSquare, sumValue, sumProduct] = [0, 0, 0, 0];
+  for (const value of values) {
+    const code = clamp(Math.round((value - low) * inverse), 0, largestCode);
+    sumCode += code;
+    sumSquare += code * code;
+    sumValue += value;
+    sumProduct += code * value;
+  }
+  const determinant = values.length * sumSquare - sumCode * sumCode;
+  if (determinant <= 0) return { scale: 0, min: Math.max(0, -sumValue / values.length) };
+  const scale = (values.length * sumProduct - sumCode * sumValue) / determinant;
+  const min = -(sumSquare * sumValue - sumCode * sumProduct) / determinant;
+  if (min >= 0 && scale >= 0) return { scale, min };
+  return { scale: sumSquare > 0 ? Math.max(0, sumProduct / sumSquare) : 0, min: 0 };
+}
+
+function bestAffine(values: Float32Array, largestCode: number): AffineFit {
+  let [low, high] = [0, values[0]];
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  if (high <= low) return { scale: 0, min: -low };
+  let best: AffineFit = { scale: (high - low) / largestCode, min: -low };
+  let least = affineError(values, largestCode, best);
+  for (let step = -10; step <= 10; step++) {
+    const candidate = improveAffine(values, largestCode, low, (largestCode + step * 0.1) / (high - low));
+    const error = affineError(values, largestCode, candidate);
+    if (error < least) [least, best] = [error, candidate];
+  }
+  return best;
+}
+
+/** Scales and minima of a super-block as whole numbers times d and dMin; fills `codes`. */
+export function fitAffine(
+  values: Float32Array,
+  { width, largestCode, largestScale }: AffineShape,
+  codes: Uint8Array,
+) {
+  const count = values.length / width;
+  const block = (j: number) => values.subarray(j * width, (j + 1) * width);
+  const fits = Array.from({ length: count }, (_, j) => bestAffine(block(j), largestCode));
+  const d = half(Math.max(...fits.map(({ scale }) => scale)) / largestScale);
+  const dMin = half(Math.max(...fits.map(({ min }) => min)) / largestScale);
+  const scales: number[] = [];
+  const mins: number[] = [];
+  for (let j = 0; j < count; j++) {
+    const near = (wish: number, unit: number) =>
+      [-1, 0, 1].map((step) => clamp(Math.round(unit === 0 ? 0 : wish / unit) + step, 0, largestScale));
+    let [least, scale, min] = [Number.POSITIVE_INFINITY, 0, 0];
+    for (const s of near(fits[j].scale, d)) {
+      for (const m of near(fits[j].min, dMin)) {
+        const error = affineError(block(j), largestCode, { scale: d * s, min: dMin * m });
+        if (error < least) [least, scale, min] = [error, s, m];
+      }
+    }
+    scales.push(scale);
+    mins.push(min);
+    const fit = { scale: d * scale, min: dMin * min };
+    affineError(block(j), largestCode, fit, codes.subarray(j * width, (j + 1) * width));
+  }
+  return { d, dMin, scales, mins };
+}
+
+export interface SymmetricShape {
+  readonly width: number;
+  /** Codes stand for -half … half - 1. */
+  readonly half: number;
+  readonly lowestScale: number;
+  readonly highestScale: number;
+}
+
+/** Squared error of value ≈ scale · (code - half); keeps the best codes in `codes` when given. */
+function symmetricError(values: Float32Array, halfRange: number, scale: number, codes?: Uint8Array): number {
+  const inverse = scale === 0 ? 0 : 1 / scale;
+  let error = 0;
+  for (let i = 0; i < values.length; i++) {
+    const level = clamp(Math.round(values[i] * inverse), -halfRange, halfRange - 1);
+    error += (values[i] - scale * level) ** 2;
+    if (codes) codes[i] = level + halfRange;
+  }
+  return error;
+}
+
+function bestSymmetric(values: Float32Array, halfRange: number): number {
+  let extreme = 0;
+  for (const value of values) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+  if (extreme === 0) return 0;
+  let [best, least] = [0, Number.POSITIVE_INFINITY];
+  for (let step = -9; step <= 9; step++) {
+    const inverse = -(halfRange + 0.1 * step) / extreme;
+    let [dot, squares] = [0, 0];
+    for (const value of values) {
+      const level = clamp(Math.round(value * inverse), -halfRange, halfRange - 1);
+      dot += value * level;
+      squares += level * level;
+    }
+    const scale = squares > 0 ? dot / squares : 0;
+    const error = symmetricError(values, halfRange, scale);
+    if (error < least) [least, best] = [error, scale];
+  }
+  return best;
+}
+
+/** Scales of a super-block as whole numbers times d; fills `codes`. */
+export function fitSymmetric(
+  values: Float32Array,
+  { width, half: halfRange, lowestScale, highestScale }: SymmetricShape,
+  codes: Uint8Array,
+) {
+  const block = (j: number) => values.subarray(j * width, (j + 1) * width);
+  const wishes = Array.from({ length: values.length / width }, (_, j) => bestSymmetric(block(j), halfRange));
+  const extreme = wishes.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
+  const d = half(extreme / lowestScale);
+  const scales = wishes.map((wish, j) => {
+    const nearest = Math.round(d === 0 ? 0 : wish / d);
+    let [least, scale] = [Number.POSITIVE_INFINITY, 0];
+    for (const step of [0, -1, 1, -2, 2]) {
+      const candidate = clamp(nearest + step, lowestScale, highestScale);
+      const error = symmetricError(block(j), halfRange, d * candidate);
+      if (error < least) [least, scale] = [error, candidate];
+    }
+    symmetricError(block(j), halfRange, d * scale, codes.subarray(j * width, (j + 1) * width));
+    return scale;
+  });
+  return { d, scales };
+}
