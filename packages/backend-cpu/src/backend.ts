@@ -130,7 +130,9 @@ export class CpuBackend implements Backend {
   supports<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
     if (op === 'packedMatmul') {
       const { format, transpose, activation } = attributes as OpSpecs['packedMatmul'];
-      return format === 'int8-channel' && activation !== 'int8-block32' && !(transpose && activation === 'int8');
+      return (
+        format === 'int8-channel' && activation !== 'int8-block32' && !(transpose && activation === 'int8')
+      );
     }
     if (op === 'cachedAttention') return inputs.slice(1, 3).every(({ dtype }) => dtype === inputs[0].dtype);
     if (op === 'packedGather') return (attributes as OpSpecs['packedGather']).format === 'int8-channel';

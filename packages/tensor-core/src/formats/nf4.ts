@@ -17,8 +17,11 @@ function dynamicMap(): Float32Array {
   const values = [0, 1];
   for (let i = 0; i < 7; i++) {
     const count = 2 ** i + 1;
-    // The means between the boundaries 0.1 … 1, which torch.linspace has in f32.
-    const boundary = (k: number) => Math.fround(0.1 + (0.9 * k) / (count - 1));
+    // Means between the boundaries 0.1 … 1 of torch.linspace, which counts in f32 from the nearer end.
+    const start = Math.fround(0.1);
+    const step = Math.fround(Math.fround(1 - start) / (count - 1));
+    const boundary = (k: number) =>
+      Math.fround(k < count / 2 ? start + step * k : 1 - step * (count - 1 - k));
     for (let k = 0; k + 1 < count; k++) {
       const mean = Math.fround(Math.fround(boundary(k) + boundary(k + 1)) / 2);
       const value = Math.fround(Math.fround(10 ** (i - 6)) * mean);

@@ -64,43 +64,107 @@ function bestAffine(values: Float32Array, largestCode: number): AffineFit {
   if (high <= low) return { scale: 0, min: -low };
   let best: AffineFit = { scale: (high - low) / largestCode, min: -low };
   let least = affineError(values, largestCode, best);
-  for (let step = -10; step <= 10; step++) {
-    const candidate = improveAffine(values, largestCode, low, (largestCode + step * 0.1) / (high - low));
+  const tryFrom = (lowest: number, inverse: number): AffineFit => {
+    const candidate = improveAffine(values, largestCode, lowest, inverse);
     const error = affineError(values, largestCode, candidate);
     if (error < least) [least, best] = [error, candidate];
+    return candidate;
+  };
+  for (let step = -10; step <= 20; step++) {
+    const first = tryFrom(low, (largestCode + step * 0.1) / (high - low));
+    if (first.scale > 0) tryFrom(-first.min, 1 / first.scale);
+    // Without an offset: right where one value is far from all others.
+    tryFrom(0, (largestCode + step * 0.1) / high);
   }
   return best;
 }
 
-/** Scales and minima of a super-block as whole numbers times d and dMin; fills `codes`. */
-export function fitAffine(
+interface AffineSuperFit {
+  readonly d: number;
+  readonly dMin: number;
+  readonly scales: number[];
+  readonly mins: number[];
+  readonly error: number;
+}
+
+/** The best whole-number scales and minima near the wished ones, for given units; fills `codes`. */
+function wholeAffine(
   values: Float32Array,
   { width, largestCode, largestScale }: AffineShape,
+  wishes: readonly AffineFit[],
+  [d, dMin]: readonly [number, number],
   codes: Uint8Array,
-) {
-  const count = values.length / width;
-  const block = (j: number) => values.subarray(j * width, (j + 1) * width);
-  const fits = Array.from({ length: count }, (_, j) => bestAffine(block(j), largestCode));
-  const d = half(Math.max(...fits.map(({ scale }) => scale)) / largestScale);
-  const dMin = half(Math.max(...fits.map(({ min }) => min)) / largestScale);
+): AffineSuperFit {
   const scales: number[] = [];
   const mins: number[] = [];
-  for (let j = 0; j < count; j++) {
-    const near = (wish: number, unit: number) =>
-      [-1, 0, 1].map((step) => clamp(Math.round(unit === 0 ? 0 : wish / unit) + step, 0, largestScale));
+  let total = 0;
+  for (const [j, wish] of wishes.entries()) {
+    const block = values.subarray(j * width, (j + 1) * width);
+    const near = (wished: number, unit: number) =>
+      [-1, 0, 1].map((step) => clamp(Math.round(unit === 0 ? 0 : wished / unit) + step, 0, largestScale));
     let [least, scale, min] = [Number.POSITIVE_INFINITY, 0, 0];
-    for (const s of near(fits[j].scale, d)) {
-      for (const m of near(fits[j].min, dMin)) {
-        const error = affineError(block(j), largestCode, { scale: d * s, min: dMin * m });
+    for (const s of near(wish.scale, d)) {
+      for (const m of near(wish.min, dMin)) {
+        const error = affineError(block, largestCode, { scale: d * s, min: dMin * m });
         if (error < least) [least, scale, min] = [error, s, m];
       }
     }
     scales.push(scale);
     mins.push(min);
     const fit = { scale: d * scale, min: dMin * min };
-    affineError(block(j), largestCode, fit, codes.subarray(j * width, (j + 1) * width));
+    total += affineError(block, largestCode, fit, codes.subarray(j * width, (j + 1) * width));
   }
-  return { d, dMin, scales, mins };
+  return { d, dMin, scales, mins, error: total };
+}
+
+/** Units by least squares for the codes and whole numbers of a fit. */
+function improveUnits(
+  values: Float32Array,
+  width: number,
+  { scales, mins }: AffineSuperFit,
+  codes: Uint8Array,
+): [number, number] {
+  let [aa, ab, bb, ax, bx] = [0, 0, 0, 0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const j = Math.floor(i / width);
+    const [a, b] = [scales[j] * codes[i], -mins[j]];
+    aa += a * a;
+    ab += a * b;
+    bb += b * b;
+    ax += a * values[i];
+    bx += b * values[i];
+  }
+  const determinant = aa * bb - ab * ab;
+  if (determinant <= 1e-9 * aa * bb) return [aa > 0 ? half(Math.max(0, ax / aa)) : 0, 0];
+  return [
+    half(Math.max(0, (ax * bb - bx * ab) / determinant)),
+    half(Math.max(0, (bx * aa - ax * ab) / determinant)),
+  ];
+}
+
+/** How often units are fitted anew to the codes. */
+const ROUNDS = 3;
+
+/** Scales and minima of a super-block as whole numbers times d and dMin; fills `codes`. */
+export function fitAffine(values: Float32Array, shape: AffineShape, codes: Uint8Array): AffineSuperFit {
+  const { width, largestCode, largestScale } = shape;
+  const wishes = Array.from({ length: values.length / width }, (_, j) =>
+    bestAffine(values.subarray(j * width, (j + 1) * width), largestCode),
+  );
+  let units: readonly [number, number] = [
+    half(Math.max(...wishes.map(({ scale }) => scale)) / largestScale),
+    half(Math.max(...wishes.map(({ min }) => min)) / largestScale),
+  ];
+  let best: AffineSuperFit | null = null;
+  const trial = new Uint8Array(values.length);
+  for (let round = 0; round < ROUNDS; round++) {
+    const fit = wholeAffine(values, shape, wishes, units, trial);
+    if (best && fit.error >= best.error) break;
+    best = fit;
+    codes.set(trial);
+    units = improveUnits(values, width, fit, trial);
+  }
+  return best as AffineSuperFit;
 }
 
 export interface SymmetricShape {
