@@ -7,7 +7,7 @@ import { compress, parseRecipe } from '@frugal/compress';
 import { loadModel, saveModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
 import { type Backend, noGrad, referenceBackend, scope } from '@frugal/tensor-core';
-import { type CausalLM, Linear, type PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
+import { type CausalLM, Linear, type LinearLike, type PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it, onTestFinished } from 'vitest';
 
 const fixtures = fileURLToPath(new URL('../oracles/fixtures', import.meta.url));
@@ -76,7 +76,7 @@ it('keeps which layers quantise their activations, and loads onto the backend th
 it('writes a head that was parted from its embedding', async () => {
   const path = join(await temporary(), 'model');
   const model = await loadModel(`${fixtures}/llama-tied`);
-  const weight = scope(() => noGrad(() => model.head.effectiveWeight().mul(2)));
+  const weight = scope(() => noGrad(() => (model.head as LinearLike).effectiveWeight().mul(2)));
   model.replace('head', new Linear(weight));
   await saveModel(model, path);
   expect(JSON.parse(await readFile(join(path, 'config.json'), 'utf8')).tie_word_embeddings).toBe(false);

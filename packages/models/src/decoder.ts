@@ -1,4 +1,4 @@
-import { checkpoint, type FloatDType, isRecording, type Tensor } from '@frugal/tensor-core';
+import { checkpointAll, type FloatDType, isRecording, type Tensor } from '@frugal/tensor-core';
 import {
   type Attention,
   type Block,
@@ -32,7 +32,7 @@ export class DecoderBlock extends Module implements Block {
 
   forward(hidden: Tensor, context: StepContext): Tensor {
     const attended = hidden.add(this.attention.forward(this.attentionNorm.forward(hidden), context));
-    return attended.add(this.mlp.forward(this.mlpNorm.forward(attended), context.batch));
+    return attended.add(this.mlp.forward(this.mlpNorm.forward(attended), context));
   }
 }
 
@@ -99,24 +99,37 @@ export class DecoderModel extends Module implements CausalLM {
   forward(batch: StepBatch): Output {
     let { hidden, context } = this.begin(batch);
     for (const [i, block] of this.blocks.entries()) {
-      const recompute = this.recompute && isRecording();
-      hidden = recompute
-        ? checkpoint((x) => block.forward(x, context), hidden)
-        : block.forward(hidden, context);
+      hidden =
+        this.recompute && isRecording() ? recomputed(block, hidden, context) : block.forward(hidden, context);
       if (batch.collect?.has(`blocks.${i}.hidden`)) context.collected.set(`blocks.${i}.hidden`, hidden);
     }
     return this.finish(hidden, context);
   }
 
   begin(batch: StepBatch): { hidden: Tensor; context: StepContext } {
-    const context: StepContext = { batch, shared: new Map(), collected: new Map() };
+    const context: StepContext = { batch, shared: new Map(), collected: new Map(), losses: new Map() };
     this.options.rotary?.tables(context);
     return { hidden: this.embed.forward(batch.tokens, this.computeDType), context };
   }
 
-  finish(hidden: Tensor, { batch, collected }: StepContext): Output {
+  finish(hidden: Tensor, { batch, collected, losses }: StepContext): Output {
     const wanted = batch.logitRows.shape[0] === hidden.shape[0] ? hidden : hidden.gatherRows(batch.logitRows);
     const normalized = this.norm.forward(wanted);
-    return { hidden: normalized, collected, logits: () => this.head.forward(normalized, batch) };
+    return { hidden: normalized, collected, losses, logits: () => this.head.forward(normalized, batch) };
   }
+}
+
+/** A block of which only the input is stored. What it reports beside its output leaves through the same door. */
+function recomputed(block: Block, hidden: Tensor, context: StepContext): Tensor {
+  const { losses, collected } = context;
+  let names: { losses: string[]; collected: string[] } = { losses: [], collected: [] };
+  const [output, ...reported] = checkpointAll((x) => {
+    const own: StepContext = { ...context, losses: new Map(), collected: new Map() };
+    const next = block.forward(x, own);
+    names = { losses: [...own.losses.keys()], collected: [...own.collected.keys()] };
+    return [next, ...own.losses.values(), ...own.collected.values()];
+  }, hidden);
+  names.losses.forEach((name, i) => void losses.set(name, reported[i]));
+  names.collected.forEach((name, i) => void collected.set(name, reported[names.losses.length + i]));
+  return output;
 }

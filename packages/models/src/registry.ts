@@ -1,6 +1,6 @@
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from './config-reader.js';
-import type { Family } from './families/family.js';
+import type { Family, NameMap } from './families/family.js';
 import { llama } from './families/llama.js';
 
 /** A new family is its file in `families/` and one entry here. */
@@ -17,4 +17,9 @@ export function familyOf(config: ModelConfig): Family {
     got: architecture,
     expected: families.flatMap(({ architectures }) => architectures).join(', '),
   });
+}
+
+/** Our parameter paths → names in a Hugging Face checkpoint of this model. */
+export function namesOf(config: ModelConfig): NameMap {
+  return familyOf(config).names(config);
 }

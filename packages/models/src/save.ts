@@ -8,7 +8,7 @@ import { ArgumentError, type DType, type Tensor } from '@frugal/tensor-core';
 import type { CausalLM, ModelConfig, Module } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
 import { layoutOf, linearLayers, packedWeight, quantizationConfig } from './quantized-layout.js';
-import { familyOf } from './registry.js';
+import { familyOf, namesOf } from './registry.js';
 
 export interface SaveModelOptions extends WriteCheckpointOptions {
   /** tokenizer.json and what belongs to it, by file name. */
@@ -44,7 +44,7 @@ export async function saveModel(
 
 /** All tensors of a model under their Hugging Face names, in the order of its modules; tied ones once. */
 export function modelTensors(model: CausalLM): TensorInput[] {
-  const { names } = familyOf(model.config);
+  const names = namesOf(model.config);
   const tensors: TensorInput[] = [];
   for (const [path, parameter] of model.namedParameters())
     tensors.push(stored(theirName(names, path), parameter.value));
@@ -80,7 +80,7 @@ function theirName(names: NameMap, path: string): string {
 
 function savedConfig(model: CausalLM & Module): ModelConfig {
   const { packed, dense } = linearLayers(model);
-  const { names } = familyOf(model.config);
+  const names = namesOf(model.config);
   // `dtype` is the newer name of `torch_dtype`, and would contradict it.
   const { quantization_config: _, dtype: __, ...config } = model.config;
   const named = new Map([...packed].map(([path, layer]) => [theirName(names, path), layer]));
@@ -89,6 +89,7 @@ function savedConfig(model: CausalLM & Module): ModelConfig {
     dense.map((path) => theirName(names, path)),
   );
   return {
+    model_type: familyOf(model.config).modelType,
     ...config,
     ...(isUntied(model) && { tie_word_embeddings: false }),
     ...(quantization && { quantization_config: quantization }),

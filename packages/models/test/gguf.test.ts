@@ -25,7 +25,9 @@ const f32 = (value: number): GgufValue => ({ type: 'f32', value });
 async function writeGguf(path: string, changes: Record<string, GgufValue> = {}): Promise<void> {
   const checkpoint = await openCheckpoint(original);
   const config = checkpoint.config as Record<string, number>;
-  const { names, ggufNames = [] } = familyOf(checkpoint.config);
+  const family = familyOf(checkpoint.config);
+  const names = family.names(checkpoint.config);
+  const ggufNames = family.ggufNames?.(checkpoint.config) ?? [];
   const headSize = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   const tensors: TensorInput[] = [];
   for (const { name, dtype, shape } of checkpoint.tensors.entries.values()) {

@@ -6,7 +6,7 @@ import { nextTokenBatch, nextTokenLoss, stepBatch } from '@frugal/tensor-core/nn
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { toTheirs } from '../src/families/family.js';
 import { loadModel } from '../src/index.js';
-import { familyOf } from '../src/registry.js';
+import { namesOf } from '../src/registry.js';
 
 const fixtures = fileURLToPath(new URL('../../../oracles/fixtures', import.meta.url));
 
@@ -57,7 +57,7 @@ describe.each(['llama-tiny', 'llama-tied'])('%s agrees with PyTorch', (name) => 
     const [wantedLoss] = await floats('loss');
     expect(Math.abs((await loss.item()) - wantedLoss)).toBeLessThan(1e-5 * wantedLoss);
     for (const [path, parameter] of model.namedParameters()) {
-      const theirs = toTheirs(familyOf(model.config).names, path) as string;
+      const theirs = toTheirs(namesOf(model.config), path) as string;
       const gradient = await (parameter.gradient as Tensor).toFloat32();
       const { difference, scale } = maxDifference(gradient, await floats(`gradient.${theirs}`));
       expect(difference, path).toBeLessThan(1e-4 * scale);

@@ -251,24 +251,35 @@ export function customGradient(
  * 2016, arXiv:1604.06174). Random draws are replayed. Parameters that `fn` uses get their gradients as usual.
  */
 export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
+  return checkpointAll((...same) => [fn(...same)], ...inputs)[0];
+}
+
+/** {@link checkpoint} of a function with several results. It must give as many of them both times. */
+export function checkpointAll(
+  fn: (...inputs: Tensor[]) => readonly Tensor[],
+  ...inputs: Tensor[]
+): readonly Tensor[] {
   if (mode !== 'record') return fn(...inputs);
   const log = recordDraws();
-  const result = scope(() => inMode('rehearse', () => log.during(() => fn(...inputs))));
-  const output = inputs.includes(result) ? result.detach() : result;
+  const results = scope(() => inMode('rehearse', () => log.during(() => fn(...inputs))));
+  const outputs = results.map((result) => (inputs.includes(result) ? result.detach() : result));
   const handles = inputs.map((tensor) => keep(tensor.detach()));
-  const pull: Pull = ({ gradient, needs }) => {
+  const pull: Pull = ({ gradient, received, needs }) => {
     const leaves = handles.map((tensor, i) => {
       const leaf = tensor.detach();
       if (needs(i)) leaf.setRequiresGrad(true);
       return leaf;
     });
     const again = enableGrad(() => replayDraws(log, () => fn(...leaves)));
-    // A function of frozen parameters and constants alone has nothing to pass on.
-    if (again.requiresGrad) runBackward(again, gradient(0));
+    // A result of frozen parameters and constants alone has nothing to pass on.
+    const roots = again.flatMap((root, i) =>
+      root.requiresGrad && received(i) ? [{ root, seed: gradient(i) }] : [],
+    );
+    runBackwardFrom(roots);
     return leaves.map(takeGrad);
   };
-  attach(new TapeNode('checkpoint', inputs.map(edgeOf), [infoOf(output)], handles, pull), [output]);
-  return output;
+  attach(new TapeNode('checkpoint', inputs.map(edgeOf), outputs.map(infoOf), handles, pull), outputs);
+  return outputs;
 }
 
 /** The gradient of a leaf, which loses it: the current scope owns it now. */
@@ -308,14 +319,24 @@ export function runBackward(root: Tensor, seed?: Tensor): void {
       expected: formatShape(root.shape),
     });
   }
+  scope(() => runBackwardFrom([{ root, seed: seed ?? fill(root, 1, root.backend) }]));
+}
+
+/** One walk for several roots that share parts of the tape; all depend on something that requires gradients. */
+function runBackwardFrom(roots: readonly { readonly root: Tensor; readonly seed: Tensor }[]): void {
   noGrad(() => {
-    scope(() => passOn(start, seed ?? fill(root, 1, root.backend)));
-    if ('node' in start) for (const node of reachable(start.node)) node.walk();
+    const starts = roots.map(({ root, seed }) => {
+      const start = edgeOf(root) as NonNullable<Edge>;
+      scope(() => passOn(start, seed));
+      return start;
+    });
+    const nodes = starts.flatMap((start) => ('node' in start ? [start.node] : []));
+    for (const node of reachable(nodes)) node.walk();
   });
 }
 
-function reachable(start: TapeNode): TapeNode[] {
-  const nodes = new Set([start]);
+function reachable(starts: readonly TapeNode[]): TapeNode[] {
+  const nodes = new Set(starts);
   for (const node of nodes) for (const next of node.reaches()) nodes.add(next);
   return [...nodes].sort((a, b) => b.id - a.id);
 }

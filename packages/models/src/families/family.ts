@@ -1,5 +1,5 @@
 import type { Tensor } from '@frugal/tensor-core';
-import type { CausalLM, ModelConfig } from '@frugal/tensor-core/nn';
+import type { CausalLM, Model, ModelConfig } from '@frugal/tensor-core/nn';
 
 /** Makes the initial value of a parameter: random for training, empty for loading. */
 export type Initializer = (path: string, shape: readonly number[], kind: ParameterKind) => Tensor;
@@ -7,17 +7,25 @@ export type Initializer = (path: string, shape: readonly number[], kind: Paramet
 export type ParameterKind = 'embedding' | 'input-projection' | 'output-projection' | 'norm' | 'bias';
 
 /** One model family: how its config is read, how it is built, and what its weights are called elsewhere. */
-export interface Family {
+export interface Family<M extends Model = CausalLM> {
   /** `architectures[0]` of the configs it takes. */
   readonly architectures: readonly string[];
-  build(config: ModelConfig, initialize: Initializer): CausalLM;
+  /** `model_type` of the configs it writes, where a new config says none. */
+  readonly modelType: string;
+  build(config: ModelConfig, initialize: Initializer): M;
   /** Our parameter path → name in a Hugging Face checkpoint. */
-  readonly names: NameMap;
+  names(config: ModelConfig): NameMap;
   /** Our parameter path → name in a GGUF file; what else differs there is in `gguf/architectures`. */
-  readonly ggufNames?: NameMap;
+  ggufNames?(config: ModelConfig): NameMap;
+  /** The config of the sparse model that a dense one becomes when its feed-forward layers turn into experts. */
+  toSparse?(config: ModelConfig, experts: { readonly count: number; readonly chosen: number }): ModelConfig;
 }
 
-/** A reversible map of names, as pairs of patterns in which `*` stands for a layer index. */
+/**
+ * A reversible map of names, as pairs of patterns of modules in which `*` stands for an index; the parameter's own name
+ * (`.weight`, `.bias`, …) follows unchanged. The first pair that fits holds. Stacked experts are written as
+ * `….sites.*`: a file has either one tensor for each, or (a pair without `.sites.*`) the whole stack.
+ */
 export type NameMap = readonly (readonly [ours: string, theirs: string])[];
 
 export function toTheirs(names: NameMap, path: string): string | undefined {
@@ -29,18 +37,24 @@ export function toOurs(names: NameMap, name: string): string | undefined {
 }
 
 function translate(names: NameMap, name: string, from: 0 | 1, to: 0 | 1): string | undefined {
-  const pattern = name.replace(/\.\d+\./g, '.*.');
-  const indices = [...name.matchAll(/\.(\d+)\./g)].map((match) => match[1]);
   for (const pair of names) {
-    if (!matches(pair[from], pattern)) continue;
-    const suffix = pattern.slice(pair[from].length);
+    const match = patternOf(pair[from]).exec(name);
+    if (!match) continue;
+    const indices = match.slice(1, -1);
     let i = 0;
-    return pair[to].replace(/\*/g, () => indices[i++]) + suffix;
+    return pair[to].replace(/\*/g, () => indices[i++]) + (match[match.length - 1] ?? '');
   }
   return undefined;
 }
 
-/** A pattern names a module; the parameter's own name (`.weight`, `.bias`, …) follows unchanged. */
-function matches(module: string, pattern: string): boolean {
-  return pattern === module || pattern.startsWith(`${module}.`);
+const patterns = new Map<string, RegExp>();
+
+/** Matches a module's name and what follows it; the groups are the indices, then what follows. */
+function patternOf(module: string): RegExp {
+  let pattern = patterns.get(module);
+  if (!pattern) {
+    pattern = new RegExp(`^${module.replace(/\./g, '\\.').replace(/\*/g, '(\\d+)')}(\\..*)?$`);
+    patterns.set(module, pattern);
+  }
+  return pattern;
 }

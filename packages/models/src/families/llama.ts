@@ -203,4 +203,10 @@ const ggufNames: NameMap = [
 ];
 
 /** Llama 1 to 3 (Touvron et al. 2023), SmolLM, and whatever shares their config. */
-export const llama: Family = { architectures: ['LlamaForCausalLM'], build, names, ggufNames };
+export const llama: Family = {
+  architectures: ['LlamaForCausalLM'],
+  modelType: 'llama',
+  build,
+  names: () => names,
+  ggufNames: () => ggufNames,
+};

@@ -24,7 +24,7 @@ export function ggufWeights(checkpoint: Checkpoint): WeightSource {
   const architecture = architectureOf(checkpoint);
   const { entries } = checkpoint.tensors;
   const config = readGgufConfig(checkpoint, architecture);
-  const { ggufNames } = familyOf(config);
+  const ggufNames = familyOf(config).ggufNames?.(config);
   const nameOf = (path: string) => ggufNames && toTheirs(ggufNames, path);
   const orderOf = (path: string, rows: number) => {
     const order = architecture.rowOrder?.(path, config);

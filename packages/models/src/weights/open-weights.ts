@@ -3,7 +3,7 @@ import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { toTheirs } from '../families/family.js';
 import { ggufConfig, ggufWeights } from '../gguf/gguf-weights.js';
 import { readQuantization, storedMatrix } from '../quantized-layout.js';
-import { familyOf } from '../registry.js';
+import { namesOf } from '../registry.js';
 import type { WeightSource } from './weight-source.js';
 
 /** @throws ModelConfigError when config or metadata cannot be understood */
@@ -17,7 +17,7 @@ export function configOf(checkpoint: Checkpoint): ModelConfig {
 }
 
 function huggingFaceWeights({ config, tensors }: Checkpoint): WeightSource {
-  const { names } = familyOf(config);
+  const names = namesOf(config);
   const quantization = readQuantization(config);
   const nameOf = (path: string) => toTheirs(names, path);
   return {

@@ -1,5 +1,6 @@
 import { type GateActivation, swiglu, type Tensor } from '../index.js';
-import type { LinearLike, RowContext } from './linear.js';
+import type { LinearLike } from './linear.js';
+import type { StepContext } from './model.js';
 import { Module } from './module.js';
 
 /** down(activation(gate(x)) · up(x)): [N, C] → [N, C]. */
@@ -13,7 +14,7 @@ export class GatedMLP extends Module {
     super();
   }
 
-  forward(x: Tensor, rows?: RowContext): Tensor {
+  forward(x: Tensor, { batch: rows }: Pick<StepContext, 'batch'>): Tensor {
     return this.down.forward(
       swiglu(this.gate.forward(x, rows), this.up.forward(x, rows), this.activation),
       rows,

@@ -13,7 +13,7 @@ export {
 export { Dropout } from './dropout.js';
 export { Embedding, type EmbeddingLike, PackedEmbedding } from './embedding.js';
 export { GatedMLP } from './gated-mlp.js';
-export { onForward } from './hooks.js';
+export { isWatched, onForward } from './hooks.js';
 export {
   type ActivationFormat,
   isLinearLike,
@@ -29,6 +29,7 @@ export type {
   CausalLM,
   Coupling,
   CouplingMember,
+  LogitHead,
   Model,
   ModelConfig,
   NormGroup,

@@ -1,5 +1,5 @@
 import { checkpoint, crossEntropy, klDivergence, noGrad, ShapeError, type Tensor } from '../index.js';
-import type { LinearLike } from './linear.js';
+import type { LogitHead } from './model.js';
 
 export interface StreamOptions {
   /** Logits held at a time, in bytes of f32; more rows are done in pieces whose logits are computed again backward. */
@@ -14,7 +14,7 @@ const DEFAULT_LOGIT_BYTES = 64 * 2 ** 20;
  */
 export function streamLogits(
   hidden: Tensor,
-  head: LinearLike,
+  head: LogitHead,
   lossOfRows: (logits: Tensor, start: number, end: number) => Tensor,
   { maximumLogitBytes = DEFAULT_LOGIT_BYTES }: StreamOptions = {},
 ): Tensor {
@@ -36,7 +36,7 @@ export function streamLogits(
 /** Σ of weighted next-token losses in nats. targets i32 [M] (-100: ignored), weights f32 [M] or none. */
 export function nextTokenLoss(
   hidden: Tensor,
-  head: LinearLike,
+  head: LogitHead,
   targets: Tensor,
   weights: Tensor | null = null,
   options?: StreamOptions,
@@ -51,13 +51,13 @@ export function nextTokenLoss(
 export interface Teacher {
   /** [M, C] of the same rows as the student's, without gradients. */
   readonly hidden: Tensor;
-  readonly head: LinearLike;
+  readonly head: LogitHead;
 }
 
 /** Σ of weighted KL(teacher ‖ student) of the next-token distributions at a temperature, times T² (Hinton et al. 2015). */
 export function distillationLoss(
   hidden: Tensor,
-  head: LinearLike,
+  head: LogitHead,
   teacher: Teacher,
   {
     temperature = 1,

@@ -1,7 +1,7 @@
 import type { FloatDType, Tensor } from '../index.js';
 import type { CacheSpec } from './cache.js';
 import type { EmbeddingLike } from './embedding.js';
-import type { LinearLike } from './linear.js';
+import type { RowContext } from './linear.js';
 import type { Module } from './module.js';
 import type { StepBatch } from './step-batch.js';
 
@@ -58,6 +58,8 @@ export interface StepContext {
   /** Values computed once per step and shared by layers, such as rotary cos and sin tables, by name. */
   readonly shared: Map<string, readonly Tensor[]>;
   readonly collected: Map<string, Tensor>;
+  /** Losses that layers ask for beside the one of the task (router balancing), already weighted, by name; f32 []. */
+  readonly losses: Map<string, Tensor>;
 }
 
 /** One layer of a stack: hidden states [N, C] → [N, C]. */
@@ -69,8 +71,16 @@ export interface Output {
   /** The rows of `logitRows`, after the final norm: [M, C]. */
   readonly hidden: Tensor;
   readonly collected: ReadonlyMap<string, Tensor>;
+  /** Auxiliary losses by name, already weighted, f32 []; means over the rows of the step. Empty without training. */
+  readonly losses: ReadonlyMap<string, Tensor>;
   /** [M, V], computed when asked for: losses that stream the vocabulary never do. */
   logits(): Tensor;
+}
+
+/** Hidden states [M, C] → logits [M, V]: a linear layer, or one with more behind it (soft caps). */
+export interface LogitHead extends Module {
+  forward(hidden: Tensor, rows?: RowContext): Tensor;
+  readonly outFeatures: number;
 }
 
 /** A decoder that predicts the next token. */
@@ -79,9 +89,13 @@ export interface CausalLM extends Model {
   /** Longest sequence the positions allow. */
   readonly contextLength: number;
   readonly embed: EmbeddingLike;
-  readonly head: LinearLike;
-  /** Layers beyond the stack: multi-token prediction. */
+  readonly head: LogitHead;
+  /**
+   * Layers beyond the stack, which predict further tokens (DeepSeek-V3's MTP). Block d takes the hidden states of the
+   * one before it (the first those of `Output.hidden`) and a batch of the tokens that follow them, one position on.
+   */
   readonly extraBlocks: readonly Block[];
+  /** Of all blocks, then of the extra blocks. */
   readonly cacheSpec: CacheSpec;
   /** Dtype of the activations; parameters may have another one (f32 masters with bf16 compute). */
   computeDType: FloatDType;

@@ -1,13 +1,26 @@
-import { addRmsNorm, layerNorm, ones, rmsNorm, type Tensor, zeros } from '../index.js';
+import {
+  addRmsNorm,
+  type DType,
+  layerNorm,
+  noGrad,
+  ones,
+  rmsNorm,
+  scope,
+  type Tensor,
+  zeros,
+} from '../index.js';
 import { isWatched } from './hooks.js';
 import { Module, Parameter } from './module.js';
 
+/** x / √(mean(x²) + ε) · (offset + weight) over the last axis (Zhang & Sennrich 2019, arXiv:1910.07467). */
 export class RMSNorm extends Module {
   readonly weight: Parameter;
 
   constructor(
     weight: Tensor,
     readonly epsilon: number,
+    /** 1 for Gemma, whose checkpoints hold the distance of the factor from 1. */
+    readonly offset: 0 | 1 = 0,
   ) {
     super();
     this.weight = new Parameter(weight);
@@ -19,7 +32,15 @@ export class RMSNorm extends Module {
 
   /** [..., C] → [..., C]. */
   forward(x: Tensor): Tensor {
-    return rmsNorm(x, this.weight.value.cast(x.dtype), this.epsilon);
+    return rmsNorm(x, this.factor(x.dtype), this.epsilon);
+  }
+
+  /** Multiplies channel c of the output by factors[c]; f32 [C]. */
+  scaleOutput(factors: Tensor): void {
+    const { value } = this.weight;
+    this.weight.value = noGrad(() =>
+      scope(() => value.cast('f32').add(this.offset).mul(factors).sub(this.offset).cast(value.dtype)),
+    );
   }
 
   /** The residual sum x + y [..., C] and its norm: one op, or two when hooks want to see what the norm reads. */
@@ -28,7 +49,12 @@ export class RMSNorm extends Module {
       const sum = x.add(y);
       return { sum, normalized: this.forward(sum) };
     }
-    return addRmsNorm(x, y, this.weight.value.cast(x.dtype), this.epsilon);
+    return addRmsNorm(x, y, this.factor(x.dtype), this.epsilon);
+  }
+
+  private factor(dtype: DType): Tensor {
+    const { value } = this.weight;
+    return this.offset === 0 ? value.cast(dtype) : value.cast('f32').add(1).cast(dtype);
   }
 }
 
@@ -52,5 +78,13 @@ export class LayerNorm extends Module {
 
   forward(x: Tensor): Tensor {
     return layerNorm(x, this.weight.value.cast(x.dtype), this.bias.value.cast(x.dtype), this.epsilon);
+  }
+
+  /** Multiplies channel c of the output by factors[c]; f32 [C]. */
+  scaleOutput(factors: Tensor): void {
+    for (const parameter of [this.weight, this.bias]) {
+      const { value } = parameter;
+      parameter.value = noGrad(() => scope(() => value.cast('f32').mul(factors).cast(value.dtype)));
+    }
   }
 }

@@ -1,0 +1,58 @@
+import type { Tensor } from '@frugal/tensor-core';
+import { isTraining, noGrad } from '@frugal/tensor-core';
+import { type GatedMLP, Module, type StepContext } from '@frugal/tensor-core/nn';
+import { type BalanceOptions, sequenceLoss, switchLoss, zLoss } from './balance.js';
+import { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
+import type { Experts } from './experts.js';
+import type { Router, Routing } from './router.js';
+
+export interface MixtureOptions {
+  /** The path of this layer, e.g. `blocks.3.mlp`: what its losses and collected values are called by. */
+  readonly path: string;
+  readonly balance?: BalanceOptions;
+}
+
+/**
+ * A feed-forward layer of which each token uses a few experts: Σ weightₑ · expertₑ(x), plus experts that all tokens
+ * share (Shazeer et al. 2017; DeepSeekMoE, arXiv:2401.06066). No token is dropped.
+ */
+export class MixtureOfExperts extends Module {
+  private readonly options: MixtureOptions;
+
+  constructor(
+    readonly router: Router,
+    readonly experts: Experts,
+    readonly shared: GatedMLP | null,
+    options: MixtureOptions,
+  ) {
+    super();
+    this.options = options;
+  }
+
+  /** [N, C] → [N, C]. While training its balancing losses go to `context.losses`, as `PATH.switchLoss` and so on. */
+  forward(x: Tensor, context: StepContext): Tensor {
+    const routing = this.router.forward(x);
+    const dispatch = dispatchRows(routing, this.router.experts);
+    this.report(routing, dispatch, context);
+    const results = this.experts.forward(x.gatherRows(dispatch.tokens), dispatch.offsets);
+    const routed = combineRows(results, dispatch, routing.weights);
+    return this.shared ? routed.add(this.shared.forward(x, context)) : routed;
+  }
+
+  private report(routing: Routing, { load }: Dispatch, { batch, collected, losses }: StepContext): void {
+    const { path, balance = {} } = this.options;
+    if (batch.collect?.has(`${path}.load`)) collected.set(`${path}.load`, load);
+    if (batch.collect?.has(`${path}.scores`))
+      collected.set(
+        `${path}.scores`,
+        noGrad(() => routing.scores.detach()),
+      );
+    if (!isTraining()) return;
+    const add = (name: string, weight: number | undefined, loss: () => Tensor) => {
+      if (weight) losses.set(`${path}.${name}`, loss().mul(weight));
+    };
+    add('switchLoss', balance.switchLoss, () => switchLoss(routing));
+    add('sequenceLoss', balance.sequenceLoss, () => sequenceLoss(routing, batch.sequenceStarts));
+    add('zLoss', balance.zLoss, () => zLoss(routing));
+  }
+}
