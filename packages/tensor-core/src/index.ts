@@ -97,6 +97,14 @@ export {
   sameShape,
   sizeOf,
 } from './shape.js';
-export { checkpoint, checkpointAll, customGradient, enableGrad, isRecording, isTraining, noGrad } from './tape.js';
+export {
+  checkpoint,
+  checkpointAll,
+  customGradient,
+  enableGrad,
+  isRecording,
+  isTraining,
+  noGrad,
+} from './tape.js';
 export { type Axes, type Operand, Tensor } from './tensor.js';
 export { type TraceLevel, type TraceOptions, traceOps } from './trace.js';
