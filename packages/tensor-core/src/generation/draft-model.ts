@@ -1,8 +1,9 @@
+import { noGrad, type Tensor } from '../index.js';
 import type { CausalLM } from '../nn/index.js';
 import type { Draft, DraftSequence, DraftText } from './draft.js';
 import { modelStep } from './model-step.js';
 import { PagedKVCache } from './paged-cache.js';
-import { sampleToken } from './sampling.js';
+import { sampleTokens } from './sampling.js';
 
 /** Prompt tokens that the draft reads in one step. */
 const CHUNK = 512;
@@ -42,10 +43,10 @@ class ModelGuesses implements DraftSequence {
     if (tokens.some((id) => id >= shared)) return guess;
     this.forget(tokens);
     while (guess.length < Math.min(count, room)) {
-      const logits = await this.compute(known);
+      const logits = this.compute(known);
       // The draw that the model itself will choose this token with: where both agree on the odds they choose alike.
       const index = known.length - this.text.prompt.length;
-      const token = sampleToken(logits.subarray(0, shared), this.text.sampling, index);
+      const [token] = await this.choose(logits, shared, index).finally(() => logits.dispose());
       guess.push(token);
       known.push(token);
     }
@@ -65,15 +66,22 @@ class ModelGuesses implements DraftSequence {
     this.cache.truncate(this.sequence, same);
   }
 
-  /** Logits after the last token. */
-  private async compute(tokens: readonly number[]): Promise<Float32Array> {
+  private async choose(logits: Tensor, shared: number, index: number): Promise<readonly number[]> {
+    const request = { options: this.text.sampling, index };
+    if (shared === logits.shape[1]) return sampleTokens(logits, [request]);
+    const known = noGrad(() => logits.slice(1, 0, shared));
+    return sampleTokens(known, [request]).finally(() => known.dispose());
+  }
+
+  /** Logits after the last token: [1, V]. */
+  private compute(tokens: readonly number[]): Tensor {
     for (;;) {
       const next = tokens.slice(this.computed.length, this.computed.length + CHUNK);
       const isLast = this.computed.length + next.length === tokens.length;
       const part = { sequence: this.sequence, tokens: next, logits: isLast ? 1 : 0 };
-      const { logits } = await modelStep(this.model, this.cache, [part]);
+      const { logits } = modelStep(this.model, this.cache, [part]);
       this.computed.push(...next);
-      if (isLast) return logits[0][0];
+      if (logits) return logits;
     }
   }
 }

@@ -1,11 +1,12 @@
-import { ArgumentError } from '../index.js';
+import { ArgumentError, type Tensor } from '../index.js';
 import type { CacheDType, CausalLM } from '../nn/index.js';
 import type { Draft } from './draft.js';
 import type { Logprobs } from './logprobs.js';
-import { modelStep } from './model-step.js';
+import { modelStep, type StepPart } from './model-step.js';
 import { PagedKVCache } from './paged-cache.js';
 import { RunningText } from './running-text.js';
 import { checkSampler, type SamplerOptions } from './sampler.js';
+import { sampleTokens } from './sampling.js';
 
 /** One text to continue. */
 export interface GenerationRequest extends SamplerOptions {
@@ -65,12 +66,13 @@ export async function* generateBatch(
     for (let running = texts; running.length > 0; ) {
       const planned = await planStep(running, prefillChunk);
       const parts = planned.map(({ text, count }) => text.take(count));
-      const { logits, collected } = await modelStep(model, cache, parts, draft?.collect);
+      const { logits, collected } = modelStep(model, cache, parts, draft?.collect);
+      const choices = logits ? await chooseRows(logits, planned, parts).finally(() => logits.dispose()) : [];
       let row = 0;
       for (const [i, { text }] of planned.entries()) {
         if (draft?.collect) text.observe(collected, row, parts[i].tokens.length);
         row += parts[i].tokens.length;
-        for (const token of text.accept(logits[i])) yield token;
+        for (const token of text.accept(choices[i] ?? [])) yield token;
         cache.truncate(text.sequence, text.computed);
       }
       for (const tensor of collected.values()) tensor.dispose();
@@ -87,21 +89,51 @@ const PAGE = 16;
 const wholePages = ({ prompt, maxTokens }: GenerationRequest): number =>
   Math.ceil((prompt.length + maxTokens) / PAGE) * PAGE;
 
+interface PlannedText {
+  readonly text: RunningText;
+  readonly count: number;
+}
+
 /** Which texts take part and with how many tokens. Texts past their prompt always do; prompts share what is left. */
-async function planStep(
-  running: readonly RunningText[],
-  prefillChunk: number,
-): Promise<{ readonly text: RunningText; readonly count: number }[]> {
+async function planStep(running: readonly RunningText[], prefillChunk: number): Promise<PlannedText[]> {
   for (const text of running) await text.guess();
   const decoding = running.filter(({ isPrompt }) => !isPrompt);
   let room = Math.max(1, prefillChunk - decoding.reduce((sum, { pending }) => sum + pending, 0));
-  const planned: { text: RunningText; count: number }[] = [];
+  const planned: PlannedText[] = [];
   for (const text of running) {
     const count = text.isPrompt ? Math.min(text.pending, room) : text.pending;
     if (text.isPrompt) room -= count;
     if (count > 0) planned.push({ text, count });
   }
   return planned;
+}
+
+/**
+ * For each text the tokens of its rows; where penalties or log probabilities are asked for, the logits instead, as
+ * each token changes what comes after it.
+ */
+async function chooseRows(
+  logits: Tensor,
+  planned: readonly PlannedText[],
+  parts: readonly StepPart[],
+): Promise<(number | Float32Array)[][]> {
+  let rows: readonly (number | Float32Array)[];
+  if (planned.some(({ text }, i) => parts[i].logits > 0 && text.needsLogits)) {
+    const values = await logits.toFloat32();
+    const [count, V] = logits.shape;
+    rows = Array.from({ length: count }, (_, row) => values.subarray(row * V, (row + 1) * V));
+  } else {
+    rows = await sampleTokens(
+      logits,
+      planned.flatMap(({ text }, i) => text.draws(parts[i].logits)),
+    );
+  }
+  let start = 0;
+  return parts.map((part) => {
+    const own = rows.slice(start, start + part.logits);
+    start += part.logits;
+    return own;
+  });
 }
 
 function checkRequest(request: GenerationRequest, { contextLength, vocabularySize }: CausalLM): void {

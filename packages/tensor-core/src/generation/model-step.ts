@@ -11,26 +11,26 @@ export interface StepPart {
 }
 
 export interface StepResult {
-  /** For each part its rows of logits, [V] each. */
-  readonly logits: readonly (readonly Float32Array[])[];
+  /** [M, V]: the rows that the parts wanted, in their order; null when none did. The caller disposes it. */
+  readonly logits: Tensor | null;
   /** Values of all rows, in the order of the parts; the caller disposes them. */
   readonly collected: ReadonlyMap<string, Tensor>;
 }
 
 /** Computes tokens of several sequences in one pass, on top of what the cache holds of them. */
-export async function modelStep(
+export function modelStep(
   model: CausalLM,
   cache: KVCache,
   parts: readonly StepPart[],
   collect?: ReadonlySet<string>,
-): Promise<StepResult> {
+): StepResult {
   const rows: number[] = [];
   let end = 0;
   for (const { tokens, logits } of parts) {
     end += tokens.length;
     for (let row = end - logits; row < end; row++) rows.push(row);
   }
-  const { wanted, collected } = scope(() =>
+  return scope(() =>
     noGrad(() => {
       const sequences = parts.map(({ sequence }) => sequence);
       const startPositions = sequences.map((sequence) => cache.length(sequence));
@@ -50,16 +50,9 @@ export async function modelStep(
       const output = model.forward(batch);
       for (const value of output.collected.values()) keep(value);
       return {
-        wanted: rows.length > 0 ? keep(output.logits()) : null,
+        logits: rows.length > 0 ? keep(output.logits().cast('f32')) : null,
         collected: output.collected,
       };
     }),
   );
-  const values = wanted ? await wanted.toFloat32().finally(() => wanted.dispose()) : new Float32Array();
-  let row = 0;
-  const { vocabularySize } = model;
-  const logits = parts.map((part) =>
-    Array.from({ length: part.logits }, () => values.subarray(row++ * vocabularySize, row * vocabularySize)),
-  );
-  return { logits, collected };
 }

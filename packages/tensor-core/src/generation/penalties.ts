@@ -36,6 +36,13 @@ export function checkPenalties(
   }
 }
 
+/** Whether any of the options does something. */
+export function changesLogits(options: PenaltyOptions): boolean {
+  const { logitBias = {}, repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = options;
+  const penalized = repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0;
+  return penalized || Object.keys(logitBias).length > 0;
+}
+
 /** The tokens that penalties look back on. */
 export class TokenHistory {
   private readonly prompt: ReadonlySet<number>;
@@ -52,11 +59,10 @@ export class TokenHistory {
   /** Logits [V] with all penalties, in new memory; the same array when there are none. */
   penalize(logits: Float32Array, options: PenaltyOptions): Float32Array {
     const { logitBias = {}, repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = options;
-    const biases = Object.entries(logitBias);
+    if (!changesLogits(options)) return logits;
     const counted = frequencyPenalty !== 0 || presencePenalty !== 0;
-    if (biases.length === 0 && repetitionPenalty === 1 && !counted) return logits;
     const changed = logits.slice();
-    for (const [id, bias] of biases) changed[Number(id)] += bias;
+    for (const [id, bias] of Object.entries(logitBias)) changed[Number(id)] += bias;
     const repeat = (id: number) => {
       changed[id] = changed[id] > 0 ? changed[id] / repetitionPenalty : changed[id] * repetitionPenalty;
     };

@@ -3,6 +3,7 @@ import type { Draft, DraftSequence } from './draft.js';
 import type { GeneratedToken, GenerationRequest } from './generate-batch.js';
 import type { StepPart } from './model-step.js';
 import { Sampler } from './sampler.js';
+import type { SamplingRequest } from './sampling.js';
 
 /** A text while it grows: which tokens are known, computed, guessed. */
 export class RunningText {
@@ -72,17 +73,27 @@ export class RunningText {
     };
   }
 
-  /** Chooses tokens from the logits of the step, as long as guesses prove right. */
-  *accept(logits: readonly Float32Array[]): Generator<GeneratedToken> {
-    if (logits.length === 0) {
+  get needsLogits(): boolean {
+    return this.sampler.needsLogits;
+  }
+
+  /** How the tokens of `count` rows are chosen. */
+  draws(count: number): SamplingRequest[] {
+    return Array.from({ length: count }, (_, i) => this.sampler.draw(i));
+  }
+
+  /** Takes the tokens of the step, chosen ones or logits to choose from, as long as guesses prove right. */
+  *accept(rows: readonly (number | Float32Array)[]): Generator<GeneratedToken> {
+    if (rows.length === 0) {
       this.computed += this.taken;
       return;
     }
     const { maxTokens, stopIds = [], signal } = this.request;
     let right = true;
     let hits = 0;
-    for (let i = 0; right && i < logits.length && !this.done && !signal?.aborted; i++) {
-      const chosen = this.sampler.next(logits[i]);
+    for (let i = 0; right && i < rows.length && !this.done && !signal?.aborted; i++) {
+      const row = rows[i];
+      const chosen = typeof row === 'number' ? this.sampler.take(row) : this.sampler.next(row);
       this.tokens.push(chosen.id);
       right = this.guesses[i] === chosen.id;
       if (right) hits++;

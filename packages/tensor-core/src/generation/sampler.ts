@@ -1,7 +1,7 @@
 import { ArgumentError } from '../index.js';
 import { type Logprobs, logprobsOf } from './logprobs.js';
-import { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
-import { checkSampling, type SamplingOptions, sampleToken } from './sampling.js';
+import { changesLogits, checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
+import { checkSampling, type SamplingOptions, type SamplingRequest, sampleToken } from './sampling.js';
 
 export interface SamplerOptions extends SamplingOptions, PenaltyOptions {
   /** Report the log probability of each token, and of this many of the most likely ones. Default: none. */
@@ -43,6 +43,22 @@ export class Sampler {
   /** How many tokens were chosen. */
   get count(): number {
     return this.chosen;
+  }
+
+  /** Whether it needs the logits themselves; else tokens can be chosen where the logits are, as `draw` says. */
+  get needsLogits(): boolean {
+    return this.options.logprobs !== undefined || changesLogits(this.options);
+  }
+
+  /** For `sampleTokens`: how the token after `ahead` more ones is chosen. */
+  draw(ahead = 0): SamplingRequest {
+    return { options: this.options, index: this.chosen + ahead };
+  }
+
+  /** Takes a token that was chosen as `draw` said. */
+  take(id: number): ChosenToken {
+    this.chosen++;
+    return { id };
   }
 
   /**
