@@ -52,7 +52,6 @@ export const attributeEncoders = {
   max: axes,
   argMax: axis,
   cumulativeSum: axis,
-  sumOfSquares: none,
 
   copy: none,
   pad: ({ before, value }) => [value, ...before],
@@ -92,13 +91,14 @@ export const attributeEncoders = {
   crossEntropyBackward: target,
   klDivergence: temperature,
   klDivergenceBackward: temperature,
-  adamw: ({ learningRate, beta1, beta2, epsilon, weightDecay, step }) => [
+  adamw: ({ learningRate, beta1, beta2, epsilon, weightDecay, step, copies }) => [
     learningRate,
     beta1,
     beta2,
     epsilon,
     weightDecay,
     step,
+    copies ? 5 : 4,
   ],
 
   packedMatmul: ({ rows, columns, transpose, activation }) => [

@@ -179,13 +179,27 @@ export class CpuBackend implements Backend {
       unpack: ((parts, [output], attributes) =>
         this.unpack(parts, output, attributes)) satisfies Kernel<'unpack'>,
     };
+    kernels.sumOfSquares = ((inputs, outputs) =>
+      this.sumOfSquares(inputs, outputs)) satisfies Kernel<'sumOfSquares'>;
     for (const [op, encode] of Object.entries(attributeEncoders)) {
       const number = addon.kernels.indexOf(op);
       const attributesOf = encode as (attributes: unknown) => readonly number[];
       kernels[op] = (inputs: readonly TensorView[], outputs: readonly TensorView[], attributes: unknown) =>
         command.run(number, execution, inputs, outputs, attributesOf(attributes));
     }
+    const adamw = kernels.adamw as Kernel<'adamw'>;
+    kernels.adamw = ((inputs, outputs, attributes) => {
+      const shared = inputs.slice(-2);
+      const width = attributes.copies ? 5 : 4;
+      for (const part of parts(inputs.slice(0, -2), width * Math.floor((addon.maxTensors - 2) / width)))
+        adamw([...part, ...shared], outputs, attributes);
+    }) satisfies Kernel<'adamw'>;
     return kernels as Kernels;
+  }
+
+  private sumOfSquares(inputs: readonly TensorView[], outputs: readonly TensorView[]): void {
+    for (const [i, part] of parts(inputs, this.runtime.addon.maxTensors - 1).entries())
+      this.run('sumOfSquares', part, outputs, [i > 0 ? 1 : 0]);
   }
 
   /** One call per input: calls have room for a few tensors only. */
@@ -208,6 +222,12 @@ export class CpuBackend implements Backend {
     const out = partArray(output) as Float32Array;
     packedFormat(format).unpack(arrays, { rows, columns, rowStart, rowCount }, out);
   }
+}
+
+/** Calls have room for some hundred tensors. */
+function parts<T>(list: readonly T[], size: number): (readonly T[])[] {
+  const count = Math.ceil(list.length / size);
+  return Array.from({ length: count }, (_, i) => list.slice(i * size, (i + 1) * size));
 }
 
 const arrayOf = {

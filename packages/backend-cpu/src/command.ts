@@ -6,8 +6,8 @@ import type { CpuStorage } from './memory.js';
 const numberOfDType: Record<DType, number> = { f32: 0, bf16: 1, f16: 2, i8: 3, u8: 4, i32: 5, bool: 6 };
 
 const HEADER = 7;
-/** Attributes are short lists; tensors are at most `maxTensors` of 3 + 2 · rank words. */
-const CAPACITY = 1024;
+/** Attributes are short lists; tensors are at most `maxTensors` of 3 + 2 · rank words, at most 27. */
+const CAPACITY = 16384;
 
 /** Which version of a kernel runs, and on how many threads. */
 export interface Execution {

@@ -3,7 +3,7 @@ import { observer } from './debug.js';
 import { bytesPerElement } from './dtype.js';
 import { BackendError, IndexError, LifetimeError } from './errors.js';
 import { allocateStorage } from './memory.js';
-import type { OpDefinition } from './ops/definition.js';
+import { mutatedInputs, type OpDefinition } from './ops/definition.js';
 import { operations } from './ops/index.js';
 import type { OpName, OpSpecs } from './ops/specs.js';
 import { currentBackend, withBackend } from './registry.js';
@@ -31,7 +31,7 @@ export function dispatch<N extends OpName>(
     return [output];
   }
   if (definition.indices) checkIndices(backend, op, definition, inputs, attributes);
-  if (definition.mutates) checkMutation(op, inputs, definition.mutates);
+  if (definition.mutates) checkMutation(op, inputs, mutatedInputs(definition, inputs, attributes));
   const outputs = hasKernel(backend, op, inputs, attributes)
     ? runKernel(backend, op, definition, inputs, infos, attributes)
     : decompose(backend, op, definition, inputs, attributes);
@@ -75,7 +75,8 @@ function runKernel<N extends OpName>(
 ): readonly Tensor[] {
   const outputs = infos.map((info) => allocate(backend, info));
   launch(backend, op, inputs, outputs, attributes);
-  if (definition.mutates) for (const i of definition.mutates) inputs[i].storage.version++;
+  if (definition.mutates)
+    for (const i of mutatedInputs(definition, inputs, attributes)) inputs[i].storage.version++;
   return outputs;
 }
 

@@ -48,7 +48,13 @@ export {
 export { type GradcheckOptions, GradientError, gradcheck } from './gradcheck.js';
 export { adoptStorage, expectNoLeaks, memoryUsage, releaseStorage, resetPeakMemory } from './memory.js';
 export { nullBackend } from './null/index.js';
-export type { IndexBound, OpDefinition, Vjp, VjpContext } from './ops/definition.js';
+export {
+  type IndexBound,
+  mutatedInputs,
+  type OpDefinition,
+  type Vjp,
+  type VjpContext,
+} from './ops/definition.js';
 export {
   addRmsNorm,
   attention,

@@ -201,8 +201,14 @@ export function recordOp<N extends OpName>(
 }
 
 /** Untracked handles of the listed tensors: a node must not keep other nodes alive through what it saves. */
-function saveHandles(tensors: readonly Tensor[], indices: readonly number[] = []): Map<number, Tensor> {
-  return new Map(indices.filter((i) => i < tensors.length).map((i) => [i, keep(tensors[i].detach())]));
+function saveHandles(
+  tensors: readonly Tensor[],
+  indices: readonly number[] | 'all' = [],
+): Map<number, Tensor> {
+  const saved = new Map<number, Tensor>();
+  for (const i of indices === 'all' ? tensors.keys() : indices)
+    if (i < tensors.length) saved.set(i, keep(tensors[i].detach()));
+  return saved;
 }
 
 function savedValue(saved: Map<number, Tensor>, index: number, op: string, kind: string): Tensor {

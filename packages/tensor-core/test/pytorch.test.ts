@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import {
   dispatch,
+  mutatedInputs,
   noGrad,
+  type OpDefinition,
   type OpName,
   type OpSpecs,
   operations,
@@ -55,9 +57,9 @@ describe.each(backends)('PyTorch and our $name agree', ({ backend }) => {
       const copied = await get(`in.${input}`).copy().to(backend);
       leaves.push(copied.setRequiresGrad(gradients.includes(input)));
     }
-    const { mutates } = operations[op];
+    const mutates = mutatedInputs(operations[op] as OpDefinition<typeof op>, leaves, attributes);
     const results = withBackend(backend, () =>
-      mutates
+      mutates.length > 0
         ? noGrad(() => [...dispatch(op, leaves, attributes), ...mutates.map((i) => leaves[i])])
         : dispatch(op, leaves, attributes),
     );

@@ -15,18 +15,15 @@ export function summarizeGradients(
   divisor: number,
   clipNorm: number | undefined,
 ): GradientSummary {
-  const squares = parameters.flatMap(({ parameter }) =>
-    parameter.gradient ? [sumOfSquares(parameter.gradient)] : [],
-  );
-  if (squares.length === 0) {
+  const gradients = parameters.flatMap(({ parameter }) => parameter.gradient ?? []);
+  if (gradients.length === 0) {
     throw new TrainerError({
       where: 'train',
       what: 'the loss gave no trainable parameter a gradient',
       hint: 'Check that the loss uses the model that is trained, and which parameters are trainable.',
     });
   }
-  const norm = squares
-    .reduce((sum, square) => sum.add(square))
+  const norm = sumOfSquares(...gradients)
     .sqrt()
     .mul(1 / divisor);
   if (clipNorm === undefined) return { norm, scale: tensor(1 / divisor, { backend: norm.backend }) };

@@ -7,7 +7,7 @@ export { type ParameterGroup, ParameterGroups } from './optimizers/groups.js';
 export { Muon, type MuonOptions } from './optimizers/muon.js';
 export type { NamedParameter, Optimizer, Update } from './optimizers/optimizer.js';
 export { SGD, type SGDOptions } from './optimizers/sgd.js';
-export { SlotOptimizer } from './optimizers/slots.js';
+export { type SlotMember, SlotOptimizer } from './optimizers/slots.js';
 export type {
   BatchLoss,
   CheckpointEvent,

@@ -1,5 +1,5 @@
 import { createModel } from '@frugal/models';
-import { type BatchSource, nextTokenBatch, type TrainBatch } from '@frugal/tensor-core/nn';
+import { type BatchSource, Linear, nextTokenBatch, type TrainBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
 import {
   cosine,
@@ -73,7 +73,7 @@ describe('languageModelLoss', () => {
     );
   });
 
-  it.each(['f32', 'bf16'] as const)('trains a Llama with Muon and AdamW in %s', async (precision) => {
+  it.each(['f32', 'bf16', 'int8'] as const)('trains a Llama with Muon and AdamW in %s', async (precision) => {
     const model = createModel(config, { seed: 1 });
     const steps = 40;
     const events = await collect(
@@ -90,5 +90,9 @@ describe('languageModelLoss', () => {
     );
     const last = events.at(-1);
     expect(last?.type === 'step' && last.loss).toBeLessThan(0.5);
+    const layers = [...model.namedModules()].flatMap(([, module]) =>
+      module instanceof Linear ? [module] : [],
+    );
+    expect(layers.map(({ products }) => products)).toEqual(layers.map(() => 'float'));
   });
 });

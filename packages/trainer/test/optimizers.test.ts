@@ -144,6 +144,20 @@ describe('every optimizer', () => {
     expect(await values()).not.toEqual(before);
   });
 
+  it.each(kinds)('%s leaves rounded copies of the weights in agreement with them', async (_, make) => {
+    const parameters = initial();
+    const optimizer = make();
+    for (let step = 1; step <= 2; step++) {
+      for (const { parameter } of parameters) parameter.rounded('bf16');
+      setGradients(parameters, step);
+      optimizer.step(parameters, { learningRate: 0.1, step, scale: tensor(1), finite: tensor(1) });
+    }
+    for (const { parameter } of parameters) {
+      const expected = await parameter.value.cast('bf16').toFloat32();
+      expect(await parameter.rounded('bf16').toFloat32()).toEqual(expected);
+    }
+  });
+
   it.each(kinds)('%s goes on from its state with the same bits', async (_, make) => {
     const run = async (change: (optimizer: Optimizer) => Optimizer) => {
       const parameters = initial();

@@ -72,7 +72,9 @@ napi_value execute(napi_env env, napi_callback_info) {
   const double* command = environment(env)->command;
   const Kernel kernel = find_kernel(static_cast<int>(command[0]), static_cast<Isa>(static_cast<int>(command[1])));
   if (!kernel) return fail(env, "[backend-cpu] the addon has no such kernel.");
+  static thread_local Tensor memory[MAX_TENSORS];
   Call call;
+  call.tensors = memory;
   call.threads = static_cast<int32_t>(command[2]);
   call.minimum_work = command[3];
   call.input_count = static_cast<int32_t>(command[4]);
@@ -80,7 +82,7 @@ napi_value execute(napi_env env, napi_callback_info) {
   call.attributes = command + 7;
   const double* next = call.attributes + static_cast<int>(command[6]);
   const int tensors = call.input_count + call.output_count;
-  for (int i = 0; i < tensors; i++) next = read_tensor(next, call.tensors[i]);
+  for (int i = 0; i < tensors; i++) next = read_tensor(next, memory[i]);
   kernel(call);
   return nullptr;
 }

@@ -8,7 +8,7 @@ namespace frugal {
 enum class DType : int32_t { f32, bf16, f16, i8, u8, i32, boolean };
 
 constexpr int MAX_RANK = 12;
-constexpr int MAX_TENSORS = 12;
+constexpr int MAX_TENSORS = 512; // optimizers take all parameters at once
 
 /** Strides count elements; `data` points at the first element, the tensor's offset included. */
 struct Tensor {
@@ -25,7 +25,7 @@ struct Call {
   int32_t threads;
   double minimum_work; // nanoseconds of work from which on a kernel uses several threads
   const double* attributes;
-  Tensor tensors[MAX_TENSORS]; // inputs, then outputs
+  const Tensor* tensors; // inputs, then outputs
 };
 
 using Kernel = void (*)(const Call&);

@@ -337,25 +337,36 @@ double squares_of_tile(const float* x, int64_t count) {
   return static_cast<double>(reduce_add((acc[0] + acc[1]) + (acc[2] + acc[3])));
 }
 
-void sum_of_squares(const Call& call) {
-  const Tensor& x = call.tensors[0];
+int64_t size_of(const Tensor& x) {
   int64_t size = 1;
   for (int i = 0; i < x.rank; i++) size *= x.dims[i];
-  const int64_t segments = (size + SEGMENT - 1) / SEGMENT, bytes = element_bytes(x.dtype);
+  return size;
+}
+
+/** Σ x² over all inputs, added to the output's number where the attribute says so: they may come in several calls. */
+void sum_of_squares(const Call& call) {
+  // Segments of all inputs are numbered through: input t has those from ends[t - 1] to ends[t] - 1.
+  int64_t ends[MAX_TENSORS], segments = 0;
+  for (int t = 0; t < call.input_count; t++) ends[t] = segments += (size_of(call.tensors[t]) + SEGMENT - 1) / SEGMENT;
   double* partial = static_cast<double*>(scratch(Scratch::shared, static_cast<size_t>(segments + 1) * 8));
-  parallel(call, segments, SEGMENT * 0.15, [&](int64_t s) {
+  parallel(call, segments, SEGMENT * 0.15, [&](int64_t segment) {
+    int t = 0;
+    while (ends[t] <= segment) t++;
+    const Tensor& x = call.tensors[t];
     alignas(64) float memory[TILE];
-    const int64_t end = (s + 1) * SEGMENT < size ? (s + 1) * SEGMENT : size;
+    const int64_t size = size_of(x), bytes = element_bytes(x.dtype), start = (segment - (t > 0 ? ends[t - 1] : 0)) * SEGMENT;
+    const int64_t end = start + SEGMENT < size ? start + SEGMENT : size;
     double total = 0;
-    for (int64_t i = s * SEGMENT; i < end; i += TILE) {
+    for (int64_t i = start; i < end; i += TILE) {
       const int64_t n = end - i < TILE ? end - i : TILE;
       total += squares_of_tile(read_tile(x.data + i * bytes, x.dtype, 1, n, memory), n);
     }
-    partial[s] = total;
+    partial[segment] = total;
   });
-  double total = 0;
+  float* output = reinterpret_cast<float*>(call.tensors[call.input_count].data);
+  double total = call.attributes[0] != 0 ? static_cast<double>(*output) : 0;
   for (int64_t s = 0; s < segments; s++) total += partial[s];
-  *reinterpret_cast<float*>(call.tensors[1].data) = static_cast<float>(total);
+  *output = static_cast<float>(total);
 }
 
 constexpr KernelEntry entries[] = {

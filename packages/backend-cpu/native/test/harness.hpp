@@ -241,7 +241,9 @@ class Suite {
     call.input_count = static_cast<int32_t>(input_count);
     call.output_count = static_cast<int32_t>(all.size() - input_count);
     call.attributes = attributes.data();
-    for (size_t i = 0; i < all.size(); i++) call.tensors[i] = all[i]->tensor();
+    std::vector<Tensor> tensors;
+    for (Array* each : all) tensors.push_back(each->tensor());
+    call.tensors = tensors.data();
     int number = 0;
     while (kernel_names()[static_cast<size_t>(number)] != name) number++;
     find_kernel(number, isa)(call);

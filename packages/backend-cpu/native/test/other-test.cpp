@@ -10,10 +10,10 @@ void optimizer(Suite& suite) {
     Array scale(DType::f32, {}), finite(DType::f32, {});
     const Array p0 = p, m0 = m, v0 = v;
     scale.put(0, 0.5);
-    suite.run("adamw", {&p, &m, &v, &g, &scale, &finite}, {}, {1e-2, 0.9, 0.95, 1e-8, 0.1, 3});
+    suite.run("adamw", {&p, &m, &v, &g, &scale, &finite}, {}, {1e-2, 0.9, 0.95, 1e-8, 0.1, 3, 4});
     suite.expect("adamw skips a step that is not finite", p, 0, [&](int64_t i) { return p0.at(i); });
     finite.put(0, 1);
-    suite.run("adamw", {&p, &m, &v, &g, &scale, &finite}, {}, {1e-2, 0.9, 0.95, 1e-8, 0.1, 3});
+    suite.run("adamw", {&p, &m, &v, &g, &scale, &finite}, {}, {1e-2, 0.9, 0.95, 1e-8, 0.1, 3, 4});
     const auto first = [&](int64_t i) { return 0.9 * m0.at(i) + 0.1 * g.at(i) * 0.5; };
     const auto second = [&](int64_t i) { return 0.95 * v0.at(i) + 0.05 * std::pow(g.at(i) * 0.5, 2); };
     suite.expect("adamw first moment", m, 1e-6, first);

@@ -48,7 +48,7 @@ void whole(Suite& suite, int64_t n) {
   for (int64_t i = 0; i < n; i++) total += x.at(i), square_total += x.at(i) * x.at(i);
   suite.run("sum", {&x}, {&sum}, {1, 0});
   suite.expect("sum of all", sum, 1e-5, [&](int64_t) { return total; });
-  suite.run("sumOfSquares", {&x}, {&squares});
+  suite.run("sumOfSquares", {&x}, {&squares}, {0});
   suite.expect("sumOfSquares", squares, 1e-5, [&](int64_t) { return square_total; });
 }
 

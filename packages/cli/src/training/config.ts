@@ -33,7 +33,7 @@ const trainingSchema = settings({
   /** `muon`: Muon for matrices and AdamW for the rest. An object is passed on to the trainer. */
   optimizer: z.union([z.enum(['muon', 'adamw']), z.looseObject({ type: z.string() })]).default('muon'),
   clipNorm: z.number().positive().default(1),
-  precision: z.enum(['f32', 'bf16', 'f16']).default('f32'),
+  precision: z.enum(['f32', 'bf16', 'f16', 'int8']).default('f32'),
   seed: z.number().int().nonnegative().default(1),
   /** Seconds between two checkpoints. */
   checkpointEvery: z.number().positive().default(60),

@@ -8,7 +8,7 @@ export interface TrainingFlags {
   readonly sequence?: number;
   readonly batch?: number;
   readonly learningRate?: number;
-  readonly precision?: 'f32' | 'bf16' | 'f16';
+  readonly precision?: 'f32' | 'bf16' | 'f16' | 'int8';
   readonly seed?: number;
 }
 
@@ -20,7 +20,12 @@ export function addTrainingOptions(command: Command): Command {
     .option('--batch <N>', 'sequences per step (default: 16)', integer(1))
     .option('--learning-rate <R>', 'peak of the schedule (default: 0.01)', number(0))
     .addOption(
-      new Option('--precision <P>', 'of the activations (default: f32)').choices(['f32', 'bf16', 'f16']),
+      new Option('--precision <P>', 'of the activations (default: f32)').choices([
+        'f32',
+        'bf16',
+        'f16',
+        'int8',
+      ]),
     )
     .option('--seed <N>', 'order of the data (default: 1)', integer());
 }

@@ -54,6 +54,14 @@ export class Parameter {
     this.copy = { value: keep(noGrad(() => this.tensor.cast(dtype)).detach()), version };
     return this.copy.value;
   }
+  /** The rounded copy, if there is one and it is up to date: whoever changes the value may write it as well … */
+  get roundedCopy(): Tensor | null {
+    return this.copy?.version === this.tensor.storage.version ? this.copy.value : null;
+  }
+  /** … and then says so. */
+  copyWasWritten(): void {
+    if (this.copy) this.copy = { value: this.copy.value, version: this.tensor.storage.version };
+  }
   clearCopy(): void {
     this.copy?.value.dispose();
     this.copy = null;

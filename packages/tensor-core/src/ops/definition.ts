@@ -18,10 +18,21 @@ export interface OpDefinition<N extends OpName> {
    * they flow through those ops.
    */
   decompose?(inputs: readonly Tensor[], attributes: OpSpecs[N]): readonly Tensor[];
-  /** Inputs that the op changes in place. */
-  mutates?: readonly number[];
+  /** Inputs that the op changes in place; a function where that depends on how many there are. */
+  mutates?:
+    | readonly number[]
+    | ((inputs: readonly TensorInfo[], attributes: OpSpecs[N]) => readonly number[]);
   /** Index tensors whose values core checks before a kernel runs, where the host can see them. */
   indices?(inputs: readonly TensorInfo[], attributes: OpSpecs[N]): readonly IndexBound[];
+}
+
+/** Inputs that a call of an op changes in place. */
+export function mutatedInputs<N extends OpName>(
+  { mutates = [] }: OpDefinition<N>,
+  inputs: readonly TensorInfo[],
+  attributes: OpSpecs[N],
+): readonly number[] {
+  return typeof mutates === 'function' ? mutates(inputs, attributes) : mutates;
 }
 
 export interface IndexBound {
@@ -35,7 +46,7 @@ export interface IndexBound {
 
 export interface Vjp<N extends OpName> {
   /** Inputs and outputs whose values `gradients` reads; core keeps only these alive for the backward walk. */
-  readonly saves: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
+  readonly saves: { readonly inputs?: readonly number[] | 'all'; readonly outputs?: readonly number[] };
   /** Outputs that are by-products of the kernel and carry no gradient. */
   readonly constantOutputs?: readonly number[];
   /** One gradient per input, null where the input is constant or not differentiable. */

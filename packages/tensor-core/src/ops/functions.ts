@@ -99,8 +99,9 @@ export function klDivergence(student: Tensor, teacher: Tensor, { temperature = 1
   return run('klDivergence', [student, teacher], { temperature });
 }
 
-export function sumOfSquares(x: Tensor): Tensor {
-  return run('sumOfSquares', [x], {});
+/** Σ x² over all elements of all tensors: f32 []. */
+export function sumOfSquares(...tensors: Tensor[]): Tensor {
+  return run('sumOfSquares', tensors, {});
 }
 
 /** Lower L with L Lᵀ = matrix; NaN where the matrix is not positive definite. */

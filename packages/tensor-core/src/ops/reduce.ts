@@ -1,3 +1,4 @@
+import type { FloatDType } from '../dtype.js';
 import { ShapeError } from '../errors.js';
 import { formatShape, type Shape, sizeOf } from '../shape.js';
 import { requireFloat, requireMinRank } from './checks.js';
@@ -89,21 +90,29 @@ export const reduceOps = defineOps<'sum' | 'max' | 'argMax' | 'cumulativeSum' | 
       },
     },
   },
+  // Σ x² over all elements of any number of tensors: the norm of all gradients is one call.
   sumOfSquares: {
     infer: (inputs) => {
       requireFloat('sumOfSquares', inputs);
       return [{ shape: [], dtype: 'f32' }];
     },
-    decompose: ([x]) => {
-      const wide = x.cast('f32');
-      return [wide.mul(wide).sum()];
+    decompose: (inputs) => {
+      const squares = inputs.map((x) => {
+        const wide = x.cast('f32');
+        return wide.mul(wide).sum();
+      });
+      return [squares.reduce((sum, square) => sum.add(square))];
     },
     vjp: {
-      saves: { inputs: [0] },
-      gradients: ({ gradient, input }) => {
-        const x = input(0);
-        return [x.mul(gradient().cast(x.dtype)).mul(2)];
-      },
+      saves: { inputs: 'all' },
+      gradients: ({ gradient, input, inputInfos, needs }) =>
+        inputInfos.map((_, i) =>
+          needs(i)
+            ? input(i)
+                .mul(gradient().cast(input(i).dtype as FloatDType))
+                .mul(2)
+            : null,
+        ),
     },
   },
 });

@@ -231,6 +231,8 @@ export interface AdamWAttributes {
   readonly weightDecay: number;
   /** 1 for the first update; corrects the bias of the moments. */
   readonly step: number;
+  /** Each group has a fifth tensor, a copy of the parameter in another dtype, which gets the rounded new value. */
+  readonly copies?: boolean | undefined;
 }
 
 /** What every backend must have a kernel for. */

@@ -80,12 +80,9 @@ export const reduceKernels = defineKernels<'sum' | 'max' | 'argMax' | 'cumulativ
     });
   },
 
-  sumOfSquares: ([x], [output]) => {
-    const values = readFloats(x);
-    writeFloats(output, (out) => {
-      let sum = 0;
-      for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
-      out[0] = sum;
-    });
+  sumOfSquares: (inputs, [output]) => {
+    let sum = 0;
+    for (const input of inputs) for (const value of readFloats(input)) sum += value * value;
+    writeFloats(output, (out) => out.fill(sum));
   },
 });

@@ -1,6 +1,14 @@
-import { ArgumentError, type FloatDType, formatShape, type Tensor, where } from '@frugal/tensor-core';
+import {
+  ArgumentError,
+  concat,
+  type FloatDType,
+  formatShape,
+  scope,
+  type Tensor,
+  where,
+} from '@frugal/tensor-core';
 import type { Update } from './optimizer.js';
-import { SlotOptimizer } from './slots.js';
+import { type SlotMember, SlotOptimizer } from './slots.js';
 
 export interface MuonOptions {
   /** Default 0.95. */
@@ -26,33 +34,66 @@ export class Muon extends SlotOptimizer {
     super(['momentum']);
   }
 
-  protected override update(parameter: Tensor, gradient: Tensor, [velocity]: Tensor[], update: Update): void {
-    const {
-      momentum = 0.95,
-      nesterov = true,
-      iterations = 5,
-      dtype = 'f32',
-      weightDecay = 0.1,
-    } = this.options;
-    const { learningRate, scale, finite } = update;
-    if (parameter.rank < 2) {
-      throw new ArgumentError({
-        where: 'muon',
-        what: 'the parameter is not a matrix',
-        got: formatShape(parameter.shape),
-        hint: 'Give vectors to AdamW with parameter groups.',
-      });
-    }
+  protected override updateAll(members: readonly SlotMember[], update: Update): void {
+    for (const { path, value } of members) requireMatrix(path, value);
+    for (const stack of stacksOf(members)) scope(() => this.updateStack(stack, update));
+  }
+
+  /** Matrices of one shape go through the iteration together: one product of many matrices uses all threads. */
+  private updateStack(stack: readonly SlotMember[], { learningRate, scale, finite }: Update): void {
+    const { iterations = 5, dtype = 'f32', weightDecay = 0.1 } = this.options;
     const apply = finite.equal(0).logicalNot();
+    const directions = stack.map((member) => scope(() => this.accelerate(member, scale, apply)));
+    const all = orthogonalize(concat(directions), iterations, dtype); // [S, M, N]
+    const [rows, columns] = all.shape.slice(-2);
+    const rate = learningRate * 0.2 * Math.sqrt(Math.max(rows, columns));
+    let start = 0;
+    for (const [i, { value }] of stack.entries()) {
+      const end = start + directions[i].shape[0];
+      scope(() => {
+        const direction = all
+          .slice(0, start, end)
+          .reshape(...value.shape)
+          .mul(rate);
+        // Not parameter · (1 - rate · decay): rounded to f32, that factor drifts over many steps.
+        const moved = value.sub(value.mul(learningRate * weightDecay).add(direction));
+        value.assign(where(apply, moved, value));
+      });
+      start = end;
+    }
+  }
+
+  /** Updates the momentum and returns where to go, as a stack of matrices [S, M, N]. */
+  private accelerate({ gradient, slots: [velocity] }: SlotMember, scale: Tensor, apply: Tensor): Tensor {
+    const { momentum = 0.95, nesterov = true } = this.options;
     const g = gradient.cast('f32').mul(scale);
     const next = velocity.mul(momentum).add(g);
-    const direction = orthogonalize(nesterov ? g.add(next.mul(momentum)) : next, iterations, dtype);
-    const rate = learningRate * 0.2 * Math.sqrt(Math.max(...parameter.shape.slice(-2)));
-    // Not parameter · (1 - rate · decay): rounded to f32, that factor drifts over many steps.
-    const moved = parameter.sub(parameter.mul(learningRate * weightDecay).add(direction.mul(rate)));
+    const direction = nesterov ? g.add(next.mul(momentum)) : next;
     velocity.assign(where(apply, next, velocity));
-    parameter.assign(where(apply, moved, parameter));
+    return direction.reshape(-1, ...direction.shape.slice(-2));
   }
+}
+
+function requireMatrix(path: string, value: Tensor): void {
+  if (value.rank >= 2) return;
+  throw new ArgumentError({
+    where: 'muon',
+    what: `the parameter ${path} is not a matrix`,
+    got: formatShape(value.shape),
+    hint: 'Give vectors to AdamW with parameter groups.',
+  });
+}
+
+/** Members whose matrices have one shape. */
+function stacksOf(members: readonly SlotMember[]): SlotMember[][] {
+  const stacks = new Map<string, SlotMember[]>();
+  for (const member of members) {
+    const shape = member.value.shape.slice(-2).join();
+    const stack = stacks.get(shape);
+    if (stack) stack.push(member);
+    else stacks.set(shape, [member]);
+  }
+  return [...stacks.values()];
 }
 
 /**

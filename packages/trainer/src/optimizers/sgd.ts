@@ -1,6 +1,6 @@
-import { type Tensor, where } from '@frugal/tensor-core';
+import { scope, where } from '@frugal/tensor-core';
 import type { Update } from './optimizer.js';
-import { SlotOptimizer } from './slots.js';
+import { type SlotMember, SlotOptimizer } from './slots.js';
 
 export interface SGDOptions {
   /** Decay of the sum of past gradients. Default 0: none is kept. */
@@ -17,16 +17,20 @@ export class SGD extends SlotOptimizer {
     super(options.momentum ? ['momentum'] : []);
   }
 
-  protected override update(parameter: Tensor, gradient: Tensor, [velocity]: Tensor[], update: Update): void {
+  protected override updateAll(members: readonly SlotMember[], update: Update): void {
+    for (const member of members) scope(() => this.update(member, update));
+  }
+
+  private update({ value, gradient, slots: [velocity] }: SlotMember, update: Update): void {
     const { momentum = 0, nesterov = false, weightDecay = 0 } = this.options;
     const apply = update.finite.equal(0).logicalNot();
     let direction = gradient.cast('f32').mul(update.scale);
-    if (weightDecay) direction = direction.add(parameter.mul(weightDecay));
+    if (weightDecay) direction = direction.add(value.mul(weightDecay));
     if (velocity) {
       const next = velocity.mul(momentum).add(direction);
       direction = nesterov ? direction.add(next.mul(momentum)) : next;
       velocity.assign(where(apply, next, velocity));
     }
-    parameter.assign(where(apply, parameter.sub(direction.mul(update.learningRate)), parameter));
+    value.assign(where(apply, value.sub(direction.mul(update.learningRate)), value));
   }
 }

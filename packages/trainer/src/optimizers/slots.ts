@@ -1,27 +1,32 @@
 import { keep, noGrad, scope, type Tensor, zeros } from '@frugal/tensor-core';
+import type { Parameter } from '@frugal/tensor-core/nn';
 import { TrainerError } from '../errors.js';
 import type { NamedParameter, Optimizer, Update } from './optimizer.js';
 
-/** An optimizer that treats every parameter alone and keeps tensors of the parameter's shape (`slots`) for each. */
+/** A parameter that has a gradient, with the optimizer's tensors for it. */
+export interface SlotMember {
+  readonly path: string;
+  readonly parameter: Parameter;
+  readonly value: Tensor;
+  readonly gradient: Tensor;
+  readonly slots: readonly Tensor[];
+}
+
+/** An optimizer that keeps tensors of the parameter's shape (`slots`) for each parameter. */
 export abstract class SlotOptimizer implements Optimizer {
   private readonly tensors = new Map<string, Tensor>();
 
   protected constructor(private readonly slots: readonly string[]) {}
 
-  /** Updates one parameter; runs without recording, in a scope of its own. */
-  protected abstract update(
-    parameter: Tensor,
-    gradient: Tensor,
-    slots: readonly Tensor[],
-    update: Update,
-  ): void;
+  /** Updates all parameters; runs without recording, in a scope of its own. */
+  protected abstract updateAll(members: readonly SlotMember[], update: Update): void;
 
   step(parameters: readonly NamedParameter[], update: Update): void {
-    for (const { path, parameter } of parameters) {
+    const members = parameters.flatMap(({ path, parameter }) => {
       const { gradient, value } = parameter;
-      if (gradient)
-        noGrad(() => scope(() => this.update(value, gradient, this.slotsOf(path, value), update)));
-    }
+      return gradient ? [{ path, parameter, value, gradient, slots: this.slotsOf(path, value) }] : [];
+    });
+    if (members.length > 0) noGrad(() => scope(() => this.updateAll(members, update)));
   }
 
   state(): ReadonlyMap<string, Tensor> {
