@@ -11,7 +11,7 @@ export {
   CheckpointWriteError,
   ConversionError,
 } from './errors.js';
-export type { GgufFields } from './gguf/layout.js';
+export { type GgufFields, layoutGguf } from './gguf/layout.js';
 export { type GgufSource, readGguf } from './gguf/reader.js';
 export { serializeGguf } from './gguf/serialize.js';
 export type { GgufItemType, GgufValue, GgufValueType } from './gguf/types.js';
@@ -19,8 +19,21 @@ export { formatJson, type JsonObject, type JsonValue, parseJson, parseJsonObject
 export { type DataLineage, MANIFEST_FILE, type Manifest, type SourceLineage } from './manifest.js';
 export * from './numeric/convert.js';
 export { readTensors } from './read-tensors.js';
+export { recodedInput } from './recode/recode.js';
+export {
+  packedRows,
+  reorderedRows,
+  type StoredRows,
+  shiftedRows,
+  slicedRows,
+  stackedRows,
+  storedRows,
+} from './recode/stored-rows.js';
+export { type Target, targetDType } from './recode/target-dtype.js';
+export { layoutSafetensors } from './safetensors/layout.js';
 export { readSafetensors } from './safetensors/reader.js';
 export { serializeSafetensors } from './safetensors/serialize.js';
+export { type PlannedShards, planShards } from './safetensors/shards.js';
 export {
   inputsOf,
   type TensorBytes,

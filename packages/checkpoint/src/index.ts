@@ -14,6 +14,7 @@ export {
 export { type SaveOptions, type SaveStep, saveDirectory } from './save/directory.js';
 export { saveFile } from './save/file.js';
 export { resolveDirectory } from './save/place.js';
+export { type ResumableOptions, writeResumable } from './save/resumable.js';
 export type { StagingDirectory } from './save/staging.js';
 export {
   type CheckpointContents,

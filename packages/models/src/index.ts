@@ -1,4 +1,11 @@
 export { ConfigReader, ModelConfigError } from './config-reader.js';
+export {
+  type Conversion,
+  type ConvertedTensor,
+  type ConvertOptions,
+  convertModel,
+  planConversion,
+} from './convert/convert.js';
 export { DecoderBlock, DecoderModel, type DecoderOptions } from './decoder.js';
 export type { Family, Initializer, NameMap, ParameterKind } from './families/family.js';
 export { llama } from './families/llama.js';

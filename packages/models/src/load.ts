@@ -5,12 +5,14 @@ import {
   type FloatDType,
   noGrad,
   nullBackend,
+  type PackedTensor,
   scope,
   type Tensor,
   withBackend,
   zeros,
 } from '@frugal/tensor-core';
 import {
+  type ActivationFormat,
   type CausalLM,
   type EmbeddingLike,
   isLinearLike,
@@ -30,6 +32,8 @@ export interface LoadModelOptions {
   readonly backend?: Backend;
   /** Dtype of the parameters in memory and of the activations. Default f32. */
   readonly dtype?: FloatDType;
+  /** Keep activations in f32 before packed matrices, whatever suits or the file says. Default false. */
+  readonly precise?: boolean;
   readonly onProgress?: (event: { readonly done: number; readonly total: number }) => void;
 }
 
@@ -49,9 +53,9 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
 /** The model in an open checkpoint. */
 export async function modelOf(
   checkpoint: Checkpoint,
-  { backend = currentBackend(), dtype = 'f32', onProgress }: LoadModelOptions = {},
+  { backend = currentBackend(), dtype = 'f32', precise = false, onProgress }: LoadModelOptions = {},
 ): Promise<CausalLM> {
-  const source = openWeights(checkpoint);
+  const source = await openWeights(checkpoint);
   const model = skeleton(source.config);
   const packed = packedModules(model, source);
   const dense = denseParameters(model, packed);
@@ -60,10 +64,12 @@ export async function modelOf(
   let done = 0;
   const tensors = new StoredTensors(checkpoint, backend);
   for (const [path, { module, matrix }] of packed) {
-    replacePacked(model, path, module, matrix, await matrix.load(tensors));
+    const weight = (await matrix.load(tensors)).prepare();
+    const activation = precise ? null : matrix.activation;
+    model.replace(path, packedLayer(module, weight, activation));
     onProgress?.({ done: ++done, total });
   }
-  shareTiedHead(model, packed);
+  shareTiedHead(model, precise ? null : (packed.get('embed')?.matrix.activation ?? null));
   for (const [path, parameter] of dense) {
     parameter.value = await readDense(path, parameter, { source, tensors, dtype });
     onProgress?.({ done: ++done, total });
@@ -101,25 +107,21 @@ function denseParameters(model: CausalLM, packed: ReadonlyMap<string, PackedModu
   return new Map([...model.namedParameters()].filter(([path]) => !isPacked(path)));
 }
 
-function replacePacked(
-  model: CausalLM,
-  path: string,
+function packedLayer(
   module: Module,
-  { activation }: StoredMatrix,
-  weight: Awaited<ReturnType<StoredMatrix['load']>>,
-): void {
-  const layer = isLinearLike(module)
+  weight: PackedTensor,
+  activation: ActivationFormat | null,
+): PackedLinear | PackedEmbedding {
+  return isLinearLike(module)
     ? new PackedLinear(weight, { bias: module.bias, activation })
     : new PackedEmbedding(weight);
-  model.replace(path, layer);
 }
 
 /** A packed embedding that is also the head: one matrix, two uses. */
-function shareTiedHead(model: CausalLM, packed: ReadonlyMap<string, PackedModule>): void {
+function shareTiedHead(model: CausalLM, activation: ActivationFormat | null): void {
   const tied = model.ties.some(({ path }) => path === 'head.weight');
-  if (!tied || !(model.embed instanceof PackedEmbedding)) return;
-  const { activation } = (packed.get('embed') as PackedModule).matrix;
-  model.replace('head', new PackedLinear(model.embed.weight, { activation }));
+  if (tied && model.embed instanceof PackedEmbedding)
+    model.replace('head', new PackedLinear(model.embed.weight, { activation }));
 }
 
 function matrixShape(module: Module): [number, number] | null {

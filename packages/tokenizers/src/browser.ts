@@ -18,6 +18,7 @@ export {
 export type { JsonObject, JsonValue } from './file/json.js';
 export type { TokenizerParts } from './file/tokenizer-json.js';
 export { tokenizerFromGguf } from './gguf/from-gguf.js';
+export { type GgufField, tokenizerToGguf } from './gguf/to-gguf.js';
 export type { PretokenizerName } from './text/patterns.js';
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, Tokenizer } from './tokenizer.js';
 export { type TrainingOptions, type TrainingProgress, trainByteLevelBpe } from './training/train.js';

@@ -2,6 +2,7 @@ import type { Verb } from '../verb.js';
 import { benchVerb } from './bench.js';
 import { chatVerb } from './chat.js';
 import { compressVerb } from './compress.js';
+import { convertVerb } from './convert.js';
 import { dataVerb } from './data/data.js';
 import { distillVerb } from './distill.js';
 import { doctorVerb } from './doctor.js';
@@ -20,6 +21,7 @@ export const verbs: readonly Verb[] = [
   distillVerb,
   quantizeVerb,
   compressVerb,
+  convertVerb,
   inspectVerb,
   generateVerb,
   chatVerb,

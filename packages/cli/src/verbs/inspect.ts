@@ -56,7 +56,7 @@ export async function inspectModel(path: string): Promise<Inspection> {
   const checkpoint = await openCheckpoint(path);
   try {
     const { manifest } = checkpoint;
-    const config = configOf(checkpoint);
+    const config = await configOf(checkpoint);
     const parts = partsOf([...checkpoint.tensors.entries.values()]);
     const count = (value: unknown) => (typeof value === 'number' ? value : null);
     const quantization = config.quantization_config as { quant_method?: string; format?: string } | undefined;

@@ -1,9 +1,17 @@
-import type { TensorEntry } from '@frugal/checkpoint';
+import type { GgufValue, TensorEntry } from '@frugal/checkpoint';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import type { GgufMetadataReader } from './metadata-reader.js';
 
 /** Tensors of a GGUF file by their name there. */
 export type GgufEntries = ReadonlyMap<string, TensorEntry>;
+
+/** What a config is read from. */
+export interface GgufFile {
+  readonly reader: GgufMetadataReader;
+  readonly entries: GgufEntries;
+  /** `rope_freqs.weight`: by what each rotary frequency is divided. */
+  readonly ropeFactors: Float32Array | null;
+}
 
 /** How the rows of a stored matrix are ordered, where it is not as in the model. */
 export interface RowOrder {
@@ -15,8 +23,12 @@ export interface RowOrder {
 export interface GgufArchitecture {
   /** `general.architecture`, also the prefix of its keys. */
   readonly name: string;
+  /** `architectures[0]` of the config.json that are written as this. */
+  readonly writes: readonly string[];
   /** config.json of the model in the file. */
-  readConfig(reader: GgufMetadataReader, entries: GgufEntries): ModelConfig;
+  readConfig(file: GgufFile): ModelConfig;
+  /** The other direction: keys without the prefix. @throws ModelConfigError for settings that GGUF cannot hold */
+  writeConfig(config: ModelConfig): Record<string, GgufValue>;
   /** How rows of the module at `path` are reordered in the file; null when they are not. */
   rowOrder?(path: string, config: ModelConfig): RowOrder | null;
   /** What the converter added to every value of the parameter at `path` (Gemma stores 1 + w). */

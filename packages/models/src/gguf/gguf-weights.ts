@@ -1,10 +1,11 @@
-import { type Checkpoint, isBlockDType } from '@frugal/checkpoint';
+import { type Checkpoint, isBlockDType, toFloat32 } from '@frugal/checkpoint';
 import { formatShape, PackedTensor, sameShape } from '@frugal/tensor-core';
+import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import { toTheirs } from '../families/family.js';
 import { familyOf } from '../registry.js';
 import { pairedRows } from '../weights/row-order.js';
-import type { WeightSource } from '../weights/weight-source.js';
+import { suitedActivation, type WeightSource } from '../weights/weight-source.js';
 import type { GgufArchitecture } from './architecture.js';
 import { llama } from './architectures/llama.js';
 import { GgufMetadataReader } from './metadata-reader.js';
@@ -12,18 +13,20 @@ import { GgufMetadataReader } from './metadata-reader.js';
 /** A new architecture is its file in `architectures/` and one entry here. */
 const architectures: readonly GgufArchitecture[] = [llama];
 
+export const ROPE_FACTORS = 'rope_freqs.weight';
+
 /** Tensors that hold what the config says already. */
-const derived = new Set(['rope_freqs.weight', 'rope_factors_long.weight', 'rope_factors_short.weight']);
+const derived = new Set([ROPE_FACTORS, 'rope_factors_long.weight', 'rope_factors_short.weight']);
 
 /**
  * A GGUF file as the weights of a model. Block-quantised matrices stay as they are; rows of one block format are
  * independent, so that even reordered queries and keys stay packed.
  * @throws ModelConfigError for unknown architectures, and for metadata that nobody here understands
  */
-export function ggufWeights(checkpoint: Checkpoint): WeightSource {
+export async function ggufWeights(checkpoint: Checkpoint): Promise<WeightSource> {
   const architecture = architectureOf(checkpoint);
   const { entries } = checkpoint.tensors;
-  const config = readGgufConfig(checkpoint, architecture);
+  const config = await ggufConfig(checkpoint);
   const ggufNames = familyOf(config).ggufNames?.(config);
   const nameOf = (path: string) => ggufNames && toTheirs(ggufNames, path);
   const orderOf = (path: string, rows: number) => {
@@ -42,7 +45,7 @@ export function ggufWeights(checkpoint: Checkpoint): WeightSource {
       return {
         format,
         tensors: [name],
-        activation: null,
+        activation: suitedActivation(format),
         problems: sameShape(entry.shape, [rows, columns])
           ? []
           : [`${name} is ${formatShape(entry.shape)}, the metadata say ${formatShape([rows, columns])}`],
@@ -64,22 +67,36 @@ export function ggufWeights(checkpoint: Checkpoint): WeightSource {
   };
 }
 
-/** The config.json of the model in a GGUF file. */
-export function ggufConfig(checkpoint: Checkpoint): WeightSource['config'] {
-  return readGgufConfig(checkpoint, architectureOf(checkpoint));
-}
-
-function readGgufConfig(
-  { tensors, path }: Checkpoint,
-  architecture: GgufArchitecture,
-): WeightSource['config'] {
+/**
+ * The config.json of the model in a GGUF file.
+ * @throws ModelConfigError for unknown architectures, and for metadata that nobody here understands
+ */
+export async function ggufConfig(checkpoint: Checkpoint): Promise<ModelConfig> {
+  const { tensors, path } = checkpoint;
+  const architecture = architectureOf(checkpoint);
   const reader = new GgufMetadataReader(tensors.metadata, architecture.name, path);
-  const config = architecture.readConfig(reader, tensors.entries);
+  const factors = tensors.entries.get(ROPE_FACTORS);
+  const ropeFactors = factors ? toFloat32(await tensors.read(ROPE_FACTORS), factors.dtype) : null;
+  const config = architecture.readConfig({ reader, entries: tensors.entries, ropeFactors });
   reader.finish();
   return config;
 }
 
-function architectureOf({ tensors, path }: Checkpoint): GgufArchitecture {
+/** The architecture that a model of this config is written as. */
+export function architectureFor(config: ModelConfig): GgufArchitecture {
+  const name = (config.architectures as string[] | undefined)?.[0];
+  const architecture = architectures.find(({ writes }) => writes.includes(name ?? ''));
+  if (architecture) return architecture;
+  throw new ModelConfigError({
+    where: 'config.json',
+    what: 'models of this architecture cannot be written as GGUF here',
+    got: name ?? 'nothing',
+    expected: architectures.flatMap(({ writes }) => writes).join(', '),
+  });
+}
+
+/** @throws ModelConfigError naming the known ones */
+export function architectureOf({ tensors, path }: Checkpoint): GgufArchitecture {
   const name = tensors.metadata.get('general.architecture');
   const architecture = architectures.find((candidate) => candidate.name === name);
   if (architecture) return architecture;

@@ -1,7 +1,9 @@
+import type { GgufValue } from '@frugal/checkpoint';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import type { GgufEntries } from './architecture.js';
 import type { GgufMetadataReader } from './metadata-reader.js';
+import { f32, u32 } from './values.js';
 
 /** The fields of config.json that all decoders share. */
 export function readDecoderConfig(reader: GgufMetadataReader, entries: GgufEntries): ModelConfig {
@@ -27,6 +29,31 @@ export function readDecoderConfig(reader: GgufMetadataReader, entries: GgufEntri
   ] as const)
     reader.only(key, size);
   return config;
+}
+
+/** The other direction: what all decoders have in common. */
+export function writeDecoderConfig(config: ModelConfig): Record<string, GgufValue> {
+  const number = (name: string) => config[name] as number;
+  const heads = number('num_attention_heads');
+  const headSize = headSizeOf(config);
+  return {
+    block_count: u32(number('num_hidden_layers')),
+    context_length: u32(number('max_position_embeddings')),
+    embedding_length: u32(number('hidden_size')),
+    feed_forward_length: u32(number('intermediate_size')),
+    'attention.head_count': u32(heads),
+    'attention.head_count_kv': u32((config.num_key_value_heads as number | undefined) ?? heads),
+    'attention.key_length': u32(headSize),
+    'attention.value_length': u32(headSize),
+    'attention.layer_norm_rms_epsilon': f32((config.rms_norm_eps as number | undefined) ?? 1e-6),
+    'rope.dimension_count': u32(headSize),
+    vocab_size: u32(number('vocab_size')),
+  };
+}
+
+export function headSizeOf(config: ModelConfig): number {
+  const { head_dim, hidden_size, num_attention_heads } = config as Record<string, number>;
+  return head_dim ?? hidden_size / num_attention_heads;
 }
 
 /** The rows of the embedding: the metadata need not say it. */

@@ -7,12 +7,12 @@ import { namesOf } from '../registry.js';
 import type { WeightSource } from './weight-source.js';
 
 /** @throws ModelConfigError when config or metadata cannot be understood */
-export function openWeights(checkpoint: Checkpoint): WeightSource {
+export async function openWeights(checkpoint: Checkpoint): Promise<WeightSource> {
   return checkpoint.kind === 'gguf' ? ggufWeights(checkpoint) : huggingFaceWeights(checkpoint);
 }
 
 /** The config of a model in Hugging Face's terms, whatever holds it. */
-export function configOf(checkpoint: Checkpoint): ModelConfig {
+export async function configOf(checkpoint: Checkpoint): Promise<ModelConfig> {
   return checkpoint.kind === 'gguf' ? ggufConfig(checkpoint) : checkpoint.config;
 }
 

@@ -1,4 +1,5 @@
 import type { PackedTensor, Tensor } from '@frugal/tensor-core';
+import { packedFormatNames, recommendedActivation } from '@frugal/tensor-core/formats';
 import type { ActivationFormat, ModelConfig } from '@frugal/tensor-core/nn';
 import type { StoredTensors } from './stored-tensors.js';
 
@@ -7,12 +8,19 @@ export interface StoredMatrix {
   readonly format: string;
   /** Tensors of the file that it is made of. */
   readonly tensors: readonly string[];
-  /** How the file wants activations quantised; null for f32. */
+  /** How activations are quantised before they meet this matrix; null for f32. */
   readonly activation: ActivationFormat | null;
   /** What is wrong with those tensors: other shapes or types than the format has. */
   readonly problems: readonly string[];
   /** Only to be called when there are no problems. */
   load(tensors: StoredTensors): Promise<PackedTensor>;
+}
+
+/** The quantisation of activations that costs nothing worth speaking of beside the format's own rounding. */
+export function suitedActivation(format: string): ActivationFormat | null {
+  if (!packedFormatNames().includes(format)) return null; // refused later, with all other problems
+  const activation = recommendedActivation(format);
+  return activation === 'none' ? null : activation;
 }
 
 /** A checkpoint as a model sees it: config.json's terms, and weights by our own paths, whatever the file calls them. */

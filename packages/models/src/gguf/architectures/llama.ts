@@ -1,6 +1,6 @@
 import type { GgufArchitecture } from '../architecture.js';
-import { readGgufRope } from '../rope.js';
-import { readDecoderConfig } from '../shared-config.js';
+import { readGgufRope, writeGgufRope } from '../rope.js';
+import { headSizeOf, readDecoderConfig, writeDecoderConfig } from '../shared-config.js';
 
 /**
  * Llama and what its converter takes for it. Rotary pairs stand side by side in the file: rows of queries and keys
@@ -8,7 +8,8 @@ import { readDecoderConfig } from '../shared-config.js';
  */
 export const llama: GgufArchitecture = {
   name: 'llama',
-  readConfig(reader, entries) {
+  writes: ['LlamaForCausalLM'],
+  readConfig({ reader, entries, ropeFactors }) {
     const shared = readDecoderConfig(reader, entries);
     const config = {
       architectures: ['LlamaForCausalLM'],
@@ -17,15 +18,13 @@ export const llama: GgufArchitecture = {
       ...shared,
       attention_bias: entries.has('blk.0.attn_q.bias'),
       mlp_bias: entries.has('blk.0.ffn_gate.bias'),
-      ...readGgufRope(reader, shared.max_position_embeddings as number, entries.has('rope_freqs.weight')),
+      ...readGgufRope(reader, shared, ropeFactors),
     };
     reader.only('expert_count', 0);
     reader.only('expert_used_count', 0);
     return config;
   },
-  rowOrder(path, config) {
-    if (!/\.attention\.(query|key)$/.test(path)) return null;
-    const { head_dim, hidden_size, num_attention_heads } = config as Record<string, number>;
-    return { headSize: head_dim ?? hidden_size / num_attention_heads };
-  },
+  writeConfig: (config) => ({ ...writeDecoderConfig(config), ...writeGgufRope(config) }),
+  rowOrder: (path, config) =>
+    /\.attention\.(query|key)$/.test(path) ? { headSize: headSizeOf(config) } : null,
 };

@@ -1,0 +1,5 @@
+import type { GgufValue } from '@frugal/checkpoint';
+
+export const u32 = (value: number): GgufValue => ({ type: 'u32', value });
+export const f32 = (value: number): GgufValue => ({ type: 'f32', value });
+export const text = (value: string): GgufValue => ({ type: 'string', value });
