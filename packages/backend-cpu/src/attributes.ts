@@ -70,6 +70,7 @@ export const attributeEncoders = {
   cholesky: none,
   triangularSolve: ({ transpose }) => [flag(transpose)],
 
+  int8Matmul: none,
   quantizeInt8: ({ axis }) => [flag(axis === 'columns')],
 
   sample: none,

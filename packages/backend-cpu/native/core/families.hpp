@@ -27,6 +27,7 @@
 // Families that gain from AVX512-BF16 and VNNI; the others use their AVX-512 version at that level.
 #define FRUGAL_BF16_FAMILIES(X) \
   X(matmul)                     \
+  X(linear)                     \
   X(packed)                     \
   X(probe)
 

@@ -1,5 +1,7 @@
-// quantizeInt8: x [M, K] of any floating dtype → codes i8 [M, K] and scales f32, largest |x| / 127, per row or column.
-// Attributes: [1 for scales per column].
+// quantizeInt8: x [M, K] of any floating dtype → codes i8 [M, K] and scales f32 [M], largest |x| / 127; of columns:
+// codes [K, M] and scales [K]. Attributes: [1 for columns].
+// int8Matmul: (a i8 [M, K], its scales [M], b i8 [N, K], its scales [N]) → a · bᵀ with the scales multiplied in.
+#include "codes.hpp"
 #include "rows.hpp"
 
 namespace frugal::FRUGAL_ISA {
@@ -40,6 +42,24 @@ void quantize_rows(const Call& call, const Rows& r) {
   });
 }
 
+/** Codes of LANES columns, which become rows: LANES × LANES codes at a time. */
+template <class T>
+void transpose_strip(const Call& call, const T* x, const Rows& r, int64_t column) {
+  const int64_t width = r.columns - column < LANES ? r.columns - column : LANES;
+  const F divisor = divisor_of(load_first(data_of<float>(call.tensors[2]) + column, width));
+  int8_t* codes = data_of<int8_t>(call.tensors[1]) + column * r.rows;
+  for (int64_t row = 0; row < r.rows; row += LANES) {
+    const int64_t height = r.rows - row < LANES ? r.rows - row : LANES;
+    int8_t block[LANES][LANES];
+    for (int64_t i = 0; i < height; i++) store_codes(block[i], load_f_first(x + (row + i) * r.columns + column, width), divisor, LANES);
+    for (int64_t c = 0; c < width; c++) {
+      int8_t turned[LANES];
+      for (int64_t i = 0; i < LANES; i++) turned[i] = block[i][c];
+      __builtin_memcpy(codes + c * r.rows + row, turned, static_cast<size_t>(height));
+    }
+  }
+}
+
 template <class T>
 void quantize_columns(const Call& call, const Rows& r) {
   const T* x = data_of<T>(call.tensors[0]);
@@ -61,14 +81,8 @@ void quantize_columns(const Call& call, const Rows& r) {
     for (int64_t group = 0; group < groups; group++) top = larger_magnitude(top, load_first(largest + group * r.columns + i, lanes));
     store_first(scales + i, top / set(127.0f), lanes);
   });
-  parallel(call, groups, 0.2 * static_cast<double>(ROW_GROUP * r.columns), [&](int64_t group) {
-    for (int64_t row = group * ROW_GROUP; row < end_of(group); row++) {
-      const int64_t start = row * r.columns;
-      for_vectors(r.columns, [&](int64_t i, int64_t lanes) {
-        store_codes(data_of<int8_t>(call.tensors[1]) + start + i, load_f_first(x + start + i, lanes), divisor_of(load_first(scales + i, lanes)), lanes);
-      });
-    }
-  });
+  const int64_t strips = (r.columns + LANES - 1) / LANES;
+  parallel(call, strips, 0.4 * static_cast<double>(LANES * r.rows), [&](int64_t strip) { transpose_strip(call, x, r, strip * LANES); });
 }
 
 void quantize_int8(const Call& call) {
@@ -81,7 +95,22 @@ void quantize_int8(const Call& call) {
   });
 }
 
-constexpr KernelEntry entries[] = {{"quantizeInt8", quantize_int8}};
+void int8_matmul(const Call& call) {
+  const Tensor &a = call.tensors[0], &b = call.tensors[2], &out = call.tensors[4];
+  const int64_t m = a.dims[0], k = a.dims[1], n = b.dims[0];
+  const int8_t* codes = data_of<int8_t>(a);
+  int32_t* offsets = static_cast<int32_t*>(scratch(Scratch::shared, static_cast<size_t>(m) * 4 + 64));
+  for_each_row(call, Rows{m, k}, 0.05, [&](int64_t row) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < k; i++) sum += codes[row * k + i];
+    offsets[row] = WEIGHT_OFFSET * sum;
+  });
+  const Output output{out.data, out.dtype, n, data_of<float>(call.tensors[3]), data_of<float>(call.tensors[1]), offsets};
+  const Gemm<ActivationCodes, WeightCodes> gemm{m, n, k, {codes, k, 1}, {data_of<int8_t>(b), k, 1}, output};
+  gemm.run(call);
+}
+
+constexpr KernelEntry entries[] = {{"quantizeInt8", quantize_int8}, {"int8Matmul", int8_matmul}};
 
 } // namespace
 

@@ -10,10 +10,11 @@ import {
   requireMinRank,
   requireRank,
   requireSameShape,
+  requireShape,
 } from './checks.js';
 import { defineOps, type Vjp } from './definition.js';
 
-/** Whole numbers -127..127 and their scales: one per row (what a product sums over are the columns), or per column. */
+/** Whole numbers -127..127 [M, K], of which products sum over K, and a scale for each row. */
 interface Codes {
   readonly codes: Tensor;
   readonly scales: Tensor;
@@ -24,15 +25,8 @@ function quantize(x: Tensor, axis: 'rows' | 'columns'): Codes {
   return { codes, scales };
 }
 
-/** left [M, K] · right [K, N] of codes, times the scales of M and of N. Sums of codes are exact up to 2^24. */
 function multiplyCodes(left: Codes, right: Codes, dtype: FloatDType): Tensor {
-  const wide = [left, right].map(({ codes }) => codes.cast('bf16'));
-  const sums = run('matmul', wide, { output: 'f32' });
-  return sums.mul(left.scales.reshape(-1, 1)).mul(right.scales).cast(dtype);
-}
-
-function transposed({ codes, scales }: Codes): Codes {
-  return { codes: codes.transpose(), scales };
+  return run('int8Matmul', [left.codes, left.scales, right.codes, right.scales], { output: dtype });
 }
 
 function inferLinear(op: 'linear' | 'int8Linear', inputs: readonly TensorInfo[]): readonly TensorInfo[] {
@@ -85,7 +79,7 @@ function gradientsOfLinear(
  * Products of activations with a trained weight stored [out, in]. Unlike `matmul` of a cast weight, the weight's
  * gradient comes out of the sums in the dtype of the weight, not rounded to that of the activations on the way.
  */
-export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8'>({
+export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8' | 'int8Matmul'>({
   // (x [..., K], weight [N, K]) → x Wᵀ [..., N]. With a third input, the weight rounded to the dtype of x, the product
   // takes that one; its gradient still belongs to the weight.
   linear: {
@@ -104,37 +98,60 @@ export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8'>({
     infer: (inputs) => inferLinear('int8Linear', inputs),
     vjp: gradientsOfLinear(
       (g, weight) => multiplyCodes(quantize(g, 'rows'), quantize(weight, 'columns'), g.dtype as FloatDType),
-      (g, x, dtype) =>
-        multiplyCodes(transposed(quantize(g, 'columns')), quantize(x, 'columns'), dtype as FloatDType),
+      (g, x, dtype) => multiplyCodes(quantize(g, 'columns'), quantize(x, 'columns'), dtype as FloatDType),
     ),
     decompose: ([x, weight]) => [
       withShape(
-        multiplyCodes(
-          quantize(rowsOf(x), 'rows'),
-          transposed(quantize(weight, 'rows')),
-          x.dtype as FloatDType,
-        ),
+        multiplyCodes(quantize(rowsOf(x), 'rows'), quantize(weight, 'rows'), x.dtype as FloatDType),
         x.shape,
       ),
     ],
   },
-  // x [M, K] → (codes i8 [M, K] = round(x / scale), ties to even, scale f32 [M] or [K] = largest |x| / 127).
+  // x [M, K] → (codes i8 [M, K] = round(x / scale), ties to even; scale f32 [M] = largest |x| of the row / 127). With
+  // axis `columns` the same of xᵀ: products sum over rows.
   quantizeInt8: {
     infer: ([x], { axis }) => {
       requireFloat('quantizeInt8', [x]);
       requireRank('quantizeInt8', 'the input', x, 2);
+      const shape = axis === 'rows' ? x.shape : [x.shape[1], x.shape[0]];
       return [
-        { shape: x.shape, dtype: 'i8' },
-        { shape: [x.shape[axis === 'rows' ? 0 : 1]], dtype: 'f32' },
+        { shape, dtype: 'i8' },
+        { shape: [shape[0]], dtype: 'f32' },
       ];
     },
     decompose: ([x], { axis }) => {
-      const along = axis === 'rows' ? 1 : 0;
-      const wide = x.cast('f32');
-      const scales = (x.size > 0 ? wide.abs().max(along, true) : wide.sum(along, true)).div(127);
+      const wide = (axis === 'rows' ? x : x.transpose()).cast('f32');
+      const scales = (x.size > 0 ? wide.abs().max(1, true) : wide.sum(1, true)).div(127);
       // Adding and taking off 1.5 · 2^23 rounds to whole numbers.
       const codes = wide.div(scales.maximum(1e-37)).add(12582912).sub(12582912);
       return [codes.cast('i8'), scales.reshape(-1)];
+    },
+  },
+  // (a i8 [M, K], scales f32 [M], b i8 [N, K], scales f32 [N]) → a bᵀ [M, N] times both scales; the sum itself is exact.
+  int8Matmul: {
+    infer: (inputs, { output }) => {
+      const [a, aScales, b, bScales] = inputs;
+      for (const codes of [a, b]) {
+        requireDType('int8Matmul', 'the codes', codes, 'i8');
+        requireRank('int8Matmul', 'the codes', codes, 2);
+      }
+      for (const [codes, scales] of [
+        [a, aScales],
+        [b, bScales],
+      ]) {
+        requireDType('int8Matmul', 'the scales', scales, 'f32');
+        requireShape('int8Matmul', 'the scales', scales, [codes.shape[0]], inputs);
+      }
+      if (a.shape[1] !== b.shape[1]) {
+        const [got, expected] = [describe(inputs), '[M, K] and [N, K]'];
+        throw new ShapeError({ where: 'int8Matmul', what: 'inner sizes differ', got, expected });
+      }
+      return [{ shape: [a.shape[0], b.shape[0]], dtype: output }];
+    },
+    // Products of codes have 14 bits, so bf16 holds the codes and f32 sums of up to 1,000 of them; longer ones round.
+    decompose: ([a, aScales, b, bScales], { output }) => {
+      const sums = run('matmul', [a.cast('bf16'), b.cast('bf16').transpose()], { output: 'f32' });
+      return [sums.mul(aScales.reshape(-1, 1).mul(bScales)).cast(output)];
     },
   },
 });

@@ -130,6 +130,7 @@ export interface OpSpecs {
     /** What shares a scale: `rows` for products that sum over columns. */
     readonly axis: 'rows' | 'columns';
   };
+  int8Matmul: { readonly output: FloatDType };
   softmax: None;
   softmaxBackward: None;
   logSoftmax: None;

@@ -1,10 +1,9 @@
-import { roundHalfEven } from '../formats/index.js';
 import { defineKernels } from './kernels.js';
 import { multiplyTransposed } from './matmul.js';
 import { quantizeRows } from './packed.js';
-import { rawInPlace, readFloats, writeFloats } from './values.js';
+import { rawInPlace, readFloats, readRaw, writeFloats } from './values.js';
 
-export const linearKernels = defineKernels<'linear' | 'int8Linear' | 'quantizeInt8'>({
+export const linearKernels = defineKernels<'linear' | 'int8Linear' | 'quantizeInt8' | 'int8Matmul'>({
   linear: ([x, weight, copy = weight], [output]) => {
     const [N, K] = weight.shape;
     writeFloats(output, (out) => {
@@ -27,17 +26,23 @@ export const linearKernels = defineKernels<'linear' | 'int8Linear' | 'quantizeIn
   },
 
   quantizeInt8: ([input], [codes, scales], { axis }) => {
-    const [rows, columns] = input.shape;
-    const x = readFloats(input);
-    const groupOf = axis === 'rows' ? (i: number) => Math.floor(i / columns) : (i: number) => i % columns;
-    const scale = new Float32Array(axis === 'rows' ? rows : columns);
-    for (let i = 0; i < x.length; i++) scale[groupOf(i)] = Math.max(scale[groupOf(i)], Math.abs(x[i]));
-    for (let i = 0; i < scale.length; i++) scale[i] /= 127;
-    writeFloats(scales, (out) => out.set(scale));
-    const out = rawInPlace(codes);
-    for (let i = 0; i < x.length; i++) {
-      const divisor = scale[groupOf(i)];
-      out[i] = divisor > 0 ? Math.max(-127, Math.min(127, roundHalfEven(Math.fround(x[i] / divisor)))) : 0;
-    }
+    const [shape, strides] = [input.shape, input.strides].map((list) =>
+      axis === 'rows' ? list : [list[1], list[0]],
+    );
+    const quantized = quantizeRows(readFloats({ ...input, shape, strides }), shape[0], shape[1]);
+    writeFloats(scales, (out) => out.set(quantized.scales));
+    rawInPlace(codes).set(quantized.codes);
+  },
+
+  int8Matmul: ([a, aScales, b, bScales], [output]) => {
+    const [[M, K], [N]] = [a.shape, b.shape];
+    const [left, right] = [a, b].map((codes) => ({ values: Float32Array.from(readRaw(codes)), start: 0 }));
+    const sums = new Float64Array(M * N);
+    multiplyTransposed(left, right, { values: sums, start: 0 }, M, N, K);
+    const [rowScales, columnScales] = [readFloats(aScales), readFloats(bScales)];
+    writeFloats(output, (out) => {
+      for (let i = 0; i < out.length; i++)
+        out[i] = sums[i] * Math.fround(rowScales[Math.floor(i / N)] * columnScales[i % N]);
+    });
   },
 });

@@ -1,4 +1,5 @@
-import { type ConformanceCase, defineCase, type InputSpec, input, list } from '../case.js';
+import type { FloatDType } from '../../dtype.js';
+import { type ConformanceCase, defineCase, type InputSpec, input, list, uniform } from '../case.js';
 import { constant, floatDTypes, halfDTypes } from './shared.js';
 
 const shapes = [
@@ -33,6 +34,13 @@ function quantizeCase(name: string, spec: InputSpec, axis: 'rows' | 'columns'): 
   return defineCase('quantizeInt8', `${name}, ${axis}`, [spec], { axis });
 }
 
+function int8Case(name: string, [M, K, N]: readonly number[], output: FloatDType = 'f32'): ConformanceCase {
+  const codes = (rows: number) =>
+    input([rows, K], { dtype: 'i8', values: { kind: 'integers', low: -127, high: 128 } });
+  const scales = (rows: number) => input([rows], { values: uniform(0, 0.1), constant: true });
+  return defineCase('int8Matmul', name, [codes(M), scales(M), codes(N), scales(N)], { output });
+}
+
 export const linearCases = [
   ...productCases('linear'),
   defineCase(
@@ -57,4 +65,13 @@ export const linearCases = [
     quantizeCase('transposed', input([6, 9], { layout: 'transposed' }), axis),
     quantizeCase('sliced', input([6, 9], { layout: 'sliced' }), axis),
   ]),
+  ...[
+    [1, 5, 3],
+    [33, 200, 70],
+    [5, 64, 300],
+    [4, 2048, 6],
+    [0, 5, 3],
+    [3, 0, 4],
+  ].map(([M, K, N]) => int8Case(`${M} × ${K} × ${N}`, [M, K, N])),
+  ...halfDTypes.map((output) => int8Case(output, [9, 100, 20], output)),
 ];
