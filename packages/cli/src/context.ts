@@ -1,3 +1,5 @@
+import type { Interrupts } from './interrupts.js';
+
 /** Where a verb reads and writes. Tests give one that collects. */
 export interface Terminal {
   /** Results: standard output. */
@@ -15,8 +17,9 @@ export interface Terminal {
 /** What every verb is given beside its arguments. */
 export interface Context {
   readonly terminal: Terminal;
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, unless a verb takes it for something else. */
   readonly signal: AbortSignal;
+  readonly interrupts: Interrupts;
 }
 
 /** The terminal of this process. */

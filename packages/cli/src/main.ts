@@ -1,12 +1,15 @@
 import { Interrupted } from './errors.js';
+import { Interrupts } from './interrupts.js';
 import { run } from './run.js';
 
 const controller = new AbortController();
-let interrupts = 0;
+const interrupts = new Interrupts();
+let ends = 0;
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => {
+    if (signal === 'SIGINT' && interrupts.raise()) return;
     // The first Ctrl-C lets the verb finish cleanly; whoever presses it again does not want to wait.
-    if (++interrupts > 1) process.exit(130);
+    if (++ends > 1) process.exit(130);
     controller.abort(new Interrupted());
   });
 }
@@ -16,4 +19,4 @@ for (const stream of [process.stdout, process.stderr]) {
     throw error;
   });
 }
-process.exitCode = await run(process.argv.slice(2), { signal: controller.signal });
+process.exitCode = await run(process.argv.slice(2), { signal: controller.signal, interrupts });

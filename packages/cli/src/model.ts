@@ -6,6 +6,7 @@ import type { Context } from './context.js';
 import { CommandError } from './errors.js';
 import { exists } from './files.js';
 import { isHubReference } from './hub/reference.js';
+import { keepActivations } from './precise.js';
 import { withProgress } from './progress.js';
 
 /**
@@ -27,10 +28,16 @@ export async function modelPath(source: string, context: Context): Promise<strin
 }
 
 /** Loads the weights at a path from `modelPath` on the current backend. */
-export function openModel(path: string, context: Context): Promise<CausalLM> {
-  return withProgress(context, 'Loading', (update) =>
+export async function openModel(
+  path: string,
+  context: Context,
+  { precise }: { readonly precise?: boolean | undefined } = {},
+): Promise<CausalLM> {
+  const model = await withProgress(context, 'Loading', (update) =>
     loadModel(path, { onProgress: ({ done, total }) => update(done, total) }),
   );
+  if (precise) keepActivations(model);
+  return model;
 }
 
 /** @throws CommandError when there is no such folder or file */

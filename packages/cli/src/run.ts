@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Context, Terminal } from './context.js';
 import { processTerminal } from './context.js';
 import { reportError } from './errors.js';
+import { Interrupts } from './interrupts.js';
 import { verbs } from './verbs/index.js';
 import { version } from './version.js';
 
@@ -9,13 +10,16 @@ export interface RunOptions {
   readonly terminal?: Terminal;
   /** Ends the verb at hand. */
   readonly signal?: AbortSignal;
+  /** Who gets Ctrl-C before that. */
+  readonly interrupts?: Interrupts;
 }
 
 /** Runs a command line, without the program's name. Returns the exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function run(args: readonly string[], options: RunOptions = {}): Promise<number> {
   const { terminal = processTerminal(), signal = new AbortController().signal } = options;
+  const { interrupts = new Interrupts() } = options;
   try {
-    await createProgram({ terminal, signal }).parseAsync([...args], { from: 'user' });
+    await createProgram({ terminal, signal, interrupts }).parseAsync([...args], { from: 'user' });
     return 0;
   } catch (error) {
     return reportError(error, terminal);

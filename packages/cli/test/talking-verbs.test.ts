@@ -1,8 +1,10 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Interrupted } from '../src/errors.js';
 import { run, type Terminal } from '../src/index.js';
+import { Interrupts } from '../src/interrupts.js';
 import { frugal } from './support/terminal.js';
 import { saveTinyModel, temporaryFolder } from './support/tiny.js';
 
@@ -29,6 +31,51 @@ describe('chat', () => {
       await frugal([...args, '--seed', '3'], { input: 'a' }),
     ];
     expect(outcomes[0].out).toBe(outcomes[1].out);
+  });
+
+  it('has commands', async () => {
+    const input = 'one\n/undo\none\n/retry\n/system Be brief.\none\n/nonsense\n';
+    const { code, out, err } = await frugal([...args, '--temperature', '0'], { input });
+    expect(code).toBe(0);
+    const [first, again, retried, other] = out.trim().split('\n');
+    expect([again, retried]).toEqual([first, first]); // greedy: the same question has the same answer
+    expect(other).not.toBe(first);
+    expect(err).toContain('There is no /nonsense.\n/reset');
+  });
+
+  it('says what it forgets when the context is full', async () => {
+    const { out, err } = await frugal(args, { input: 'Fellow citizens\n'.repeat(8) });
+    expect(err).toMatch(/The context is full: the first 2 messages are forgotten\.\n/);
+    expect(err).not.toContain('error');
+    expect(out.trim().split('\n')).toHaveLength(8);
+  });
+
+  it('stops an answer at Ctrl-C, and goes on', async () => {
+    const interrupts = new Interrupts();
+    let answers = 0;
+    const { code, err } = await frugal(['chat', model, '--max-tokens', '40'], {
+      input: 'Fellow\nFellow\n',
+      interrupts,
+      onOutput: () => answers++ === 0 && expect(interrupts.raise()).toBe(true),
+    });
+    expect(code).toBe(0);
+    expect(err.match(/\d+ tokens?/g)).toHaveLength(2);
+    expect(err.match(/Stopped after/g)).toHaveLength(1);
+    expect(interrupts.raise()).toBe(false);
+  });
+
+  it('tells what the chat template refuses, and goes on', async () => {
+    const strict = await saveTinyModel(join(folder, 'strict'));
+    const file = join(strict, 'tokenizer_config.json');
+    const config = JSON.parse(await readFile(file, 'utf8'));
+    const refuse =
+      "{% if messages[0].content == 'no' %}{{ raise_exception('Not that') }}{% endif %}{{ messages[0].content }}";
+    await writeFile(file, JSON.stringify({ ...config, chat_template: refuse }));
+    const { code, out, err } = await frugal(['chat', strict, '--json'], { input: 'no\nyes\n' });
+    expect([code, out.trim().split('\n')]).toEqual([0, [expect.any(String)]]);
+    expect(err).toContain('the template refused the messages: got Not that');
+    const alone = await frugal(['generate', strict, '--chat', '--prompt', 'no']);
+    expect([alone.code, alone.err]).toEqual([1, expect.stringContaining('Not that')]);
   });
 
   it('goes on after a message that does not fit', async () => {

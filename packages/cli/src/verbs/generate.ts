@@ -1,5 +1,7 @@
+import { type ChatMessage, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { printJson } from '../context.js';
+import { openDraft } from '../draft.js';
 import {
   addGenerationOptions,
   continueText,
@@ -8,40 +10,66 @@ import {
   tokenLimit,
 } from '../generation.js';
 import { modelPath, openModel, openTokenizer } from '../model.js';
-import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
+import { PRECISE_OPTION } from '../precise.js';
+import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, GenerationOptions, JsonOption {
   readonly prompt: string;
+  readonly chat?: true;
+  readonly system?: string;
+  readonly draft?: string;
+  readonly precise?: true;
 }
 
 export const generateVerb: Verb = (program, context) => {
   const command = addVerb(program, {
     name: 'generate',
-    summary: 'continue a text',
+    summary: 'continue a text, or answer a message',
     notes:
-      'The text goes to standard output, the speed to standard error. --json gives promptIds, ids and text.',
+      'The text goes to standard output, the speed to standard error. --json gives promptIds, ids and text, and with\n' +
+      '--logprobs N the log probability of each token and of the N most likely ones.',
     examples: [
       'frugal generate runs/student --prompt "Fellow citizens" --max-tokens 64',
       'frugal generate runs/student --prompt "却说曹操" --temperature 0.8 --top-k 40 --seed 7',
+      'frugal generate SmolLM2.gguf --chat --prompt "What is a quine?" --draft lookup',
     ],
   })
     .argument(...MODEL_ARGUMENT)
-    .requiredOption('--prompt <TEXT>', 'what to continue');
+    .requiredOption('--prompt <TEXT>', 'what to continue')
+    .option('--chat', 'the prompt is a message: answer it in the chat template')
+    .option('--system <TEXT>', 'what stands before the message (with --chat)')
+    .option(
+      '--logprobs <N>',
+      'with --json: log probabilities, and those of the N most likely tokens',
+      integer(),
+    )
+    .option(...PRECISE_OPTION);
   addBackendOptions(addGenerationOptions(command, { temperature: 0 })).action(
     async (source: string, options: Options) => {
       const { terminal } = context;
       const path = await modelPath(source, context);
       const tokenizer = await openTokenizer(path);
       useBackend(options, context);
-      const model = await openModel(path, context);
-      const promptIds = tokenizer.encode(options.prompt);
+      const model = await openModel(path, context, options);
+      const promptIds = encodePrompt(tokenizer, options);
       tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
+      const draft = await openDraft(options.draft, tokenizer, context);
       const show = options.json ? undefined : terminal.out;
-      show?.(options.prompt);
-      const result = await continueText({ model, tokenizer }, promptIds, options, context, show);
-      if (options.json) printJson(context, { promptIds: [...promptIds], ids: result.ids, text: result.text });
+      if (!options.chat) show?.(options.prompt);
+      const result = await continueText({ model, tokenizer, draft }, promptIds, options, context, show);
+      context.signal.throwIfAborted();
+      const { ids, text, logprobs } = result;
+      const asked = options.logprobs !== undefined && { logprobs };
+      if (options.json) printJson(context, { promptIds: [...promptIds], ids, text, ...asked });
       else terminal.out('\n');
       terminal.err(`${describeSpeed(result)}\n`);
     },
   );
 };
+
+function encodePrompt(tokenizer: Tokenizer, { prompt, chat, system }: Options): Int32Array {
+  if (!chat) return tokenizer.encode(prompt);
+  const messages: ChatMessage[] = [{ role: 'user', content: prompt }];
+  if (system !== undefined) messages.unshift({ role: 'system', content: system });
+  return chatTemplate(tokenizer).encode(messages, { addGenerationPrompt: true });
+}

@@ -1,12 +1,13 @@
 import { saveSafetensors, tensorInput } from '@frugal/checkpoint';
 import { renderTable } from '@frugal/report';
 import { noGrad, scope } from '@frugal/tensor-core';
-import { type CausalLM, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
+import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
 import { modelPath, openModel } from '../model.js';
+import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, integerList, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
 /** Logits of every position of one sequence. */
@@ -39,12 +40,11 @@ export const logitsVerb: Verb = (program, context) => {
     .requiredOption('--ids <IDS>', 'token ids, separated by commas', integerList)
     .option('--out <FILE>', 'write a safetensors file')
     .option('--force', 'replace the file')
-    .option('--precise', 'keep activations in f32 where the model would quantize them');
+    .option(...PRECISE_OPTION);
   addBackendOptions(command).action(async (source: string, options: Options) => {
     if (options.out) await refuseExisting(options.out, options.force);
     useBackend(options, context);
-    const model = await openModel(await modelPath(source, context), context);
-    if (options.precise) keepActivations(model);
+    const model = await openModel(await modelPath(source, context), context, options);
     const logits = await computeLogits(model, options.ids);
     if (options.out) await saveLogits(options.out, logits);
     if (options.json) printJson(context, { ids: logits.ids, logits: rowsOf(logits) });
@@ -67,14 +67,6 @@ export async function computeLogits(model: CausalLM, ids: readonly number[]): Pr
   const values = await logits.toFloat32();
   logits.dispose();
   return { ids, vocabularySize, values };
-}
-
-/** Packed layers stay packed; their inputs are no longer rounded to int8. */
-export function keepActivations(model: CausalLM): void {
-  for (const [path, module] of [...model.namedModules()]) {
-    if (!(module instanceof PackedLinear) || module.activation === null) continue;
-    model.replace(path, new PackedLinear(module.weight, { bias: module.bias }));
-  }
 }
 
 async function saveLogits(path: string, { ids, vocabularySize, values }: Logits): Promise<void> {

@@ -4,12 +4,14 @@ import { formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { printJson } from '../context.js';
 import { modelPath, openModel, openTokenizer } from '../model.js';
+import { PRECISE_OPTION } from '../precise.js';
 import { withProgress } from '../progress.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, JsonOption {
   readonly text: readonly string[];
   readonly context?: number;
+  readonly precise?: true;
 }
 
 export const perplexityVerb: Verb = (program, context) => {
@@ -29,14 +31,15 @@ export const perplexityVerb: Verb = (program, context) => {
       '--text <FILE...>',
       'text files, or .jsonl with one document per line; documents are scored apart',
     )
-    .option('--context <N>', "tokens per window (default: the model's context)", integer(2));
+    .option('--context <N>', "tokens per window (default: the model's context)", integer(2))
+    .option(...PRECISE_OPTION);
   addBackendOptions(command).action(async (source: string, options: Options) => {
     const texts: string[] = [];
     for await (const { text } of readDocuments(options.text)) texts.push(text);
     const path = await modelPath(source, context);
     const tokenizer = await openTokenizer(path);
     useBackend(options, context);
-    const model = await openModel(path, context);
+    const model = await openModel(path, context, options);
     const { signal, terminal } = context;
     const result = await withProgress(context, 'Scoring', (update) =>
       perplexity(model, tokenizer, texts, {

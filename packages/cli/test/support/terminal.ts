@@ -1,5 +1,6 @@
 import { PassThrough, Readable } from 'node:stream';
 import { run, type Terminal } from '../../src/index.js';
+import type { Interrupts } from '../../src/interrupts.js';
 
 export interface Outcome {
   readonly code: number;
@@ -10,6 +11,9 @@ export interface Outcome {
 export interface FrugalOptions {
   readonly input?: string;
   readonly signal?: AbortSignal;
+  readonly interrupts?: Interrupts;
+  /** Sees standard output as it is written. */
+  readonly onOutput?: (text: string) => void;
   /** Is called when a progress bar is drawn. */
   readonly onProgress?: () => void;
   /** Sees standard error as it is written. */
@@ -19,13 +23,14 @@ export interface FrugalOptions {
 /** Runs a command line in this process, on the reference backend unless it says otherwise. */
 export async function frugal(
   args: readonly string[],
-  { input = '', signal, onError, onProgress }: FrugalOptions = {},
+  { input = '', signal, interrupts, onOutput, onError, onProgress }: FrugalOptions = {},
 ): Promise<Outcome> {
   let out = '';
   let err = '';
   const terminal: Terminal = {
     out: (text) => {
       out += text;
+      onOutput?.(text);
     },
     err: (text) => {
       err += text;
@@ -34,7 +39,7 @@ export async function frugal(
     input: Readable.from([input]),
     ...(onProgress && { progressStream: watched(onProgress) }),
   };
-  const code = await run(args, { terminal, ...(signal && { signal }) });
+  const code = await run(args, { terminal, ...(signal && { signal }), ...(interrupts && { interrupts }) });
   return { code, out, err };
 }
 

@@ -37,9 +37,20 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 /** A random model with a trained tokenizer, in the layout of Hugging Face. */
-export async function saveTinyModel(folder: string, config: object = tinyConfig, seed = 1): Promise<string> {
+export async function saveTinyModel(
+  folder: string,
+  config: object = tinyConfig,
+  seed = 1,
+  texts = corpus,
+): Promise<string> {
   const model = createModel({ ...config }, { seed });
-  await saveModel(model, folder, { tokenizerFiles: tinyTokenizer.files(), force: true });
+  await saveModel(model, folder, {
+    tokenizerFiles:
+      texts === corpus
+        ? tinyTokenizer.files()
+        : trainByteLevelBpe(texts, { vocabularySize: VOCABULARY }).files(),
+    force: true,
+  });
   model.dispose();
   return folder;
 }
