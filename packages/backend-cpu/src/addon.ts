@@ -15,6 +15,14 @@ export interface Addon {
   initialize(command: ArrayBuffer): void;
   /** Runs what lies in the command buffer. */
   execute(): void;
+  /** From now on `execute` also takes the calls down. */
+  startRecording(): void;
+  /** The calls since then as a program; the command buffer names the memory that changes from run to run. */
+  finishRecording(): object;
+  /** Runs a program; the command buffer says where that memory lies now. */
+  replay(program: object): void;
+  /** Kernel, calls and nanoseconds of the measured runs, which are forgotten. */
+  takeTimes(program: object): readonly (readonly [kernel: number, calls: number, nanoseconds: number])[];
   addressOf(buffer: ArrayBuffer): number;
   mapFile(path: string): MappedFile;
   mappedBytes(handle: object, offset: number, length: number): ArrayBuffer;
@@ -32,7 +40,7 @@ export type Isa = 'scalar' | 'avx2' | 'avx512' | 'avx512bf16' | 'amx';
 export const allIsas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'avx512bf16', 'amx'];
 
 /** Must equal PROTOCOL in native/core/addon.cpp. */
-const PROTOCOL = 1;
+const PROTOCOL = 2;
 
 const addonPath = fileURLToPath(new URL('../native/build/frugal-cpu.node', import.meta.url));
 const buildScript = fileURLToPath(new URL('../build.mjs', import.meta.url));

@@ -20,6 +20,7 @@ import { attributeEncoders } from './attributes.js';
 import type { CommandBuffer, Execution } from './command.js';
 import { type CpuStorage, MappedStorage, type MemoryPool, PooledStorage } from './memory.js';
 import { measurePeaks, type Peaks } from './peaks.js';
+import { CpuRecording } from './recording.js';
 import { contiguousView } from './views.js';
 
 /** Ops whose kernels take inputs with any strides. */
@@ -85,7 +86,7 @@ export class CpuBackend implements Backend {
   }
 
   upload(bytes: Uint8Array): Storage {
-    const storage = new PooledStorage(this, bytes.byteLength, this.runtime.pool.take(bytes.byteLength));
+    const storage = new PooledStorage(this, bytes.byteLength, this.runtime.pool.take(bytes.byteLength, true));
     storage.bytes(0, bytes.byteLength).set(bytes);
     return storage;
   }
@@ -106,6 +107,10 @@ export class CpuBackend implements Backend {
         cause,
       });
     }
+  }
+
+  record(inputs: readonly TensorView[], run: () => readonly TensorView[]): CpuRecording | null {
+    return CpuRecording.make(this.runtime, inputs, run);
   }
 
   async read(view: TensorView): Promise<Uint8Array> {
@@ -184,8 +189,12 @@ export class CpuBackend implements Backend {
     for (const [op, encode] of Object.entries(attributeEncoders)) {
       const number = addon.kernels.indexOf(op);
       const attributesOf = encode as (attributes: unknown) => readonly number[];
-      kernels[op] = (inputs: readonly TensorView[], outputs: readonly TensorView[], attributes: unknown) =>
+      // The counter of a random number is an attribute: each run would draw the same ones.
+      const repeats = !op.startsWith('random');
+      kernels[op] = (inputs: readonly TensorView[], outputs: readonly TensorView[], attributes: unknown) => {
+        if (!repeats && command.watch) command.watch.isBroken = true;
         command.run(number, execution, inputs, outputs, attributesOf(attributes));
+      };
     }
     const adamw = kernels.adamw as Kernel<'adamw'>;
     kernels.adamw = ((inputs, outputs, attributes) => {
@@ -218,6 +227,8 @@ export class CpuBackend implements Backend {
       this.run('unpack', parts, [output], [rowStart]);
       return;
     }
+    const { watch } = this.runtime.command;
+    if (watch) watch.isBroken = true; // JavaScript is not taken down
     const arrays = parts.map(partArray);
     const out = partArray(output) as Float32Array;
     packedFormat(format).unpack(arrays, { rows, columns, rowStart, rowCount }, out);

@@ -1,6 +1,7 @@
 import { BackendError, bytesPerElement, type DType, formatShape, type TensorView } from '@frugal/tensor-core';
 import type { Addon } from './addon.js';
 import type { CpuStorage } from './memory.js';
+import type { CallWatch } from './recording.js';
 
 /** Numbers of dtypes in calls: the order of `DType` in native/core/call.hpp. */
 const numberOfDType: Record<DType, number> = { f32: 0, bf16: 1, f16: 2, i8: 3, u8: 4, i32: 5, bool: 6 };
@@ -23,6 +24,8 @@ export interface Execution {
  * attribute count, attributes…, then per tensor: address, dtype, rank, dims…, strides…].
  */
 export class CommandBuffer {
+  /** Sees all calls, while not null. */
+  watch: CallWatch | null = null;
   private readonly words = new Float64Array(CAPACITY);
 
   constructor(private readonly addon: Addon) {
@@ -36,6 +39,10 @@ export class CommandBuffer {
     outputs: readonly TensorView[],
     attributes: readonly number[],
   ): void {
+    if (this.watch) {
+      this.watch.see(inputs);
+      this.watch.see(outputs);
+    }
     const { words } = this;
     words[0] = kernel;
     words[1] = execution.isa;
@@ -49,6 +56,23 @@ export class CommandBuffer {
     for (let i = 0; i < inputs.length; i++) at = this.put(inputs[i], at);
     for (let i = 0; i < outputs.length; i++) at = this.put(outputs[i], at);
     this.addon.execute();
+  }
+
+  /** For `finishRecording`: the memory that differs from run to run. */
+  putSlots(storages: readonly CpuStorage[]): void {
+    if (1 + 2 * storages.length > CAPACITY) throw tooMany(storages.length);
+    this.words[0] = storages.length;
+    for (const [i, { address, byteLength }] of storages.entries())
+      this.words.set([address, byteLength], 1 + 2 * i);
+  }
+
+  /** For `replay`: where that memory lies now. */
+  putAddresses(measure: boolean, inputs: readonly CpuStorage[], outputs: readonly CpuStorage[]): void {
+    const { words } = this;
+    words[0] = measure ? 1 : 0;
+    let at = 1;
+    for (let i = 0; i < inputs.length; i++) words[at++] = inputs[i].address;
+    for (let i = 0; i < outputs.length; i++) words[at++] = outputs[i].address;
   }
 
   private put(view: TensorView, start: number): number {
@@ -66,6 +90,15 @@ export class CommandBuffer {
     }
     return at + 2 * rank;
   }
+}
+
+function tooMany(count: number): BackendError {
+  return new BackendError({
+    where: 'backend-cpu',
+    what: 'too many inputs and outputs of a recording',
+    got: String(count),
+    expected: `at most ${(CAPACITY - 1) >> 1}`,
+  });
 }
 
 function tooManyAxes({ shape }: TensorView, limit: number): BackendError {

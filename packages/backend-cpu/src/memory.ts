@@ -1,14 +1,17 @@
 import { type Backend, BackendError, Storage } from '@frugal/tensor-core';
 import type { Addon, MappedFile } from './addon.js';
+import type { Arena } from './arena.js';
 
 /** V8-owned memory with a native address: the garbage collector frees it even inside a synchronous loop. */
-interface Block {
+export interface Block {
   readonly buffer: ArrayBuffer;
   /** Aligned to a cache line; `offset` bytes into the buffer. */
   readonly address: number;
   readonly offset: number;
   readonly sizeClass: number;
   readonly capacity: number;
+  /** The recording that keeps this memory for itself. */
+  arena: Arena | null;
 }
 
 /** Memory that kernels reach by its address. */
@@ -89,6 +92,8 @@ export class MemoryPool {
   private liveBytes = 0;
   private peakBytes = 0;
   private freeBytes = 0;
+  /** Gives out all memory, while not null. */
+  arena: Arena | null = null;
 
   constructor(private readonly addon: Addon) {}
 
@@ -97,7 +102,13 @@ export class MemoryPool {
     return { liveBytes: this.liveBytes, peakBytes: this.peakBytes, freeBytes: this.freeBytes };
   }
 
-  take(bytes: number): Block {
+  /** `constant`: written by the host now, and read by all runs of a recording that is being made. */
+  take(bytes: number, constant = false): Block {
+    return this.arena ? this.arena.take(bytes, constant) : this.takeOwn(bytes);
+  }
+
+  /** Memory for an arena. */
+  takeOwn(bytes: number): Block {
     const { index, capacity } = sizeClassOf(bytes);
     const list = this.listOf(index);
     list.lastUse = ++this.clock;
@@ -110,6 +121,10 @@ export class MemoryPool {
   }
 
   give(block: Block): void {
+    if (block.arena) {
+      block.arena.give(block);
+      return;
+    }
     const list = this.listOf(block.sizeClass);
     list.blocks.push(block);
     this.liveBytes -= block.capacity;
@@ -140,7 +155,7 @@ export class MemoryPool {
     const buffer = this.newBuffer(capacity + ALIGNMENT);
     const base = this.addon.addressOf(buffer);
     const address = Math.ceil(base / ALIGNMENT) * ALIGNMENT;
-    return { buffer, address, offset: address - base, sizeClass, capacity };
+    return { buffer, address, offset: address - base, sizeClass, capacity, arena: null };
   }
 
   private newBuffer(bytes: number): ArrayBuffer {

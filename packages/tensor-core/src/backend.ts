@@ -60,6 +60,20 @@ export interface PackedLayout {
   readonly byteLength: number;
 }
 
+/** Ops that a backend has taken down. */
+export interface Recording {
+  /** False once memory that the ops read or change, other than inputs and outputs, was freed. */
+  readonly isValid: boolean;
+  /**
+   * Runs the ops on other inputs, into other outputs: storages as large as the recorded ones, in the same order, used in
+   * their places with the same shapes. Everything else is read as it is now. Gives the bits that the ops would give.
+   */
+  replay(inputs: readonly Storage[], outputs: readonly Storage[]): void;
+  /** Seconds and calls of each kernel in replays since this was called with `true` the last time; empty otherwise. */
+  measure(on: boolean): readonly { readonly op: string; readonly calls: number; readonly seconds: number }[];
+  dispose(): void;
+}
+
 /**
  * What contributors implement to bring a device. A backend knows nothing of gradients, modules or models. It
  * must have a kernel for every primitive in {@link primitiveOps}; fused ops are optional and decompose in core.
@@ -97,6 +111,12 @@ export interface Backend {
    * `packedStandard`; `unpack`, `packedMatmul` and `packedGather` get it with the attribute `layout`.
    */
   packedLayout?(format: string, rows: number, columns: number): PackedLayout | null;
+  /**
+   * Runs `run` and takes down its ops, so that they can run again without JavaScript between them; null when something
+   * in them cannot be repeated. `inputs` and the results of `run` change from time to time: each lies in a storage of
+   * its own. Core falls back to running op by op where a backend leaves this out.
+   */
+  record?(inputs: readonly TensorView[], run: () => readonly TensorView[]): Recording | null;
   /** Waits for all work enqueued so far; throws the errors of that work. */
   synchronize(): Promise<void>;
   /**

@@ -7,23 +7,28 @@
 
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "call.hpp"
 #include "cpu.hpp"
 #include "map-file.hpp"
 #include "pool.hpp"
+#include "program.hpp"
 #include "registry.hpp"
 
 namespace frugal {
 namespace {
 
 /** Changes with the command layout; the TypeScript side refuses an addon of another version. */
-constexpr int PROTOCOL = 1;
+constexpr int PROTOCOL = 2;
 
 /** One per JavaScript environment (main thread or worker). */
 struct Environment {
   const double* command = nullptr;
   napi_ref buffer = nullptr;
+  /** Takes down all calls, while not null. */
+  Program* recording = nullptr;
+  ~Environment() { delete recording; }
 };
 
 napi_value fail(napi_env env, const char* message) {
@@ -69,8 +74,10 @@ void release_mapping(napi_env, void* data, void*) { release_file(static_cast<Map
 
 /** Runs the command in the buffer. */
 napi_value execute(napi_env env, napi_callback_info) {
-  const double* command = environment(env)->command;
-  const Kernel kernel = find_kernel(static_cast<int>(command[0]), static_cast<Isa>(static_cast<int>(command[1])));
+  const Environment* self = environment(env);
+  const double* command = self->command;
+  const int number_of_kernel = static_cast<int>(command[0]), attribute_count = static_cast<int>(command[6]);
+  const Kernel kernel = find_kernel(number_of_kernel, static_cast<Isa>(static_cast<int>(command[1])));
   if (!kernel) return fail(env, "[backend-cpu] the addon has no such kernel.");
   static thread_local Tensor memory[MAX_TENSORS];
   Call call;
@@ -80,11 +87,73 @@ napi_value execute(napi_env env, napi_callback_info) {
   call.input_count = static_cast<int32_t>(command[4]);
   call.output_count = static_cast<int32_t>(command[5]);
   call.attributes = command + 7;
-  const double* next = call.attributes + static_cast<int>(command[6]);
+  const double* next = call.attributes + attribute_count;
   const int tensors = call.input_count + call.output_count;
   for (int i = 0; i < tensors; i++) next = read_tensor(next, memory[i]);
+  if (self->recording) self->recording->add(number_of_kernel, kernel, call, attribute_count);
   kernel(call);
   return nullptr;
+}
+
+/** startRecording(): from now on all calls are taken down. */
+napi_value start_recording(napi_env env, napi_callback_info) {
+  Environment* self = environment(env);
+  delete self->recording;
+  self->recording = new Program();
+  return nullptr;
+}
+
+/**
+ * finishRecording() → program. The command buffer names the memory that changes from run to run: [count, then per slot:
+ * address, bytes].
+ */
+napi_value finish_recording(napi_env env, napi_callback_info) {
+  Environment* self = environment(env);
+  if (!self->recording) return fail(env, "[backend-cpu] nothing is being recorded.");
+  std::vector<Slot> slots(static_cast<size_t>(self->command[0]));
+  for (size_t i = 0; i < slots.size(); i++)
+    slots[i] = {static_cast<uintptr_t>(self->command[1 + 2 * i]), static_cast<size_t>(self->command[2 + 2 * i])};
+  Program* program = self->recording;
+  self->recording = nullptr;
+  program->bind(slots);
+  napi_value handle;
+  napi_create_external(env, program, [](napi_env, void* data, void*) { delete static_cast<Program*>(data); }, nullptr, &handle);
+  return handle;
+}
+
+/** The program that the first argument of a call holds, or null. */
+Program* program_of(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  void* data = nullptr;
+  if (arguments(env, info, &argument, 1) < 1 || napi_get_value_external(env, argument, &data) != napi_ok) return nullptr;
+  return static_cast<Program*>(data);
+}
+
+/** replay(program): runs it. The command buffer holds [whether to take times, then the address of each slot]. */
+napi_value replay(napi_env env, napi_callback_info info) {
+  Program* program = program_of(env, info);
+  if (!program) return fail(env, "[backend-cpu] replay expects a program.");
+  const double* command = environment(env)->command;
+  program->run(command + 1, command[0] != 0);
+  return nullptr;
+}
+
+/** takeTimes(program) → [kernel, calls, nanoseconds] for each kernel, of the runs that were measured. */
+napi_value take_times(napi_env env, napi_callback_info info) {
+  Program* program = program_of(env, info);
+  if (!program) return fail(env, "[backend-cpu] takeTimes expects a program.");
+  napi_value list;
+  napi_create_array(env, &list);
+  uint32_t at = 0;
+  for (const KernelTime& time : program->take_times()) {
+    napi_value entry;
+    napi_create_array(env, &entry);
+    napi_set_element(env, entry, 0, number(env, time.kernel));
+    napi_set_element(env, entry, 1, number(env, static_cast<double>(time.calls)));
+    napi_set_element(env, entry, 2, number(env, time.nanoseconds));
+    napi_set_element(env, list, at++, entry);
+  }
+  return list;
 }
 
 /** initialize(commandBuffer): kept alive for the life of the environment. */
@@ -174,6 +243,10 @@ napi_value set_up(napi_env env, napi_value exports) {
   };
   add_function("initialize", initialize);
   add_function("execute", execute);
+  add_function("startRecording", start_recording);
+  add_function("finishRecording", finish_recording);
+  add_function("replay", replay);
+  add_function("takeTimes", take_times);
   add_function("addressOf", address_of);
   add_function("mapFile", map_file_call);
   add_function("mappedBytes", mapped_bytes);

@@ -15,7 +15,7 @@ static inline void parallel(const Call& call, int64_t chunks, double cost, const
     return;
   }
   run_parallel(
-      call.threads, chunks,
+      call.threads, chunks, cost,
       [](void* context, int64_t chunk) { (*static_cast<const Body*>(context))(chunk); }, const_cast<Body*>(&body));
 }
 

@@ -1,7 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Backend, noGrad, scope, type Tensor } from '@frugal/tensor-core';
-import { PagedKVCache } from '@frugal/tensor-core/generation';
-import { stepBatch } from '@frugal/tensor-core/nn';
+import type { Tensor } from '@frugal/tensor-core';
+import { ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
 import { acceptRequest } from './accept.js';
 import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
 import { EngineError } from './errors.js';
@@ -14,8 +13,8 @@ import { Scheduler, type StepEntry } from './scheduler.js';
 export class ModelRunner {
   private readonly served: ServedModel;
   private readonly cache: PagedKVCache;
+  private readonly steps: ModelSteps;
   private readonly scheduler: Scheduler<RunningRequest>;
-  private readonly backend: Backend | undefined;
   private readonly cacheTokens: number;
   private loop: Promise<void> | null = null;
   private closed = false;
@@ -27,13 +26,13 @@ export class ModelRunner {
     this.served = prepareModel(loaded, contextLength);
     const pages = Math.ceil(cacheTokens / pageSize);
     this.cacheTokens = pages * pageSize;
-    this.backend = model.parameters()[0]?.value.backend;
     this.cache = new PagedKVCache(model.cacheSpec, {
       tokens: this.cacheTokens,
       pageSize,
       dtype: model.computeDType,
-      backend: this.backend,
+      backend: model.parameters()[0]?.value.backend,
     });
+    this.steps = new ModelSteps(model, this.cache);
     this.scheduler = new Scheduler({ pages, pageSize, ...scheduling });
   }
 
@@ -77,6 +76,7 @@ export class ModelRunner {
     this.closed = true;
     for (const request of [...this.scheduler.waiting, ...this.scheduler.running]) request.abort();
     if (this.loop) await this.loop;
+    this.steps.dispose();
     this.cache.dispose();
   }
 
@@ -113,29 +113,16 @@ export class ModelRunner {
     logits: Tensor | null;
     ready: readonly RunningRequest[];
   } {
-    const { model } = this.served;
-    const counts = plan.map(({ count }) => count);
-    const sequences = plan.map(({ request }) => request.cacheSequence as number);
-    const startPositions = sequences.map((sequence) => this.cache.length(sequence));
-    const tokens = plan.map(({ request, count }) => request.take(count));
-    const ends = counts.map((_, i) => counts.slice(0, i + 1).reduce((sum, count) => sum + count, 0));
-    const ready = plan.flatMap(({ request }, i) =>
-      request.pending === 0 ? [{ request, row: ends[i] - 1 }] : [],
-    );
-    const logits = scope(() =>
-      noGrad(() => {
-        const batch = stepBatch(tokens, {
-          vocabularySize: model.vocabularySize,
-          logits: ready.map(({ row }) => row),
-          startPositions,
-          cache: this.cache.extend(sequences, counts),
-          backend: this.backend,
-        });
-        const output = model.forward(batch);
-        return ready.length > 0 ? output.logits() : null;
-      }),
-    );
-    return { logits, ready: ready.map(({ request }) => request) };
+    const parts = plan.map(({ request, count }) => {
+      const tokens = request.take(count);
+      return {
+        sequence: request.cacheSequence as number,
+        tokens,
+        logits: request.pending === 0 ? 1 : 0,
+      };
+    });
+    const { logits } = this.steps.run(parts);
+    return { logits, ready: plan.map(({ request }) => request).filter((_, i) => parts[i].logits > 0) };
   }
 
   private advance(request: RunningRequest, logits: Float32Array): void {

@@ -1,7 +1,7 @@
 import { noGrad, type Tensor } from '../index.js';
 import type { CausalLM } from '../nn/index.js';
 import type { Draft, DraftSequence, DraftText } from './draft.js';
-import { modelStep } from './model-step.js';
+import { ModelSteps } from './model-step.js';
 import { PagedKVCache } from './paged-cache.js';
 import { sampleTokens } from './sampling.js';
 
@@ -19,6 +19,7 @@ export function draftModel(model: CausalLM): Draft {
 class ModelGuesses implements DraftSequence {
   private readonly cache: PagedKVCache;
   private readonly sequence: number;
+  private readonly steps: ModelSteps;
   /** The tokens whose keys and values are in the cache. */
   private computed: number[] = [];
 
@@ -32,6 +33,7 @@ class ModelGuesses implements DraftSequence {
       backend: model.parameters()[0]?.value.backend,
     });
     this.sequence = this.cache.open();
+    this.steps = new ModelSteps(model, this.cache);
   }
 
   async propose(tokens: readonly number[], count: number): Promise<number[]> {
@@ -54,6 +56,7 @@ class ModelGuesses implements DraftSequence {
   }
 
   close(): void {
+    this.steps.dispose();
     this.cache.dispose();
   }
 
@@ -79,7 +82,7 @@ class ModelGuesses implements DraftSequence {
       const next = tokens.slice(this.computed.length, this.computed.length + CHUNK);
       const isLast = this.computed.length + next.length === tokens.length;
       const part = { sequence: this.sequence, tokens: next, logits: isLast ? 1 : 0 };
-      const { logits } = modelStep(this.model, this.cache, [part]);
+      const { logits } = this.steps.run([part]);
       this.computed.push(...next);
       if (logits) return logits;
     }

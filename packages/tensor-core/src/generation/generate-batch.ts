@@ -2,7 +2,7 @@ import { ArgumentError, type Tensor } from '../index.js';
 import type { CacheDType, CausalLM } from '../nn/index.js';
 import type { Draft } from './draft.js';
 import type { Logprobs } from './logprobs.js';
-import { modelStep, type StepPart } from './model-step.js';
+import { ModelSteps, type StepPart } from './model-step.js';
 import { PagedKVCache } from './paged-cache.js';
 import { RunningText } from './running-text.js';
 import { checkSampler, type SamplerOptions } from './sampler.js';
@@ -62,11 +62,12 @@ export async function* generateBatch(
   const texts = requests.map(
     (request, i) => new RunningText(i, request, cache.open(), model.vocabularySize, draft, draftTokens),
   );
+  const steps = new ModelSteps(model, cache);
   try {
     for (let running = texts; running.length > 0; ) {
       const planned = await planStep(running, prefillChunk);
       const parts = planned.map(({ text, count }) => text.take(count));
-      const { logits, collected } = modelStep(model, cache, parts, draft?.collect);
+      const { logits, collected } = steps.run(parts, draft?.collect);
       const choices = logits ? await chooseRows(logits, planned, parts).finally(() => logits.dispose()) : [];
       let row = 0;
       for (const [i, { text }] of planned.entries()) {
@@ -80,6 +81,7 @@ export async function* generateBatch(
     }
   } finally {
     for (const text of texts) text.close();
+    steps.dispose();
     cache.dispose();
   }
 }

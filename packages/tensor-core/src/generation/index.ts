@@ -8,6 +8,7 @@ export {
   generateBatch,
 } from './generate-batch.js';
 export { type Logprobs, logprobsOf } from './logprobs.js';
+export { ModelSteps, type StepPart, type StepResult } from './model-step.js';
 export { CacheFullError, PagedKVCache, type PagedKVCacheOptions } from './paged-cache.js';
 export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
 export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
@@ -20,5 +21,6 @@ export {
   sampleToken,
   sampleTokens,
 } from './sampling.js';
+export { type StepOutput, StepRecorder } from './step-recorder.js';
 export { StopStrings } from './stop-strings.js';
 export { TextStream, type TokenDecoder } from './text-stream.js';

@@ -1,5 +1,6 @@
 import { keep, noGrad, scope, type Tensor } from '../index.js';
-import { type CausalLM, type KVCache, stepBatch } from '../nn/index.js';
+import { type CausalLM, type KVCache, type StepBatch, stepBatch } from '../nn/index.js';
+import { StepRecorder } from './step-recorder.js';
 
 /** What one sequence brings to a step. */
 export interface StepPart {
@@ -11,48 +12,61 @@ export interface StepPart {
 }
 
 export interface StepResult {
-  /** [M, V]: the rows that the parts wanted, in their order; null when none did. The caller disposes it. */
+  /** f32 [M, V]: the rows that the parts wanted, in their order; null when none did. The caller disposes it. */
   readonly logits: Tensor | null;
   /** Values of all rows, in the order of the parts; the caller disposes them. */
   readonly collected: ReadonlyMap<string, Tensor>;
 }
 
-/** Computes tokens of several sequences in one pass, on top of what the cache holds of them. */
-export function modelStep(
-  model: CausalLM,
-  cache: KVCache,
-  parts: readonly StepPart[],
-  collect?: ReadonlySet<string>,
-): StepResult {
-  const rows: number[] = [];
-  let end = 0;
-  for (const { tokens, logits } of parts) {
-    end += tokens.length;
-    for (let row = end - logits; row < end; row++) rows.push(row);
+/**
+ * Computes the steps of a model over one cache. Steps of few rows that repeat their shapes, as decoding does, are
+ * recorded and replayed where the backend can; the results have the same bits.
+ */
+export class ModelSteps {
+  private readonly recorder: StepRecorder;
+
+  constructor(
+    private readonly model: CausalLM,
+    private readonly cache: KVCache,
+  ) {
+    this.recorder = new StepRecorder(model);
   }
-  return scope(() =>
-    noGrad(() => {
-      const sequences = parts.map(({ sequence }) => sequence);
-      const startPositions = sequences.map((sequence) => cache.length(sequence));
-      const counts = parts.map(({ tokens }) => tokens.length);
-      const view = cache.extend(sequences, counts);
-      const batch = stepBatch(
-        parts.map(({ tokens }) => tokens),
-        {
-          vocabularySize: model.vocabularySize,
-          logits: rows,
-          startPositions,
-          cache: view,
-          backend: view.lengths.backend,
-          ...(collect && { collect }),
-        },
-      );
-      const output = model.forward(batch);
-      for (const value of output.collected.values()) keep(value);
-      return {
-        logits: rows.length > 0 ? keep(output.logits().cast('f32')) : null,
-        collected: output.collected,
-      };
-    }),
-  );
+
+  /** Computes tokens of several sequences in one pass, on top of what the cache holds of them. */
+  run(parts: readonly StepPart[], collect?: ReadonlySet<string>): StepResult {
+    return scope(() => {
+      const { logits, collected } = noGrad(() => this.recorder.run(this.batch(parts, collect)));
+      for (const value of collected.values()) keep(value);
+      return { logits: logits && keep(logits), collected };
+    });
+  }
+
+  /** Frees what was recorded; model and cache stay the caller's. */
+  dispose(): void {
+    this.recorder.dispose();
+  }
+
+  private batch(parts: readonly StepPart[], collect: ReadonlySet<string> | undefined): StepBatch {
+    const rows: number[] = [];
+    let end = 0;
+    for (const { tokens, logits } of parts) {
+      end += tokens.length;
+      for (let row = end - logits; row < end; row++) rows.push(row);
+    }
+    const sequences = parts.map(({ sequence }) => sequence);
+    const startPositions = sequences.map((sequence) => this.cache.length(sequence));
+    const tokens = parts.map((part) => part.tokens);
+    const cache = this.cache.extend(
+      sequences,
+      tokens.map(({ length }) => length),
+    );
+    return stepBatch(tokens, {
+      vocabularySize: this.model.vocabularySize,
+      logits: rows,
+      startPositions,
+      cache,
+      backend: cache.lengths.backend,
+      ...(collect && { collect }),
+    });
+  }
 }

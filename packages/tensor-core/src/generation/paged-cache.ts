@@ -134,7 +134,8 @@ export class PagedKVCache implements KVCache {
   }
 
   private view(entries: readonly Sequence[], rows: readonly number[]): CacheView {
-    const width = Math.max(...entries.map(({ pages }) => pages.length));
+    // A power of two: few shapes, so that few steps must be recorded.
+    const width = 2 ** Math.ceil(Math.log2(Math.max(...entries.map(({ pages }) => pages.length))));
     const table = entries.flatMap(({ pages }) => [
       ...pages,
       ...new Array<number>(width - pages.length).fill(0),
@@ -143,13 +144,15 @@ export class PagedKVCache implements KVCache {
     const writeRows = tensor(Int32Array.from(rows), { backend });
     const part = (layer: number, name: string) => this.parts.get(`${layer}.${name}`) as StoredPart;
     const pageTable = tensor(Int32Array.from(table), { shape: [entries.length, width], backend });
+    const lengths = tensor(
+      Int32Array.from(entries, ({ length }) => length),
+      { backend },
+    );
     return {
       pageSize: this.pageSize,
       pageTable: () => pageTable,
-      lengths: tensor(
-        Int32Array.from(entries, ({ length }) => length),
-        { backend },
-      ),
+      lengths,
+      inputs: [writeRows, pageTable, lengths],
       part,
       write: (layer, name, values) => {
         writeEntries(part(layer, name), writeRows, values);

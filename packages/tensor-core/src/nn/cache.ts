@@ -37,6 +37,8 @@ export interface CacheView {
   pageTable(layer: number): Tensor;
   /** i32 [S]: tokens of each sequence, those of this step included. */
   readonly lengths: Tensor;
+  /** Every tensor that differs from step to step, always in the same order: what a replayed step is given anew. */
+  readonly inputs: readonly Tensor[];
   part(layer: number, name: string): StoredPart;
   /** Stores this step's entries [N, ...shape] of any floating dtype. */
   write(layer: number, name: string, entries: Tensor): void;

@@ -39,7 +39,8 @@ export type {
   Tie,
 } from './model.js';
 export { Buffer, Module, Parameter } from './module.js';
+export { ModuleState } from './module-state.js';
 export { LayerNorm, RMSNorm } from './norm.js';
 export { RotaryEmbedding, type RotaryOptions } from './rotary.js';
-export { type StepBatch, type StepBatchOptions, stepBatch } from './step-batch.js';
+export { batchInputs, type StepBatch, type StepBatchOptions, stepBatch } from './step-batch.js';
 export { type BatchSource, nextTokenBatch, type TrainBatch } from './train-batch.js';

@@ -21,6 +21,13 @@ export interface StepBatch extends RowContext {
   readonly collect?: ReadonlySet<string> | undefined;
 }
 
+/** Every tensor of a batch that differs from step to step, in a fixed order. */
+export function batchInputs(batch: StepBatch): Tensor[] {
+  const { tokens, positions, sequenceStarts, logitRows, adapterOfRow, cache } = batch;
+  const own = [tokens, positions, sequenceStarts, logitRows, ...(adapterOfRow ? [adapterOfRow] : [])];
+  return [...own, ...(cache?.inputs ?? [])];
+}
+
 export interface StepBatchOptions {
   /** Ids must be below this. */
   readonly vocabularySize: number;

@@ -1,0 +1,103 @@
+import type { Recording, Storage, TensorView } from '@frugal/tensor-core';
+import { Arena } from './arena.js';
+import type { Runtime } from './backend.js';
+import { type CpuStorage, PooledStorage } from './memory.js';
+
+/** Watches the calls that a recording takes down. */
+export class CallWatch {
+  readonly storages = new Set<CpuStorage>();
+  /** Whether something ran that replaying would leave out. */
+  isBroken = false;
+
+  see(views: readonly TensorView[]): void {
+    for (const { storage } of views) this.storages.add(storage as CpuStorage);
+  }
+}
+
+/** Calls of the addon, taken down while they run. */
+export class CpuRecording implements Recording {
+  private constructor(
+    private readonly runtime: Runtime,
+    private readonly program: object,
+    private readonly arena: Arena,
+    /** Memory that is not the recording's own: weights, caches. */
+    private readonly needed: readonly CpuStorage[],
+  ) {}
+
+  private measured = false;
+
+  /** See `Backend.record`; null as well inside another recording. */
+  static make(
+    runtime: Runtime,
+    inputs: readonly TensorView[],
+    run: () => readonly TensorView[],
+  ): CpuRecording | null {
+    const { addon, command, pool } = runtime;
+    if (pool.arena) {
+      if (command.watch) command.watch.isBroken = true;
+      run();
+      return null;
+    }
+    const arena = new Arena(pool);
+    const watch = new CallWatch();
+    const given = new Set(inputs.map(({ storage }) => storage as CpuStorage));
+    let results: readonly TensorView[] | null = null;
+    pool.arena = arena;
+    command.watch = watch;
+    addon.startRecording();
+    try {
+      results = run();
+    } finally {
+      pool.arena = null;
+      command.watch = null;
+      if (!results) {
+        addon.finishRecording();
+        arena.close();
+      }
+    }
+    const outputs = [...new Set(results.map(({ storage }) => storage as CpuStorage))];
+    command.putSlots([...given, ...outputs]);
+    const program = addon.finishRecording();
+    const ownOutputs = outputs.map(
+      (storage) => !given.has(storage) && storage instanceof PooledStorage && arena.release(storage.block),
+    );
+    if (watch.isBroken || ownOutputs.includes(false) || given.size < inputs.length) {
+      arena.close();
+      return null;
+    }
+    // What was freed on the way was an intermediate result or a constant.
+    const needed = [...watch.storages].filter(
+      (storage) => storage.references > 0 && !given.has(storage) && !outputs.includes(storage),
+    );
+    return new CpuRecording(runtime, program, arena, needed);
+  }
+
+  get isValid(): boolean {
+    const { needed } = this;
+    for (let i = 0; i < needed.length; i++) if (needed[i].references <= 0) return false;
+    return true;
+  }
+
+  replay(inputs: readonly Storage[], outputs: readonly Storage[]): void {
+    const { addon, command } = this.runtime;
+    command.putAddresses(this.measured, inputs as readonly CpuStorage[], outputs as readonly CpuStorage[]);
+    addon.replay(this.program);
+  }
+
+  measure(on: boolean): ReturnType<Recording['measure']> {
+    this.measured = on;
+    const { addon } = this.runtime;
+    return addon
+      .takeTimes(this.program)
+      .map(([kernel, calls, nanoseconds]) => ({
+        op: addon.kernels[kernel],
+        calls,
+        seconds: nanoseconds / 1e9,
+      }))
+      .filter(({ calls }) => calls > 0);
+  }
+
+  dispose(): void {
+    this.arena.close();
+  }
+}
