@@ -9,6 +9,7 @@ the fewest torch calls; see protocol.py for the conversation.
 
 import argparse
 import math
+import resource
 import time
 
 import protocol
@@ -122,7 +123,8 @@ class Training:
         for _ in range(count):
             loss = self.step()
         seconds = time.perf_counter() - started
-        return {"seconds": seconds, "tokens": count * BATCH * TOKENS, "loss": loss.item()}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {"seconds": seconds, "tokens": count * BATCH * TOKENS, "loss": loss.item(), "peakBytes": peak}
 
 
 def main() -> None:

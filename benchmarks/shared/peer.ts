@@ -11,7 +11,7 @@ function peersFolder(): string {
   throw new Error('[peer] there is no folder peers above this program');
 }
 
-/** A Python program that speaks the protocol of `peers/protocol.py`, so that it and we can take turns. */
+/** A program that speaks the protocol of `peers/protocol.py`, so that it and others can take turns. */
 export class Peer {
   private readonly lines: AsyncIterator<string>;
   /** As the program calls itself: `PyTorch 2.8.0`. */
@@ -34,14 +34,25 @@ export class Peer {
     const python = process.env.FRUGAL_PYTHON ?? 'python3';
     const check = spawnSync(python, ['-c', `import ${module}`], { encoding: 'utf8' });
     if (check.status !== 0) return `${python} cannot import ${module} (see benchmarks/peers/README.md)`;
-    const child = spawn(python, [join(peersFolder(), script), ...args], {
-      env: { ...process.env, ...environment },
-    });
+    return Peer.launch(python, [join(peersFolder(), script), ...args], environment);
+  }
+
+  /** This program once more, as a process of its own: with its own memory, and asleep while others have their turn. */
+  static self(args: readonly string[]): Promise<Peer | string> {
+    return Peer.launch(process.execPath, [...process.execArgv, process.argv[1], ...args]);
+  }
+
+  private static async launch(
+    command: string,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<Peer | string> {
+    const child = spawn(command, args, { env: { ...process.env, ...environment } });
     child.stderr.pipe(process.stderr);
     const peer = new Peer(child, createInterface({ input: child.stdout }));
     const first = await peer.read();
     if (!('ready' in first)) return JSON.stringify(first);
-    peer.version = (first.ready as { peer?: string }).peer ?? script;
+    peer.version = (first.ready as { peer?: string }).peer ?? command;
     return peer;
   }
 
@@ -61,5 +72,18 @@ export class Peer {
     const answer = JSON.parse(value) as Record<string, unknown>;
     if (answer.error) throw new Error(`[peer] ${answer.error}`);
     return answer;
+  }
+}
+
+/** The other side of {@link Peer.self}: answers each `run N` with what `run` returns, until told to quit. */
+export async function serveRuns(
+  name: string,
+  run: (count: number) => Promise<Record<string, number>>,
+): Promise<void> {
+  console.log(JSON.stringify({ ready: { peer: name } }));
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [word, count] = line.split(' ');
+    if (word === 'quit') return;
+    console.log(JSON.stringify(await run(Number(count))));
   }
 }

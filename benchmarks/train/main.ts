@@ -1,30 +1,46 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { parseArgs } from 'node:util';
 import { cpuBackend } from '@frugal/backend-cpu';
 import { createModel } from '@frugal/models';
 import { type OpProfile, profile, setBackend } from '@frugal/tensor-core';
 import type { BatchSource } from '@frugal/tensor-core/nn';
-import { AdamW, languageModelLoss, schedules, train } from '@frugal/trainer';
-import { Peer } from '../shared/peer.js';
-import { type Row, report } from '../shared/result.js';
+import { AdamW, languageModelLoss, type Precision, schedules, train } from '@frugal/trainer';
+import { batch, llama } from '../shared/llama.js';
+import { Peer, serveRuns } from '../shared/peer.js';
+import { machine, type Row, report } from '../shared/result.js';
+import { chartOf } from './chart.js';
 
 /**
- * Tokens per second of the training step of a Llama of 6.8 M parameters (AdamW, clipping), beside PyTorch, in turns:
- * `npm run bench -- train`. With `--profile`: where our time goes.
+ * Tokens per second and peak memory of the training step of a Llama of 6.8 M parameters (AdamW, clipping), beside
+ * PyTorch, in turns, every contender a process of its own:
+ *
+ *   npm run bench -- train [-- --turns N --threads N --json FILE --svg FILE]
+ *   npm run bench -- train -- --profile [--precision f32|bf16|int8]     where our time goes
  */
-const VOCABULARY = 4096;
-const BATCH = 8;
-const TOKENS = 256;
 const STEPS_PER_TURN = 3;
-const TURNS = 7;
+const { values: options } = parseArgs({
+  options: {
+    turns: { type: 'string', default: '7' },
+    threads: { type: 'string', default: process.env.FRUGAL_THREADS ?? '2' },
+    precision: { type: 'string', default: 'f32' },
+    profile: { type: 'boolean', default: false },
+    serve: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    svg: { type: 'string' },
+  },
+});
 
-const config = {
-  architectures: ['LlamaForCausalLM'],
-  hidden_size: 256,
-  intermediate_size: 688,
-  num_hidden_layers: 6,
-  num_attention_heads: 8,
-  vocab_size: VOCABULARY,
-  max_position_embeddings: TOKENS,
-  tie_word_embeddings: false,
+/** Which of our precisions is measured against which of PyTorch's modes. */
+const comparisons: readonly { readonly ours: Precision; readonly theirs: readonly string[] }[] = [
+  { ours: 'f32', theirs: ['f32'] },
+  { ours: 'bf16', theirs: ['bf16', 'compile-bf16'] },
+  { ours: 'int8', theirs: ['compile-bf16'] },
+];
+const namesOfModes: Readonly<Record<string, string>> = {
+  f32: 'PyTorch eager f32',
+  bf16: 'PyTorch eager bf16',
+  'compile-bf16': 'PyTorch compiled bf16',
 };
 
 /** Random tokens: the same work as real ones. */
@@ -32,12 +48,14 @@ function randomBatches(): BatchSource {
   let state = 1;
   const next = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state >>> 8) % VOCABULARY;
+    return (state >>> 8) % llama.vocab_size;
   };
   return {
     next: () => ({
-      sequences: Array.from({ length: BATCH }, () => Int32Array.from({ length: TOKENS }, next)),
-      targets: Int32Array.from({ length: BATCH * TOKENS }, next),
+      sequences: Array.from({ length: batch.sequences }, () =>
+        Int32Array.from({ length: batch.tokens }, next),
+      ),
+      targets: Int32Array.from({ length: batch.sequences * batch.tokens }, next),
     }),
     state: () => state,
     restore: (saved) => {
@@ -46,48 +64,86 @@ function randomBatches(): BatchSource {
   };
 }
 
-/** Our trainer as a peer: `turn()` makes a few steps and returns tokens per second. */
-function ours(precision: 'f32' | 'bf16'): () => Promise<number> {
-  const model = createModel(config, { seed: 1 });
+/** Our trainer: each call makes some steps. */
+function trainer(precision: Precision): (steps: number) => Promise<Record<string, number>> {
+  const model = createModel(llama, { seed: 1 });
   const optimizer = new AdamW({ beta2: 0.95, weightDecay: 0.1 });
   const batches = randomBatches();
-  const turn = async (steps: number) => {
-    const options = {
+  const loss = languageModelLoss(model);
+  const schedule = schedules.constant({ peak: 1e-3 });
+  return async (steps) => {
+    const start = performance.now();
+    for await (const _ of train({
       model,
       batches,
-      loss: languageModelLoss(model),
+      loss,
       optimizer,
+      schedule,
       steps,
       clipNorm: 1,
       precision,
+    }));
+    return {
+      tokens: steps * batch.sequences * batch.tokens,
+      seconds: (performance.now() - start) / 1000,
+      peakBytes: process.resourceUsage().maxRSS * 1024,
     };
-    const start = performance.now();
-    for await (const _ of train({ ...options, schedule: schedules.constant({ peak: 1e-3 }) }));
-    return (steps * BATCH * TOKENS * 1000) / (performance.now() - start);
   };
-  return () => turn(STEPS_PER_TURN);
 }
 
-async function compare(precision: 'f32' | 'bf16', threads: number): Promise<Row> {
-  const turn = ours(precision);
-  await turn();
-  const peer = await Peer.start('torch_train_step.py', ['--mode', precision, '--threads', String(threads)]);
-  if (typeof peer === 'string') console.error(`PyTorch is left out: ${peer}`);
-  const row = {
-    name: `training step 6.8 M ${precision}, ${threads} threads`,
-    peer: 'PyTorch eager',
-    unit: 'tokens/s',
-    ours: [] as number[],
-    theirs: [] as number[],
+interface Measured {
+  readonly speed: number[];
+  peakBytes: number;
+}
+
+/** All contenders in turns. Those that cannot run are left out, with a line that says why. */
+async function measureAll(turns: number): Promise<Map<string, Measured>> {
+  const contenders = new Map<string, Peer>();
+  const enter = (name: string, peer: Peer | string) => {
+    if (typeof peer === 'string') console.error(`${name} is left out: ${peer}`);
+    else contenders.set(name, peer);
   };
-  for (let i = 0; i < TURNS; i++) {
-    row.ours.push(await turn());
-    if (typeof peer === 'string') continue;
-    const { tokens, seconds } = await peer.run(STEPS_PER_TURN);
-    row.theirs.push(tokens / seconds);
+  const { threads } = options;
+  for (const { ours } of comparisons)
+    enter(`frugal ${ours}`, await Peer.self(['--serve', '--precision', ours, '--threads', threads]));
+  for (const [mode, name] of Object.entries(namesOfModes))
+    enter(name, await Peer.start('torch_train_step.py', ['--mode', mode, '--threads', threads]));
+
+  const measured = new Map(
+    [...contenders.keys()].map((name) => [name, { speed: [], peakBytes: 0 } as Measured]),
+  );
+  for (let turn = -1; turn < turns; turn++) {
+    for (const [name, peer] of contenders) {
+      const { tokens, seconds, peakBytes } = await peer.run(STEPS_PER_TURN);
+      const own = measured.get(name) as Measured;
+      if (turn >= 0) own.speed.push(tokens / seconds); // the first turn warms up
+      own.peakBytes = peakBytes;
+    }
   }
-  if (typeof peer !== 'string') peer.quit();
-  return row;
+  for (const peer of contenders.values()) peer.quit();
+  return measured;
+}
+
+function rowsOf(measured: ReadonlyMap<string, Measured>): Row[] {
+  return comparisons.flatMap(({ ours, theirs }) =>
+    theirs.flatMap((mode) => {
+      const [own, other] = [measured.get(`frugal ${ours}`), measured.get(namesOfModes[mode])];
+      if (!own) return [];
+      const what = `training step 6.8 M ${ours}, ${options.threads} threads`;
+      const peer = namesOfModes[mode];
+      const megabytes = (one: Measured) => [one.peakBytes / 2 ** 20];
+      return [
+        { name: what, peer, unit: 'tokens/s', ours: own.speed, theirs: other?.speed ?? [] },
+        {
+          name: `${what}, peak memory of the process`,
+          peer,
+          unit: 'MiB',
+          ours: megabytes(own),
+          theirs: other ? megabytes(other) : [],
+        },
+      ];
+    }),
+  );
 }
 
 function printProfile(ops: readonly OpProfile[]): void {
@@ -99,16 +155,23 @@ function printProfile(ops: readonly OpProfile[]): void {
   }
 }
 
-const threads = Number(process.env.FRUGAL_THREADS ?? 2);
-const backend = cpuBackend({ threads });
+const backend = cpuBackend({ threads: Number(options.threads) });
 setBackend(backend);
-if (process.argv.includes('--profile')) {
-  const turn = ours(process.argv.includes('--bf16') ? 'bf16' : 'f32');
-  await turn();
+if (options.serve) {
+  await serveRuns('frugal', trainer(options.precision as Precision));
+} else if (options.profile) {
+  const run = trainer(options.precision as Precision);
+  await run(STEPS_PER_TURN);
   const start = performance.now();
-  const { ops } = await profile(turn);
+  const { ops } = await profile(() => run(STEPS_PER_TURN));
   printProfile(ops);
   console.log(`all ${(performance.now() - start).toFixed(0)} ms for ${STEPS_PER_TURN} steps`);
 } else {
-  report([await compare('f32', threads), await compare('bf16', threads)], { backend: backend.description });
+  const measured = await measureAll(Number(options.turns));
+  report(rowsOf(measured), { backend: backend.description });
+  const svg = options.svg ?? options.json?.replace(/(\.json)?$/, '.svg');
+  if (svg) {
+    mkdirSync(dirname(svg), { recursive: true });
+    writeFileSync(svg, chartOf(measured, `6.8 M Llama, ${options.threads} threads, ${machine()}`));
+  }
 }

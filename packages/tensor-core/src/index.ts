@@ -108,6 +108,7 @@ export {
 export {
   checkpoint,
   checkpointAll,
+  collectGradients,
   customGradient,
   enableGrad,
   isRecording,

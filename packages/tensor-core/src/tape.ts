@@ -149,10 +149,28 @@ function addGradient(sum: Tensor | null, gradient: Tensor): Tensor {
   return total;
 }
 
+/** Where gradients of leaves go while {@link collectGradients} runs. */
+let collected: Map<Tensor, Tensor> | null = null;
+
 /** Adds a gradient to where it flows. */
 function passOn(edge: NonNullable<Edge>, gradient: Tensor): void {
   if ('node' in edge) edge.node.accumulate(edge.output, gradient);
+  else if (collected) collected.set(edge.leaf, addGradient(collected.get(edge.leaf) ?? null, gradient));
   else edge.leaf.grad = addGradient(edge.leaf.grad, gradient);
+}
+
+/**
+ * Like `root.backward()`, but adds the gradient of each leaf in `into` instead of its `grad`: for losses that compute
+ * gradients in the forward pass, see {@link customGradient}. The gradients belong to the caller, who disposes them.
+ */
+export function collectGradients(root: Tensor, into: Map<Tensor, Tensor>): void {
+  const before = collected;
+  collected = into;
+  try {
+    runBackward(root);
+  } finally {
+    collected = before;
+  }
 }
 
 function edgeOf(tensor: Tensor): Edge {

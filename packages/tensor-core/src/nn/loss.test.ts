@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Random, type Tensor, tensor } from '../index.js';
+import { expectNoLeaks, noGrad, Random, scope, type Tensor, tensor } from '../index.js';
 import { Linear } from './linear.js';
 import { distillationLoss, nextTokenLoss } from './loss.js';
 
@@ -46,6 +46,32 @@ describe.each([
       for (const [i, piece] of pieces.entries()) expectClose(piece, whole[i]);
     }
   });
+});
+
+it('passes on the gradient that it is given, also to a frozen head and in bf16', async () => {
+  const small = { maximumLogitBytes: 2 * 11 * 4 };
+  head.weight.trainable = false;
+  for (const dtype of ['f32', 'bf16'] as const) {
+    const grads: Float32Array[] = [];
+    for (const options of [small, undefined]) {
+      const hidden = values.cast(dtype).copy().setRequiresGrad(true);
+      nextTokenLoss(hidden, head, targets, weights, options).mul(3).backward();
+      grads.push(await (hidden.grad as Tensor).toFloat32());
+    }
+    expect(head.weight.gradient).toBe(null);
+    for (const [i, value] of grads[0].entries())
+      expect(Math.abs(value - grads[1][i])).toBeLessThan(dtype === 'f32' ? 1e-5 : 0.05);
+  }
+  head.weight.trainable = true;
+});
+
+it('leaves nothing behind when it streams', async () => {
+  const hidden = values.copy().setRequiresGrad(true);
+  await expectNoLeaks(() => {
+    scope(() => void nextTokenLoss(hidden, head, targets, weights, { maximumLogitBytes: 1 }));
+    noGrad(() => scope(() => void nextTokenLoss(hidden, head, targets, weights, { maximumLogitBytes: 1 })));
+  });
+  expect(hidden.grad).toBe(null);
 });
 
 it('distillation pulls to nothing when student and teacher agree', async () => {
