@@ -10,7 +10,6 @@ import {
   scope,
   type Tensor,
 } from '../index.js';
-import type { LinearLike } from './linear.js';
 import type { LogitHead } from './model.js';
 
 export interface StreamOptions {
@@ -27,7 +26,7 @@ const DEFAULT_LOGIT_BYTES = 64 * 2 ** 20;
  */
 export function streamLogits(
   hidden: Tensor,
-  head: LinearLike,
+  head: LogitHead,
   lossOfRows: (logits: Tensor, start: number, end: number) => Tensor,
   { maximumLogitBytes = DEFAULT_LOGIT_BYTES }: StreamOptions = {},
 ): Tensor {
