@@ -67,6 +67,10 @@ export const attributeEncoders = {
   sort: ({ descending }) => [flag(descending)],
 
   matmul: none,
+  integerMatmul: none,
+  groupedMatmul: ({ transposeWeight }) => [flag(transposeWeight)],
+  groupedMatmulWeightGradient: none,
+  groupedLowRank: ({ scale }) => [scale],
   cholesky: none,
   triangularSolve: ({ transpose }) => [flag(transpose)],
 

@@ -40,7 +40,7 @@ const stridedOps: ReadonlySet<OpName> = new Set<OpName>([
     'lessEqual',
     'where',
   ] as const),
-  ...(['sum', 'max', 'argMax', 'copy', 'concat', 'pad', 'assign', 'matmul'] as const),
+  ...(['sum', 'max', 'argMax', 'copy', 'concat', 'pad', 'assign', 'matmul', 'integerMatmul'] as const),
 ]);
 
 /** What all backends of one JavaScript thread share. */

@@ -4,6 +4,7 @@ import {
   attention,
   type Backend,
   crossEntropy,
+  integerMatmul,
   klDivergence,
   PackedTensor,
   Random,
@@ -91,6 +92,32 @@ for (const isa of testedIsas) {
         return [x.matmul(w).slice(0, 77, 78), x.slice(0, 77, 78).matmul(w)];
       });
       expect(single).toEqual(all);
+    });
+
+    it('multiplies integers exactly, with any threads and layout', async () => {
+      const products = [1, 2, 3].flatMap((threads) => {
+        const backend = cpuBackend({ isa, threads, minimumWork: 0 });
+        const random = new Random(10);
+        const draw = (...shape: number[]) =>
+          random.uniform(shape, { backend }).mul(255.99).sub(128).floor().cast('i8');
+        return scope(() => {
+          const [a, b] = [draw(130, 1533), draw(97, 1533)];
+          const flipped = (x: Tensor) => run('copy', [x.transpose()], {}).transpose();
+          const exact = integerMatmul(a, b);
+          return [
+            exact,
+            integerMatmul(flipped(a), b),
+            integerMatmul(a, flipped(b)),
+            integerMatmul(a.slice(0, 77, 78), b),
+          ];
+        });
+      });
+      const bytes = await Promise.all(products.map((each) => each.bytes()));
+      for (const each of products) each.dispose();
+      const row = bytes[0].slice(77 * 97 * 4, 78 * 97 * 4);
+      for (const [i, each] of bytes.entries()) {
+        expect(Buffer.from(each).equals(i % 4 === 3 ? row : bytes[0]), `product ${i}`).toBe(true);
+      }
     });
 
     it.each(['none', 'int8'] as const)(

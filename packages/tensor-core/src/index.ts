@@ -63,6 +63,7 @@ export {
   concat,
   crossEntropy,
   groupedMatmul,
+  integerMatmul,
   klDivergence,
   layerNorm,
   packedMatmul,

@@ -22,15 +22,20 @@
   X(loss)                  \
   X(optimizer)             \
   X(packed)                \
+  X(grouped)               \
   X(probe)
 
 // Families that gain from AVX512-BF16 and VNNI; the others use their AVX-512 version at that level.
 #define FRUGAL_BF16_FAMILIES(X) \
   X(matmul)                     \
   X(linear)                     \
+  X(grouped)                    \
   X(packed)                     \
   X(probe)
 
 // Families that gain from AMX tiles; the others use their AVX512-BF16 version at that level.
 #define FRUGAL_AMX_FAMILIES(X) \
+  X(matmul)                    \
+  X(linear)                    \
+  X(grouped)                   \
   X(probe)

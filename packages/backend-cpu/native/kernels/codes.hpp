@@ -1,21 +1,37 @@
 #pragma once
-// Whole numbers -127..127 as operands of matrix products, contiguous along the depth: how they are read for the tile
-// kernel, and what must be taken off its sums.
+// Readers of int8 codes for exact products, by what the level multiplies: four signed bytes per dword (AMX), four bytes
+// of which one side must be unsigned (VNNI), or two codes widened to 16 bits (everything else).
 #include "gemm.hpp"
 
 namespace frugal::FRUGAL_ISA {
 
 #if defined(__AVX512VNNI__)
-/** Four codes of neighbouring depth per dword; those of the weight as codes + 128. */
+#if defined(__AMX_TILE__)
+using CodeDot = TileDotI8;
+constexpr uint32_t WEIGHT_FLIP = 0;
+#else
+using CodeDot = DotI8;
+constexpr uint32_t WEIGHT_FLIP = 0x80808080u;
+#endif
+
+/** Four codes of neighbouring depth per dword, missing ones 0; FLIP turns codes into codes + 128. */
 template <uint32_t FLIP>
 struct Codes {
   using Element = int8_t;
-  using Dot = DotI8;
+  using Dot = CodeDot;
   static F along_k(const int8_t* p, int64_t count) {
     const __mmask64 mask = count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
     return (F)_mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, p), _mm512_set1_epi32(static_cast<int32_t>(FLIP)));
   }
-  static F along_i(const int8_t*, int64_t, int64_t, int64_t) { return F{}; }
+  static F along_i(const int8_t* p, int64_t k_stride, int64_t depth, int64_t count) {
+    const __mmask16 mask = count >= LANES ? 0xffff : (__mmask16)((1u << count) - 1);
+    __m512i dwords = _mm512_set1_epi32(static_cast<int32_t>(FLIP));
+    for (int64_t i = 0; i < 4 && i < depth; i++) {
+      const __m512i bytes = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, p + i * k_stride));
+      dwords = _mm512_xor_si512(dwords, _mm512_sll_epi32(bytes, _mm_cvtsi32_si128(static_cast<int>(8 * i))));
+    }
+    return (F)dwords;
+  }
   static float single(const int8_t* p, int64_t k_stride, int64_t depth) {
     uint32_t bits = 0;
     for (int64_t i = 0; i < 4 && i < depth; i++) bits |= static_cast<uint32_t>(static_cast<uint8_t>(p[i * k_stride])) << (8 * i);
@@ -26,8 +42,9 @@ struct Codes {
   }
 };
 using ActivationCodes = Codes<0>;
-using WeightCodes = Codes<0x80808080u>;
-constexpr int32_t WEIGHT_OFFSET = 128;
+using WeightCodes = Codes<WEIGHT_FLIP>;
+/** What is added to every code of the weight: sums are larger by this times the sum of the activations' codes. */
+constexpr int32_t WEIGHT_OFFSET = WEIGHT_FLIP == 0 ? 0 : 128;
 #else
 /** Two codes of neighbouring depth per dword, widened to 16 bits. */
 struct WideCodes {
@@ -41,7 +58,16 @@ struct WideCodes {
     else for (int64_t i = 0; i < count; i++) narrow[i] = p[i];
     return (F)__builtin_convertvector(narrow, Wide);
   }
-  static F along_i(const int8_t*, int64_t, int64_t, int64_t) { return F{}; }
+  static F along_i(const int8_t* p, int64_t k_stride, int64_t depth, int64_t count) {
+    B low = {}, high = {};
+    if (count >= LANES) {
+      low = load_as<B>(p);
+      if (depth > 1) high = load_as<B>(p + k_stride);
+    } else {
+      for (int64_t i = 0; i < count; i++) low[i] = p[i], high[i] = depth > 1 ? p[k_stride + i] : int8_t{0};
+    }
+    return (F)((__builtin_convertvector(low, I) & set_int(0xffff)) | (__builtin_convertvector(high, I) << 16));
+  }
   static float single(const int8_t* p, int64_t k_stride, int64_t depth) {
     const uint32_t low = static_cast<uint16_t>(static_cast<int16_t>(p[0]));
     const uint32_t high = depth < 2 ? 0u : static_cast<uint16_t>(static_cast<int16_t>(p[k_stride]));

@@ -29,7 +29,11 @@ struct AsF32 {
 /** Two bf16 of neighbouring depth per dword, missing ones 0. */
 struct PairBf16 {
   using Element = bf16;
+#if defined(__AMX_TILE__)
+  using Dot = TileDotBf16;
+#else
   using Dot = DotBf16;
+#endif
   static F along_k(const bf16* p, int64_t count) {
     if (count >= 2 * LANES) return load_as<F>(p);
     return (F)_mm512_maskz_loadu_epi16((__mmask32)((1u << count) - 1), p);
@@ -50,10 +54,13 @@ struct PairBf16 {
 };
 #endif
 
-/** How a tile of A is packed: along rows, in pieces of 16 dwords, or along the depth, whichever needs no transposing. */
-template <class T>
+/**
+ * How a tile of A is packed: along rows, in pieces of 16 dwords, or along the depth, whichever needs no transposing.
+ * Tiles of AMX know pieces only.
+ */
+template <class Dot, class T>
 FRUGAL_INLINE bool packs_along_depth(const Operand<T>& a) {
-  return a.i_stride == 1 && a.k_stride != 1;
+  return !Dot::WHOLE_PIECES && a.i_stride == 1 && a.k_stride != 1;
 }
 
 /**
@@ -84,6 +91,19 @@ static void pack_a_in_pieces(Operand<typename Reader::Element> a, int64_t rows, 
       const int64_t k = start + part * STEP;
       const auto* source = a.data + k * a.k_stride;
       const int64_t left = depth - k < 0 ? 0 : depth - k;
+      if (a.i_stride == 1 && a.k_stride != 1) {
+        for (int64_t i = 0; i < rows; i += LANES) {
+          const int64_t count = rows - i < LANES ? rows - i : LANES;
+          F v[LANES];
+          for (int kk = 0; kk < LANES; kk++) {
+            const int64_t below = left - kk * STEP;
+            v[kk] = below > 0 ? Reader::along_i(source + i + kk * STEP * a.k_stride, a.k_stride, below, count) : F{};
+          }
+          transpose(v);
+          for (int64_t r = 0; r < count; r++) store(to + (i + r) * PIECE + part, v[r]);
+        }
+        continue;
+      }
       for (int64_t i = 0; i < rows; i++) {
         if (a.k_stride == 1) {
           store(to + i * PIECE + part, Reader::along_k(source + i * a.i_stride, left));

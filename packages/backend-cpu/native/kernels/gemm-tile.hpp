@@ -19,14 +19,23 @@ constexpr int TILE_COLUMNS = 2 * LANES;
 /** A is packed in pieces of 16 dwords per row: [depth / 16][rows][16]. */
 constexpr int PIECE = 16;
 
+/** What dots on vectors share: the size of their tiles, and nothing to set up. */
+struct VectorDot {
+  static constexpr int ROWS = TILE_ROWS;
+  /** Whether tiles read whole pieces of depth, so that B must be filled up with zeros as A is. */
+  static constexpr bool WHOLE_PIECES = false;
+  static void begin() {}
+  static void end() {}
+};
+
 /** How a dword of A and a dword of B meet; all are handled as the bits of floats. */
-struct DotF32 {
+struct DotF32 : VectorDot {
   static constexpr int STEP = 1;
   static inline __attribute__((always_inline)) F mac(F acc, F a, F b) { return fma(a, b, acc); }
 };
 
 #if defined(__AVX512BF16__)
-struct DotBf16 {
+struct DotBf16 : VectorDot {
   static constexpr int STEP = 2;
   static inline __attribute__((always_inline)) F mac(F acc, F a, F b) { return (F)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b); }
 };
@@ -34,7 +43,7 @@ struct DotBf16 {
 
 #if defined(__AVX512VNNI__)
 /** Signed bytes of A times unsigned bytes of B (codes + 128). */
-struct DotI8 {
+struct DotI8 : VectorDot {
   static constexpr int STEP = 4;
   static inline __attribute__((always_inline)) F mac(F acc, F a, F b) {
     // The intrinsic makes g++ copy accumulators around; as an instruction it stays in place.
@@ -45,7 +54,7 @@ struct DotI8 {
 #endif
 
 /** Two int16 products per dword: exact for int8 codes on every level. */
-struct DotI16 {
+struct DotI16 : VectorDot {
   static constexpr int STEP = 2;
   static inline __attribute__((always_inline)) F mac(F acc, F a, F b) {
 #if defined(FRUGAL_AVX512)
@@ -71,8 +80,26 @@ struct Tile {
   int64_t ldc;
   int64_t columns;
   bool accumulate; // add to C instead of overwriting it
-  int64_t lda = 0; // for A read along the depth
+  int64_t lda = 0; // rows of the tile, which for A read along the depth are also the dwords from k to k + 1
+  const char* next = nullptr; // memory that a later tile reads: fetched along the way, some lines per piece
+  int64_t next_lines = 0;
 };
+
+/** Brings the part of `next` that belongs to one piece of depth towards the core. */
+FRUGAL_INLINE void prefetch_next(const Tile& t, int64_t piece) {
+  const char* from = t.next + piece * t.next_lines * 64;
+  for (int64_t i = 0; i < t.next_lines; i++) __builtin_prefetch(from + i * 64, 0, 2);
+}
+
+/** The rows of C below this tile are the next to be touched. */
+template <int ROWS>
+FRUGAL_INLINE void prefetch_below(const Tile& t) {
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++) {
+    __builtin_prefetch(t.c + (ROWS + i) * t.ldc, 1);
+    __builtin_prefetch(t.c + (ROWS + i) * t.ldc + 16, 1);
+  }
+}
 
 template <int ROWS>
 FRUGAL_INLINE void load_tile(const Tile& t, F (&acc)[ROWS][2]) {
@@ -110,9 +137,11 @@ template <class Dot, int ROWS>
 void multiply_tile(const Tile& t) {
   F acc[ROWS][2];
   load_tile<ROWS>(t, acc);
+  prefetch_below<ROWS>(t);
   const float* a = t.a;
   const float* b = t.b;
   for (int64_t start = 0; start < t.depth; start += PIECE) {
+    prefetch_next(t, start / PIECE);
     const int64_t count = t.depth - start < PIECE ? t.depth - start : PIECE;
     for (int64_t k = 0; k < count; k++) {
       const F b0 = load(b), b1 = load(b + LANES);
@@ -134,9 +163,11 @@ template <class Dot, int ROWS>
 void multiply_tile_transposed(const Tile& t) {
   F acc[ROWS][2];
   load_tile<ROWS>(t, acc);
+  prefetch_below<ROWS>(t);
   const float* a = t.a;
   const float* b = t.b;
   for (int64_t k = 0; k < t.depth; k++, a += t.lda, b += t.ldb) {
+    if (k % PIECE == 0) prefetch_next(t, k / PIECE);
     const F b0 = load(b), b1 = load(b + LANES);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
@@ -174,3 +205,5 @@ FRUGAL_INLINE TileKernel transposed_tile_kernel(int64_t rows) {
 }
 
 } // namespace frugal::FRUGAL_ISA
+
+#include "gemm-tile-amx.hpp"

@@ -1,4 +1,6 @@
 // matmul: [..., M, K] × [..., K, N] with any strides in the last two axes and broadcast batch axes.
+// integerMatmul: i8 [..., M, K] × i8 [..., N, K] → i32 [..., M, N], exact.
+#include "codes.hpp"
 #include "gemm.hpp"
 
 namespace frugal::FRUGAL_ISA {
@@ -39,10 +41,32 @@ bool is_one_matrix(const Batch& batch, int64_t rows, int64_t row_stride) {
   return true;
 }
 
-template <class Reader>
+/** Sums of the codes of A, times what was added to those of B, are taken off ahead: C starts below zero. */
+template <class Product>
+void start_sums(const Call& call, const Product& gemm) {
+  parallel(call, ceil_div(gemm.m, 16), static_cast<double>(16 * (gemm.k + gemm.n)) * 0.1, [&](int64_t chunk) {
+    for (int64_t i = chunk * 16; i < smaller(gemm.m, (chunk + 1) * 16); i++) {
+      int32_t sum = 0;
+      const int8_t* row = gemm.a.data + i * gemm.a.i_stride;
+      for (int64_t k = 0; k < gemm.k; k++) sum += row[k * gemm.a.k_stride];
+      int32_t* to = reinterpret_cast<int32_t*>(gemm.out.data) + i * gemm.out.ld;
+      for (int64_t j = 0; j < gemm.n; j++) to[j] = -WEIGHT_OFFSET * sum;
+    }
+  });
+}
+
+/** A and B as readers want them; with SWAPPED the last two axes of B are [N, K]. */
+template <class Left, class Right, bool SWAPPED>
 void multiply(const Call& call) {
-  using T = typename Reader::Element;
-  const Tensor &a = call.tensors[0], &b = call.tensors[1], &c = call.tensors[2];
+  using T = typename Left::Element;
+  const Tensor &a = call.tensors[0], &c = call.tensors[2];
+  Tensor b = call.tensors[1];
+  if constexpr (SWAPPED) {
+    const int last = b.rank - 1;
+    const int64_t columns = b.dims[last - 1], step = b.strides[last - 1];
+    b.dims[last - 1] = b.dims[last], b.strides[last - 1] = b.strides[last];
+    b.dims[last] = columns, b.strides[last] = step;
+  }
   const int64_t n = c.dims[c.rank - 1], k = a.dims[a.rank - 1];
   int64_t m = c.dims[c.rank - 2];
   Batch batch = batch_axes(a, b, c);
@@ -57,14 +81,18 @@ void multiply(const Call& call) {
   const auto product = [&](const Call& inner, int64_t index) {
     const T* a_data = reinterpret_cast<const T*>(a.data);
     const T* b_data = reinterpret_cast<const T*>(b.data);
-    char* c_data = c.data + index * m * n * (c.dtype == DType::f32 ? 4 : 2);
+    char* c_data = c.data + index * m * n * element_bytes(c.dtype);
     for (int axis = batch.rank - 1; axis >= 0; axis--) {
       const int64_t position = index % batch.dims[axis];
       index /= batch.dims[axis];
       a_data += position * batch.a[axis];
       b_data += position * batch.b[axis];
     }
-    const Gemm<Reader, Reader> gemm{m, n, k, {a_data, a_row, a_depth}, {b_data, b_column, b_depth}, {c_data, c.dtype, n}};
+    Gemm<Left, Right> gemm{m, n, k, {a_data, a_row, a_depth}, {b_data, b_column, b_depth}, {c_data, c.dtype, n}};
+    if constexpr (SWAPPED && WEIGHT_OFFSET != 0) {
+      start_sums(inner, gemm);
+      gemm.accumulate = true;
+    }
     gemm.run(inner);
   };
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -81,18 +109,20 @@ void matmul(const Call& call) {
   switch (call.tensors[0].dtype) {
     case DType::bf16:
 #if defined(__AVX512BF16__)
-      return multiply<PairBf16>(call);
+      return multiply<PairBf16, PairBf16, false>(call);
 #else
-      return multiply<AsF32<bf16>>(call);
+      return multiply<AsF32<bf16>, AsF32<bf16>, false>(call);
 #endif
     case DType::f16:
-      return multiply<AsF32<f16>>(call);
+      return multiply<AsF32<f16>, AsF32<f16>, false>(call);
     default:
-      return multiply<AsF32<float>>(call);
+      return multiply<AsF32<float>, AsF32<float>, false>(call);
   }
 }
 
-constexpr KernelEntry entries[] = {{"matmul", matmul}};
+void integer_matmul(const Call& call) { multiply<ActivationCodes, WeightCodes, true>(call); }
+
+constexpr KernelEntry entries[] = {{"matmul", matmul}, {"integerMatmul", integer_matmul}};
 
 } // namespace
 

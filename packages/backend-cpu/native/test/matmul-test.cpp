@@ -61,6 +61,21 @@ void shared(Suite& suite) {
   });
 }
 
+/** Whole numbers, exact; the right side is [N, K]. */
+void integers(Suite& suite, const Sizes& s, bool swap_a, bool swap_b) {
+  const auto draw = [&](int64_t rows, int64_t columns, bool swap) {
+    if (!swap) return suite.random(DType::i8, {s.batch, rows, columns}, -128, 128);
+    return suite.random(DType::i8, {s.batch, columns, rows}, -128, 128).viewed({s.batch, rows, columns}, {rows * columns, 1, rows});
+  };
+  Array a = draw(s.m, s.k, swap_a), b = draw(s.n, s.k, swap_b), c(DType::i32, {s.batch, s.m, s.n});
+  suite.run("integerMatmul", {&a, &b}, {&c});
+  suite.expect("integerMatmul", c, 0, [&](int64_t index) {
+    double sum = 0;
+    for (int64_t k = 0; k < s.k; k++) sum += a.at({index / (s.m * s.n), index / s.n % s.m, k}) * b.at({index / (s.m * s.n), index % s.n, k});
+    return sum;
+  });
+}
+
 } // namespace
 
 void test_matmul(Suite& suite) {
@@ -72,6 +87,8 @@ void test_matmul(Suite& suite) {
       for (int form = 0; form < 4; form++) one(suite, dtype, s, form & 1, form & 2);
     }
   }
+  for (const Sizes& s : sizes)
+    for (int form = 0; form < 4; form++) integers(suite, s, form & 1, form & 2);
   scattered(suite);
   shared(suite);
 }

@@ -48,6 +48,11 @@ export function sort(
   return { values, indices };
 }
 
+/** Exact products of i8 matrices: a [..., M, K] times bᵀ with b [..., N, K], as i32 [..., M, N]. */
+export function integerMatmul(a: Tensor, b: Tensor): Tensor {
+  return run('integerMatmul', [a, b], {});
+}
+
 /** x / √(mean(x²) + ε) · weight over the last axis. */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
   return run('rmsNorm', [x, weight], { epsilon });

@@ -148,9 +148,8 @@ export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8' | 'i
       }
       return [{ shape: [a.shape[0], b.shape[0]], dtype: output }];
     },
-    // Products of codes have 14 bits, so bf16 holds the codes and f32 sums of up to 1,000 of them; longer ones round.
     decompose: ([a, aScales, b, bScales], { output }) => {
-      const sums = run('matmul', [a.cast('bf16'), b.cast('bf16').transpose()], { output: 'f32' });
+      const sums = run('integerMatmul', [a, b], {}).cast('f32');
       return [sums.mul(aScales.reshape(-1, 1).mul(bScales)).cast(output)];
     },
   },

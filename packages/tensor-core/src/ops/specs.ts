@@ -118,6 +118,7 @@ export interface OpSpecs {
     /** Dtype of the result, when it shall not be that of the operands. */
     readonly output?: FloatDType | undefined;
   };
+  integerMatmul: None;
 
   // linalg
   cholesky: None;

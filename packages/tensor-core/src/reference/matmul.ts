@@ -1,6 +1,6 @@
 import { sizeOf } from '../shape.js';
 import { defineKernels } from './kernels.js';
-import { readBroadcast, writeFloats } from './values.js';
+import { readBroadcast, writeFloats, writeNumbers } from './values.js';
 
 /** A row-major matrix inside a longer array. */
 export interface Matrix {
@@ -48,7 +48,7 @@ export function multiplyTransposed(a: Matrix, b: Matrix, out: Matrix, M: number,
   }
 }
 
-export const matmulKernels = defineKernels<'matmul'>({
+export const matmulKernels = defineKernels<'matmul' | 'integerMatmul'>({
   matmul: ([a, b], [output]) => {
     const [M, N] = output.shape.slice(-2);
     const K = a.shape[a.shape.length - 1];
@@ -71,6 +71,22 @@ export const matmulKernels = defineKernels<'matmul'>({
           N,
           K,
         );
+      }
+    });
+  },
+
+  integerMatmul: ([a, b], [output]) => {
+    const [M, N] = output.shape.slice(-2);
+    const K = a.shape[a.shape.length - 1];
+    const batch = output.shape.slice(0, -2);
+    const [left, right] = [readBroadcast(a, [...batch, M, K]), readBroadcast(b, [...batch, N, K])];
+    writeNumbers(output, (out) => {
+      for (let i = 0; i < out.length; i++) {
+        const x = Math.floor(i / N) * K;
+        const y = (Math.floor(i / (M * N)) * N + (i % N)) * K;
+        let sum = 0;
+        for (let k = 0; k < K; k++) sum += left[x + k] * right[y + k];
+        out[i] = sum; // wraps
       }
     });
   },

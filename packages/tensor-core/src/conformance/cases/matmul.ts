@@ -1,4 +1,4 @@
-import { defineCase, input, type Layout, list } from '../case.js';
+import { defineCase, input, integers, type Layout, list } from '../case.js';
 import { floatDTypes, halfDTypes } from './shared.js';
 
 type Sizes = readonly [M: number, N: number, K: number];
@@ -93,6 +93,18 @@ const pair = (
   [a, b]: readonly [Layout, Layout] = ['plain', 'plain'],
 ) => [input([M, K], { dtype, layout: a }), input([K, N], { dtype, layout: b })];
 
+const codes = (shape: readonly number[], layout: Layout = 'plain') =>
+  input(shape, { dtype: 'i8', values: integers(-128, 128), layout });
+
+/** [M, K] and [N, K]. */
+const integerPair = ([M, N, K]: Sizes, [a, b]: readonly [Layout, Layout] = ['plain', 'plain']) => [
+  codes([M, K], a),
+  codes([N, K], b),
+];
+
+const integerSizes = sizes.filter((_, i) => i % 2 === 0);
+const integerLayouts = layouts.slice(0, 6);
+
 export const matmulCases = [
   ...sizes.map((size) => defineCase('matmul', size.join(' × '), pair(size, 'f32'), {})),
   ...halfDTypes.flatMap((dtype) =>
@@ -154,5 +166,26 @@ export const matmulCases = [
     [input([2, 1, 3]), input([3, 2])],
     {},
     { gradients: 'differences' },
+  ),
+  ...integerSizes.map((size) => defineCase('integerMatmul', size.join(' × '), integerPair(size), {})),
+  ...integerLayouts.map((layout) =>
+    defineCase('integerMatmul', layout.join(' by '), integerPair([18, 20, 70], layout), {}),
+  ),
+  ...batches.map(([a, b]) =>
+    defineCase(
+      'integerMatmul',
+      `batches [${a}] by [${b}]`,
+      [codes(a), codes([...b.slice(0, -2), b[b.length - 1], b[b.length - 2]])],
+      {},
+    ),
+  ),
+  defineCase(
+    'integerMatmul',
+    'extremes',
+    [
+      input([3, 200], { dtype: 'i8', values: list(-128) }),
+      input([5, 200], { dtype: 'i8', values: list(-128, -128, 127) }),
+    ],
+    {},
   ),
 ];
