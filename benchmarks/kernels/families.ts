@@ -1,5 +1,6 @@
 import type { KernelFamily } from './case.js';
+import { groupedFamily } from './grouped.js';
 import { matmulFamily } from './matmul.js';
 
 /** Every family that `npm run bench -- kernels` measures, in the order of the results. */
-export const families: readonly KernelFamily[] = [matmulFamily];
+export const families: readonly KernelFamily[] = [matmulFamily, groupedFamily];
