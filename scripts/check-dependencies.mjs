@@ -21,6 +21,7 @@ const ALLOWED = {
   trainer: ['tensor-core', 'checkpoint', 'report'],
   compress: ['tensor-core', 'checkpoint', 'report'],
   quant: ['tensor-core', 'compress'],
+  prune: ['tensor-core', 'compress'],
   distill: ['tensor-core', 'compress'],
   data: ['checkpoint', 'tokenizers'],
   eval: ['tensor-core', 'tokenizers'],
@@ -29,7 +30,7 @@ const ALLOWED = {
 };
 
 /** Packages of methods meet in `compress` only: not even their tests may use one another. */
-const METHODS = new Set(['quant', 'distill']);
+const METHODS = new Set(['quant', 'prune', 'distill']);
 
 const MAX_LINES = 400;
 const SOURCE = /\.(ts|mjs|js|cpp|cc|c|h|hpp|py|sh)$/;

@@ -1,6 +1,5 @@
 import {
   compress,
-  type Edit,
   type Modifier,
   type ModifierFactory,
   type ModifierSpec,
@@ -57,13 +56,14 @@ function probe(
         sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })),
         problems: [],
       }),
-      async apply(site, stats): Promise<Edit[]> {
-        if (site.kind !== 'linear' || !stats.squares || !stats.absMax || !stats.gram) return [];
+      async apply(site, statsOf) {
+        const stats = statsOf(site.path);
+        if (site.kind !== 'linear' || !stats.squares || !stats.absMax || !stats.gram) return { edits: [] };
         const [squares, absMax, gram] = await Promise.all(
           [stats.squares, stats.absMax, stats.gram].map((t) => t.toFloat32()),
         );
         seen.set(site.path, { count: stats.count ?? 0, squares, absMax, gram });
-        return [];
+        return { edits: [] };
       },
     }),
   };
@@ -181,7 +181,7 @@ describe('compress', () => {
           spec,
           needs: { stats: ['count'] },
           async select(sites, stats) {
-            expect(sites.every(({ path }) => stats.get(path)?.count === 8)).toBe(true);
+            expect(sites.every(({ path }) => stats(path).count === 8)).toBe(true);
             return [sites[0].path];
           },
           invariant: undefined,
@@ -213,7 +213,7 @@ describe('compress', () => {
         sites: ['linear'],
         needs: {},
         plan: () => ({ sites: [], problems: [] }),
-        apply: async (site) => [{ path: site.path, module: new Linear(weight.unpack()) }],
+        apply: async (site) => ({ edits: [{ path: site.path, module: new Linear(weight.unpack()) }] }),
       }),
     };
     await compress(model, recipe({ ...spec, type: 'test.dense' }), { methods: [dense] });
@@ -247,12 +247,14 @@ describe('compress', () => {
         sites: ['linear'],
         needs: {},
         plan: () => ({ sites: [], problems: [] }),
-        apply: async (site) => [
-          {
-            path: site.path,
-            module: (createModel(config, { seed: 9 }) as CausalLM).module(site.path) as LinearLike,
-          },
-        ],
+        apply: async (site) => ({
+          edits: [
+            {
+              path: site.path,
+              module: (createModel(config, { seed: 9 }) as CausalLM).module(site.path) as LinearLike,
+            },
+          ],
+        }),
       }),
     };
     const targets = { include: ['blocks.1.mlp.up'] };

@@ -110,14 +110,16 @@ export async function compressTo(
   { filesFrom, force = false, manifest: extend, ...inputs }: CompressionOptions,
   context: Context,
 ): Promise<CompressReport> {
-  const { report, manifest } = await withProgress(context, 'Compressing', (update) =>
+  const compressed = await withProgress(context, 'Compressing', (update) =>
     compress(model, recipe, {
       ...inputs,
       methods,
+      rebuild: skeleton,
       onProgress: ({ done, total, path }) => update(done, total, path),
     }),
   );
-  await saveModel(model, out, {
+  const { report, manifest } = compressed;
+  await saveModel(compressed.model, out, {
     ...(await withCheckpoint(filesFrom, sourceFiles)),
     manifest: { ...manifest, createdBy: `frugal ${version}`, ...extend(report) },
     force,

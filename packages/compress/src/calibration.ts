@@ -1,6 +1,6 @@
 import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
 import { type CausalLM, isLinearLike, type StepContext, stepBatch } from '@frugal/tensor-core/nn';
-import { disposeStats, observeInputs, type StatName, type Stats } from './statistics.js';
+import { collectors, observeInputs, type StatName, StatsByPath } from './statistics.js';
 
 /** One calibration text on its way through the model: the activations before the next block. */
 interface Travelling {
@@ -28,26 +28,32 @@ export class CalibrationWalk {
     );
   }
 
-  /** Statistics of the linear layers below `prefix` while the calibration runs through block `index`. */
-  observeBlock(index: number, prefix: string, names: readonly StatName[]): Map<string, Stats> {
-    return this.observe(prefix, names, ({ hidden, context }) =>
-      this.model.blocks[index].forward(hidden, context),
-    );
+  /** Statistics of the linear layers below block `index` and of the block itself, as it is now. */
+  observeBlock(index: number, names: readonly StatName[]): StatsByPath {
+    const path = `blocks.${index}`;
+    const ofBlock = names.filter((name) => collectors[name].of === 'block');
+    return this.observe(path, names, (item, stats) => {
+      const output = this.model.blocks[index].forward(item.hidden, item.context);
+      if (ofBlock.length === 0) return;
+      stats.add(path, ofBlock, item, () => ({ input: item.hidden.cast('f32'), output: output.cast('f32') }));
+    });
   }
 
   /** Statistics of the head, after all blocks. */
-  observeHead(names: readonly StatName[]): Map<string, Stats> {
-    return this.observe('head', names, ({ hidden, context }) => this.model.finish(hidden, context).logits());
+  observeHead(names: readonly StatName[]): StatsByPath {
+    return this.observe('head', names, ({ hidden, context }) => {
+      this.model.finish(hidden, context).logits();
+    });
   }
 
-  /** Statistics of all linear layers of the model as it is, and the walk's end. */
-  observeModel(names: readonly StatName[]): Map<string, Stats> {
-    const parts = [...this.model.blocks.keys()].map((index) => {
-      const stats = this.observeBlock(index, `blocks.${index}`, names);
+  /** Statistics of all sites of the model as it is, and the walk's end. */
+  observeModel(names: readonly StatName[]): StatsByPath {
+    const all = new StatsByPath();
+    for (const index of this.model.blocks.keys()) {
+      all.merge(this.observeBlock(index, names));
       this.advance(index);
-      return stats;
-    });
-    return new Map([...parts, this.observeHead(names)].flatMap((part) => [...part]));
+    }
+    return all.merge(this.observeHead(names));
   }
 
   /** Moves the activations past block `index` as it is now. */
@@ -73,19 +79,23 @@ export class CalibrationWalk {
   private observe(
     prefix: string,
     names: readonly StatName[],
-    run: (item: Travelling) => Tensor,
-  ): Map<string, Stats> {
-    const observed = new Map<string, ReturnType<typeof observeInputs>>();
-    for (const [path, module] of this.model.namedModules()) {
-      if (!isLinearLike(module) || !(path === prefix || path.startsWith(`${prefix}.`))) continue;
-      observed.set(path, observeInputs(module, names));
-    }
+    run: (item: Travelling, stats: StatsByPath) => void,
+  ): StatsByPath {
+    const stats = new StatsByPath();
+    const watcher = observeInputs(linearBelow(this.model, prefix), names, stats);
     try {
-      for (const item of this.travelling) scope(() => noGrad(() => void run(item)));
+      for (const item of this.travelling) scope(() => noGrad(() => run(item, stats)));
     } finally {
-      for (const watcher of observed.values()) watcher[Symbol.dispose]();
+      watcher[Symbol.dispose]();
     }
-    return new Map([...observed].map(([path, { stats }]) => [path, stats]));
+    return stats;
+  }
+}
+
+function* linearBelow(model: CausalLM, prefix: string) {
+  for (const [path, module] of model.namedModules()) {
+    const below = path === prefix || path.startsWith(`${prefix}.`);
+    if (below && isLinearLike(module)) yield [path, module] as const;
   }
 }
 
@@ -102,8 +112,4 @@ function keepTravelling(item: Travelling): Travelling {
     keep(tensor);
   }
   return item;
-}
-
-export function disposeAll(stats: ReadonlyMap<string, Stats>): void {
-  for (const entry of stats.values()) disposeStats(entry);
 }

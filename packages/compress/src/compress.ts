@@ -1,14 +1,16 @@
 import type { Manifest } from '@frugal/checkpoint';
 import type { BatchSource, CausalLM, Score } from '@frugal/tensor-core/nn';
-import { CalibrationWalk, disposeAll } from './calibration.js';
-import { applyEdits } from './edit.js';
-import { InvariantError, PlanError, RecipeError } from './errors.js';
+import { type SiteOutcome, StageRun } from './apply-stage.js';
+import { applyEdits, type PendingStructure } from './edit.js';
+import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
 import type { Modifier, ModifierFactory } from './modifier.js';
+import { captureModules, leafModules, packedWeightOf, restoreModules } from './module-state.js';
 import { plan } from './plan.js';
 import type { Recipe } from './recipe.js';
 import type { CompressReport, StageReport } from './report.js';
+import { type Rebuild, restructure } from './restructure.js';
+import type { RunStore } from './run-store.js';
 import { findSites, type Site } from './site.js';
-import type { StatName, Stats } from './statistics.js';
 import { type TrainFunction, trainStage } from './training.js';
 
 export interface CompressOptions {
@@ -21,6 +23,10 @@ export interface CompressOptions {
   readonly data?: BatchSource;
   readonly train?: TrainFunction;
   readonly score?: Score;
+  /** Builds models of another shape, for methods that remove blocks, heads or neurons. */
+  readonly rebuild?: Rebuild;
+  /** Keeps what is finished, and gives it back to a run that was interrupted. */
+  readonly store?: RunStore;
   readonly onProgress?: (event: CompressProgress) => void;
 }
 
@@ -31,16 +37,23 @@ export interface CompressProgress {
   readonly path: string;
 }
 
+export interface Compressed {
+  /** The model that was given, or one of another shape that took over its weights. */
+  readonly model: CausalLM;
+  readonly report: CompressReport;
+  /** What belongs into the checkpoint. */
+  readonly manifest: Manifest;
+}
+
 /**
  * Runs a recipe on a model, in place: plan, then stage by stage with the invariants of all earlier stages checked.
- * Returns the report and the manifest that belongs into the checkpoint.
  * @throws PlanError with every problem, before anything changes; InvariantError when a stage breaks an earlier one
  */
 export async function compress(
   model: CausalLM,
   recipe: Recipe,
   options: CompressOptions,
-): Promise<{ readonly report: CompressReport; readonly manifest: Manifest }> {
+): Promise<Compressed> {
   const stages = recipe.stages.map(({ name, modifiers }) => ({
     name,
     modifiers: modifiers.map((spec) => createModifier(spec, options.methods)),
@@ -51,27 +64,36 @@ export async function compress(
   const scoreBefore = await options.score?.evaluate(model);
   const finished: Modifier[] = [];
   const reports: StageReport[] = [];
+  let current = model;
   for (const [i, stage] of stages.entries()) {
     const start = performance.now();
-    const training = await runStage(model, stage, recipe.seed + i, options);
+    const done = await runStage(
+      current,
+      { ...stage, key: `stage-${i}`, seed: recipe.seed + i, finished },
+      options,
+    );
+    current = done.model;
     finished.push(...stage.modifiers);
-    await checkInvariants(model, finished, stage.name);
+    await checkInvariants(current, finished, stage.name);
     reports.push({
       name: stage.name,
       modifiers: planned.stages[i].modifiers,
       seconds: (performance.now() - start) / 1000,
-      ...(training && { training }),
-      ...(options.score && { score: await options.score.evaluate(model) }),
+      outcomes: done.outcomes,
+      bytes: modelBytes(current),
+      ...(done.renamed && { renamed: done.renamed }),
+      ...(done.training && { training: done.training }),
+      ...(options.score && { score: await options.score.evaluate(current) }),
     });
   }
   const report: CompressReport = {
     recipe,
     bytesBefore,
-    bytesAfter: modelBytes(model),
+    bytesAfter: modelBytes(current),
     ...(scoreBefore !== undefined && { scoreBefore }),
     stages: reports,
   };
-  return { report, manifest: manifestOf(report) };
+  return { model: current, report, manifest: manifestOf(report) };
 }
 
 /** @throws RecipeError naming the known types */
@@ -90,110 +112,83 @@ export function createModifier(spec: Modifier['spec'], methods: readonly Modifie
 export function modelBytes(model: CausalLM): number {
   const storages = new Set([...model.parameters().map(({ value }) => value.storage)]);
   for (const [, buffer] of model.namedBuffers()) storages.add(buffer.value.storage);
-  for (const [, module] of model.namedModules()) {
-    const weight = (module as { weight?: { parts?: readonly { storage: unknown }[] } }).weight;
-    for (const part of weight?.parts ?? []) storages.add(part.storage as never);
-  }
+  for (const [, module] of model.namedModules())
+    for (const part of packedWeightOf(module)?.parts ?? []) storages.add(part.storage);
   return [...storages].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 interface Stage {
   readonly name: string;
+  readonly key: string;
+  readonly seed: number;
   readonly modifiers: readonly Modifier[];
+  /** Methods of the stages before. */
+  readonly finished: readonly Modifier[];
 }
 
-async function runStage(model: CausalLM, stage: Stage, seed: number, options: CompressOptions) {
-  const { modifiers } = stage;
-  const applying = modifiers.filter(({ apply }) => apply);
-  if (applying.length > 0) await applyStage(model, { ...stage, modifiers: applying }, options);
-  let training: Readonly<Record<string, unknown>> | undefined;
-  if (modifiers.some(({ needs }) => needs.training)) {
-    const { teacher = null, data, train } = options;
-    training = await trainStage(modifiers, { model, teacher, data, seed, train: train as TrainFunction });
-  }
-  for (const modifier of modifiers) {
+interface StageResult {
+  readonly model: CausalLM;
+  readonly outcomes: readonly SiteOutcome[];
+  readonly renamed?: Readonly<Record<string, string>>;
+  readonly training?: Readonly<Record<string, unknown>>;
+}
+
+async function runStage(model: CausalLM, stage: Stage, options: CompressOptions): Promise<StageResult> {
+  const pending: PendingStructure = { removed: new Set(), config: null };
+  const applying = stage.modifiers.filter(({ apply }) => apply);
+  const outcomes =
+    applying.length > 0 ? await apply(model, { ...stage, modifiers: applying }, pending, options) : [];
+  const training = stage.modifiers.some(({ needs }) => needs.training)
+    ? await trainOnce(model, stage, options)
+    : undefined;
+  for (const modifier of stage.modifiers) {
     for (const site of sitesOf(model, modifier))
-      await applyEdits(model, (await modifier.finish?.(site)) ?? []);
+      await applyEdits(model, (await modifier.finish?.(site)) ?? [], pending);
   }
-  return training;
-}
-
-/** Block by block: collect statistics, change the block, carry its error forward; then what lies outside the blocks. */
-async function applyStage(
-  model: CausalLM,
-  stage: Stage,
-  { calibration = [], onProgress }: CompressOptions,
-): Promise<void> {
-  const names = [...new Set(stage.modifiers.flatMap(({ needs }) => needs.stats ?? []))];
-  const chosen = await selectSites(model, stage.modifiers, names, calibration);
-  const sitesFor = (modifier: Modifier) =>
-    sitesOf(model, modifier).filter(({ path }) => chosen.get(modifier)?.has(path) ?? true);
-  const total = stage.modifiers.reduce((sum, modifier) => sum + sitesFor(modifier).length, 0);
-  let done = 0;
-  const applyTo = async (belongs: (path: string) => boolean, stats: ReadonlyMap<string, Stats>) => {
-    for (const modifier of stage.modifiers) {
-      for (const site of sitesFor(modifier).filter(({ path }) => belongs(path))) {
-        await applyEdits(
-          model,
-          await (modifier.apply as NonNullable<Modifier['apply']>)(site, stats.get(site.path) ?? {}),
-        );
-        onProgress?.({ stage: stage.name, done: ++done, total, path: site.path });
-      }
-    }
-  };
-  const walk = names.length > 0 ? new CalibrationWalk(model, calibration) : null;
-  try {
-    for (const index of model.blocks.keys()) {
-      const prefix = `blocks.${index}`;
-      await withStats(walk?.observeBlock(index, prefix, names), (stats) =>
-        applyTo((path) => path === prefix || path.startsWith(`${prefix}.`), stats),
-      );
-      walk?.advance(index);
-    }
-    await withStats(walk && observesHead(stage, model) ? walk.observeHead(names) : undefined, (stats) =>
-      applyTo((path) => !path.startsWith('blocks.'), stats),
-    );
-  } finally {
-    walk?.dispose();
-  }
-}
-
-/** The paths that modifiers with `select` choose, from statistics of the whole model before the stage. */
-async function selectSites(
-  model: CausalLM,
-  modifiers: readonly Modifier[],
-  names: readonly StatName[],
-  calibration: readonly ArrayLike<number>[],
-): Promise<Map<Modifier, Set<string>>> {
-  const chosen = new Map<Modifier, Set<string>>();
-  if (!modifiers.some(({ select }) => select)) return chosen;
-  const walk = names.length > 0 ? new CalibrationWalk(model, calibration) : null;
-  try {
-    await withStats(walk?.observeModel(names), async (stats) => {
-      for (const modifier of modifiers) {
-        const paths = await modifier.select?.(sitesOf(model, modifier), stats);
-        if (paths) chosen.set(modifier, new Set(paths));
-      }
+  if (pending.removed.size === 0 && !pending.config)
+    return { model, outcomes, ...(training && { training }) };
+  if (!options.rebuild) {
+    throw new CompressError({
+      where: `stage ${stage.name}`,
+      what: 'the shape of the model changes, and nobody builds the new one',
+      hint: 'Pass rebuild: skeleton of @frugal/models.',
     });
-  } finally {
-    walk?.dispose();
   }
-  return chosen;
+  model.config = { ...model.config, ...pending.config };
+  const next = restructure(model, pending.removed, options.rebuild);
+  return { ...next, outcomes, ...(training && { training }) };
 }
 
-async function withStats(
-  stats: Map<string, Stats> = new Map(),
-  use: (stats: ReadonlyMap<string, Stats>) => Promise<void>,
-): Promise<void> {
-  try {
-    await use(stats);
-  } finally {
-    disposeAll(stats);
-  }
+function apply(
+  model: CausalLM,
+  { key, name, modifiers }: Stage,
+  pending: PendingStructure,
+  { calibration = [], store = undefined, onProgress }: CompressOptions,
+): Promise<readonly SiteOutcome[]> {
+  const onSite = (done: number, total: number, path: string) =>
+    onProgress?.({ stage: name, done, total, path });
+  return new StageRun(model, modifiers, pending, { key, calibration, store: store ?? null, onSite }).run();
 }
 
-function observesHead({ modifiers }: Stage, model: CausalLM): boolean {
-  return modifiers.some((modifier) => sitesOf(model, modifier).some(({ path }) => path === 'head'));
+/** The training of a stage, unless an earlier run finished it. */
+async function trainOnce(model: CausalLM, stage: Stage, options: CompressOptions) {
+  const { teacher = null, data, train, store } = options;
+  const part = `${stage.key}-trained`;
+  const stored = await store?.load(part);
+  if (stored) {
+    restoreModules(model, stored.modules);
+    return stored.notes as Readonly<Record<string, unknown>>;
+  }
+  const held = stage.finished.flatMap((modifier) => modifier.hold?.(sitesOf(model, modifier)) ?? []);
+  const result = await trainStage(stage.modifiers, held, {
+    model,
+    teacher,
+    data,
+    seed: stage.seed,
+    train: train as TrainFunction,
+  });
+  await store?.save(part, { modules: await captureModules(leafModules(model)), notes: result });
+  return result;
 }
 
 function sitesOf(model: CausalLM, { sites, spec }: Modifier): Site[] {
@@ -223,9 +218,11 @@ function manifestOf({ recipe, stages, bytesBefore, bytesAfter, scoreBefore }: Co
     bytesBefore,
     bytesAfter,
     ...(scoreBefore !== undefined && { scoreBefore }),
-    layers: stages.map(({ name, modifiers, score }) => ({
+    layers: stages.map(({ name, modifiers, outcomes, renamed, score }) => ({
       stage: name,
       modifiers: modifiers.map(({ type, sites }) => ({ type, sites: sites.map((site) => ({ ...site })) })),
+      outcomes: outcomes.map(({ path, method, measured }) => ({ path, method, ...measured })),
+      ...(renamed && { renamed }),
       ...(score !== undefined && { score }),
     })),
   } as Manifest;

@@ -1,24 +1,41 @@
-import { PackedTensor } from '@frugal/tensor-core';
-import { type Buffer, type Model, type ModelConfig, type Module, Parameter } from '@frugal/tensor-core/nn';
+import { ArgumentError, PackedTensor, type Tensor } from '@frugal/tensor-core';
+import { type Buffer, type CausalLM, type ModelConfig, Module, Parameter } from '@frugal/tensor-core/nn';
 
-/** A change to a model. */
+/**
+ * A change to a model: another module at a path, other values of the parameters and buffers of the module there (also of
+ * another shape), a block that goes, or another config. Removed blocks and changes of the config take effect when their
+ * stage ends: until then all paths keep their names.
+ */
 export type Edit =
   | { readonly path: string; readonly module: Module | (() => Promise<Module>) }
+  | { readonly path: string; readonly values: Readonly<Record<string, Tensor>> }
+  | { readonly path: string; readonly remove: true }
   | { readonly config: ModelConfig };
+
+/** What a stage changes beyond the modules themselves. */
+export interface PendingStructure {
+  readonly removed: Set<number>;
+  config: ModelConfig | null;
+}
 
 /**
  * Applies edits as a whole or not at all: modules are made first, then swapped in; when one cannot be, those
  * before it are swapped back. Replaced modules are disposed at the end, so edits that share weights are safe.
  */
-export async function applyEdits(model: Model, edits: readonly Edit[]): Promise<void> {
+export async function applyEdits(
+  model: CausalLM,
+  edits: readonly Edit[],
+  pending: PendingStructure,
+): Promise<void> {
   const made: { path: string; module: Module }[] = [];
   for (const edit of edits) {
-    if ('path' in edit)
+    if ('module' in edit)
       made.push({
         path: edit.path,
         module: typeof edit.module === 'function' ? await edit.module() : edit.module,
       });
   }
+  const changes = edits.flatMap((edit) => ('values' in edit ? valueChanges(model, edit) : []));
   const undo: (() => void)[] = [];
   const replaced: Module[] = [];
   try {
@@ -27,11 +44,39 @@ export async function applyEdits(model: Model, edits: readonly Edit[]): Promise<
       undo.push(() => void model.replace(path, old));
       replaced.push(old);
     }
+    for (const edit of edits) if ('remove' in edit) pending.removed.add(indexOfBlock(model, edit.path));
   } catch (error) {
     for (const back of undo.reverse()) back();
     throw error;
   }
-  for (const edit of edits) if ('config' in edit) model.config = { ...model.config, ...edit.config };
+  for (const { member, value } of changes) member.value = value;
+  for (const edit of edits) if ('config' in edit) pending.config = { ...pending.config, ...edit.config };
+  disposeUnused(model, replaced);
+}
+
+/** @throws ArgumentError when the module has no such parameter or buffer of its own */
+function valueChanges(
+  model: CausalLM,
+  { path, values }: { readonly path: string; readonly values: Readonly<Record<string, Tensor>> },
+): { readonly member: Parameter | Buffer; readonly value: Tensor }[] {
+  const members = new Map(model.module(path).members());
+  return Object.entries(values).map(([name, value]) => {
+    const member = members.get(name);
+    if (member && !(member instanceof Module)) return { member, value };
+    throw new ArgumentError({
+      where: 'compress',
+      what: `no parameter '${name}' at '${path}'`,
+      expected: [...members.keys()].join(', ') || 'no parameters there',
+    });
+  });
+}
+
+function indexOfBlock(model: CausalLM, path: string): number {
+  return model.blocks.indexOf(model.module(path) as CausalLM['blocks'][number]);
+}
+
+/** Frees what modules held that the model no longer uses. */
+export function disposeUnused(model: Module, replaced: readonly Module[]): void {
   const kept = new Set(holdings(model));
   for (const old of replaced) {
     for (const held of holdings(old)) if (!kept.has(held)) free(held);

@@ -1,5 +1,8 @@
 import { FrugalError } from '@frugal/tensor-core';
 
+/** A run that cannot start or go on. */
+export class CompressError extends FrugalError {}
+
 /** A recipe that is not valid data. */
 export class RecipeError extends FrugalError {}
 

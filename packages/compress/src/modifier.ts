@@ -10,6 +10,8 @@ export interface PlannedSite {
   readonly path: string;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
+  /** What differs from the other sites, such as a fall-back format. */
+  readonly note?: string;
 }
 
 export interface Plan {
@@ -47,6 +49,16 @@ export interface ModifierTraining {
   afterStep?(step: number): void;
 }
 
+/** What calibration showed of the layer, or block, at a path. */
+export type StatsOf = (path: string) => Stats;
+
+/** What a method did at one site. */
+export interface Outcome {
+  readonly edits: readonly Edit[];
+  /** What it found out on the way, for the report. */
+  readonly measured?: Readonly<Record<string, number | string | undefined>>;
+}
+
 /** A method: data (`spec`) and behaviour. The maths is pure functions elsewhere. */
 export interface Modifier {
   readonly spec: ModifierSpec;
@@ -59,9 +71,12 @@ export interface Modifier {
   /** Pure: looks, and changes nothing. */
   plan(sites: readonly Site[], model: Model): Plan;
   /** Choices that need all sites at once; returns the paths to work on. */
-  select?(sites: readonly Site[], stats: ReadonlyMap<string, Stats>): Promise<readonly string[]>;
-  apply?(site: Site, stats: Stats): Promise<readonly Edit[]>;
+  select?(sites: readonly Site[], stats: StatsOf): Promise<readonly string[]>;
+  /** Works on one site; `stats` knows the layers of the site's block, as they are at this point of the stage. */
+  apply?(site: Site, stats: StatsOf, model: Model): Promise<Outcome>;
   train?(context: TrainContext): ModifierTraining;
+  /** What the method's work needs while later stages train: zeros that must stay zero. */
+  hold?(sites: readonly Site[]): Pick<ModifierTraining, 'parametrize' | 'afterStep'>;
   /** What must stay true after every later stage; a sentence when it does not. */
   invariant?(site: Site): Promise<string | null>;
   /** Folds what the stage left behind: masks, adapters, fake quantizers. */

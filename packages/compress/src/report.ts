@@ -1,3 +1,4 @@
+import type { SiteOutcome } from './apply-stage.js';
 import type { PlannedSite } from './modifier.js';
 import type { Recipe } from './recipe.js';
 
@@ -11,6 +12,12 @@ export interface StageReport {
   readonly name: string;
   readonly seconds: number;
   readonly modifiers: readonly ModifierReport[];
+  /** What was measured at each site that changed. */
+  readonly outcomes: readonly SiteOutcome[];
+  /** Bytes of the model after the stage. */
+  readonly bytes: number;
+  /** New paths of blocks → the paths they had, where blocks were removed. */
+  readonly renamed?: Readonly<Record<string, string>>;
   /** What the injected trainer returned, for stages that train. */
   readonly training?: Readonly<Record<string, unknown>>;
   /** What the injected score says after the stage. */

@@ -21,7 +21,9 @@ export type Site =
       readonly kind: 'norm-group';
       readonly path: string;
       readonly norm: Module;
+      /** The linear layers that read the norm's output, in the order of `consumerPaths`. */
       readonly consumers: readonly LinearLike[];
+      readonly consumerPaths: readonly string[];
     }
   | { readonly kind: 'block'; readonly path: string; readonly index: number; readonly module: Module }
   | CouplingSite<'ffn'>
@@ -34,10 +36,18 @@ interface CouplingSite<K extends Coupling['kind']> {
   readonly kind: K;
   readonly path: string;
   readonly coupling: Coupling;
-  readonly members: readonly LinearLike[];
+  /** The modules of `coupling.members`, in their order. */
+  readonly members: readonly Module[];
 }
 
 export type SiteKind = Site['kind'];
+
+export type LinearSite = Extract<Site, { kind: 'linear' }>;
+
+/** The linear layers among sites. */
+export function linearSites(sites: readonly Site[]): LinearSite[] {
+  return sites.filter((site) => site.kind === 'linear');
+}
 
 /** All sites of the given kinds whose path is a target, in the order of the model. */
 export function findSites(model: Model, kinds: readonly SiteKind[], targets: Targets): Site[] {
@@ -59,10 +69,11 @@ function allSites(model: Model): Site[] {
       path: norm,
       norm: model.module(norm),
       consumers: consumers.map(linear).filter(isLinearLike),
+      consumerPaths: consumers,
     });
   }
   for (const coupling of model.couplings()) {
-    const members = coupling.members.map(({ path }) => linear(path)).filter(isLinearLike);
+    const members = coupling.members.map(({ path }) => linear(path));
     sites.push({ kind: coupling.kind, path: coupling.path, coupling, members } as Site);
   }
   return sites;

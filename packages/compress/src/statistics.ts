@@ -1,16 +1,25 @@
-import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
+import { keep, noGrad, scope, Tensor } from '@frugal/tensor-core';
 import { type LinearLike, onForward } from '@frugal/tensor-core/nn';
 
-/** Statistics of the inputs of a linear layer, by name. Contributors add their own by declaration merging. */
+/**
+ * What can be known of a site from calibration, by name: of a linear layer's inputs, or of a block's input and output.
+ * Contributors add their own by declaration merging and an entry in {@link collectors}.
+ */
 export interface StatMap {
   /** Rows seen. */
   count: number;
   /** f32 [C]: largest |x| of each column. */
   absMax: Tensor;
+  /** f32 [C]: Σ |x| of each column. */
+  absSum: Tensor;
   /** f32 [C]: Σ x² of each column. */
   squares: Tensor;
-  /** f32 [C, C]: xᵀ x. */
+  /** f32 [C, C]: Σ x xᵀ. */
   gram: Tensor;
+  /** Of a block: f32 [], Σ over rows of the cosine between what goes in and what comes out. */
+  blockCosine: Tensor;
+  /** Of a block: rows seen. */
+  blockRows: number;
 }
 
 export type StatName = keyof StatMap;
@@ -18,43 +27,109 @@ export type StatName = keyof StatMap;
 /** What was collected for one site. */
 export type Stats = Partial<StatMap>;
 
-type Update = { [N in StatName]: (x: Tensor, before: StatMap[N] | undefined) => StatMap[N] };
+type Accumulate<N extends StatName, V> = (values: V, before: StatMap[N] | undefined) => StatMap[N];
 
-const updates: Update = {
-  count: (x, before = 0) => before + x.shape[0],
-  absMax: (x, before) => {
-    const now = x.abs().max(0);
-    return before ? before.maximum(now) : now;
+/** How a statistic grows with every batch. All values are f32 [rows, C]. */
+export type Collector<N extends StatName = StatName> =
+  | { readonly of: 'linear'; readonly update: Accumulate<N, Tensor> }
+  | {
+      readonly of: 'block';
+      readonly update: Accumulate<N, { readonly input: Tensor; readonly output: Tensor }>;
+    };
+
+const plus = (before: Tensor | undefined, now: Tensor) => (before ? before.add(now) : now);
+
+export const collectors: { readonly [N in StatName]: Collector<N> } = {
+  count: { of: 'linear', update: (x, before = 0) => before + x.shape[0] },
+  absMax: { of: 'linear', update: (x, before) => (before ? before.maximum(x.abs().max(0)) : x.abs().max(0)) },
+  absSum: { of: 'linear', update: (x, before) => plus(before, x.abs().sum(0)) },
+  squares: { of: 'linear', update: (x, before) => plus(before, x.mul(x).sum(0)) },
+  gram: { of: 'linear', update: (x, before) => plus(before, x.transpose().matmul(x)) },
+  blockCosine: {
+    of: 'block',
+    update: ({ input, output }, before) => {
+      const norm = (x: Tensor) => x.mul(x).sum(-1).sqrt();
+      const lengths = norm(input).mul(norm(output)).maximum(1e-30);
+      return plus(before, input.mul(output).sum(-1).div(lengths).sum());
+    },
   },
-  squares: (x, before) => {
-    const now = x.mul(x).sum(0);
-    return before ? before.add(now) : now;
-  },
-  gram: (x, before) => {
-    const now = x.transpose().matmul(x);
-    return before ? before.add(now) : now;
-  },
+  blockRows: { of: 'block', update: ({ input }, before = 0) => before + input.shape[0] },
 };
 
-/** Collects statistics of a layer's inputs until it is disposed; `stats` stays the caller's. */
-export function observeInputs(
-  layer: LinearLike,
-  names: readonly StatName[],
-): Disposable & { readonly stats: Stats } {
-  const stats: Record<string, unknown> = {};
-  const update = <N extends StatName>(name: N, x: Tensor) => {
-    const before = stats[name] as StatMap[N] | undefined;
-    const rows = () => x.detach().cast('f32').reshape(-1, layer.inFeatures);
-    const after = scope(() => noGrad(() => updates[name](rows(), before)));
-    stats[name] = typeof after === 'number' ? after : keep(after);
-    if (before && typeof before !== 'number') before.dispose();
-  };
-  const hook = onForward(layer, ([x]) => {
-    for (const name of names) update(name, x);
-  });
-  return { stats, [Symbol.dispose]: () => hook[Symbol.dispose]() };
+/** Statistics by path. Paths whose layers saw the same inputs share tensors, so dispose it as a whole. */
+export class StatsByPath {
+  private readonly entries = new Map<string, Stats>();
+  private readonly holders = new Map<Tensor, number>();
+  /** The last update of each name: layers that read one tensor (query, key, value) need it computed once. */
+  private readonly last = new Map<StatName, { values: unknown; before: unknown; after: unknown }>();
+
+  get(path: string): Stats {
+    return this.entries.get(path) ?? {};
+  }
+  paths(): Iterable<string> {
+    return this.entries.keys();
+  }
+
+  /** Adds what one forward pass showed; `values` is what the collector takes, and tells equal inputs apart. */
+  add(path: string, names: readonly StatName[], values: object, read: () => unknown): void {
+    const stats = (this.entries.get(path) ?? {}) as Record<StatName, unknown>;
+    this.entries.set(path, stats as Stats);
+    for (const name of names) {
+      const before = stats[name];
+      const last = this.last.get(name);
+      const known = last && last.values === values && last.before === before;
+      const after = known ? last.after : this.compute(name, read, before);
+      this.last.set(name, { values, before, after });
+      if (after instanceof Tensor) this.hold(after, 1);
+      stats[name] = after;
+      if (before instanceof Tensor) this.hold(before, -1);
+    }
+  }
+
+  /** Takes over all of `other`. */
+  merge(other: StatsByPath): this {
+    for (const [path, stats] of other.entries) this.entries.set(path, stats);
+    for (const [tensor, count] of other.holders) this.holders.set(tensor, count);
+    return this;
+  }
+
+  dispose(): void {
+    for (const tensor of this.holders.keys()) tensor.dispose();
+    this.holders.clear();
+    this.entries.clear();
+  }
+
+  private compute(name: StatName, read: () => unknown, before: unknown): unknown {
+    const { update } = collectors[name] as { update: Accumulate<StatName, unknown> };
+    const after = scope(() => noGrad(() => update(read(), before as never)));
+    return after instanceof Tensor ? keep(after) : after;
+  }
+
+  private hold(tensor: Tensor, change: 1 | -1): void {
+    const count = (this.holders.get(tensor) ?? 0) + change;
+    this.holders.set(tensor, count);
+    if (count > 0) return;
+    this.holders.delete(tensor);
+    tensor.dispose();
+  }
 }
 
-export function disposeStats(stats: Stats): void {
-  for (const value of Object.values(stats)) if (value && typeof value !== 'number') value.dispose();
+/** Watches the inputs of linear layers until it is disposed. */
+export function observeInputs(
+  layers: Iterable<readonly [path: string, layer: LinearLike]>,
+  names: readonly StatName[],
+  stats: StatsByPath,
+): Disposable {
+  const wanted = names.filter((name) => collectors[name].of === 'linear');
+  const hooks = [...layers].map(([path, layer]) =>
+    onForward(layer, ([x]) => {
+      if (x.shape[0] === 0) return; // an expert that no token chose
+      stats.add(path, wanted, x, () => x.detach().cast('f32').reshape(-1, layer.inFeatures));
+    }),
+  );
+  return {
+    [Symbol.dispose]() {
+      for (const hook of hooks.reverse()) hook[Symbol.dispose]();
+    },
+  };
 }

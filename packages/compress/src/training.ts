@@ -23,9 +23,10 @@ interface TrainingOptions {
   readonly train: TrainFunction;
 }
 
-/** One training for all methods of a stage that need it. */
+/** One training for all methods of a stage that need it, while what earlier methods did is held. */
 export async function trainStage(
   modifiers: readonly Modifier[],
+  held: readonly Pick<ModifierTraining, 'parametrize' | 'afterStep'>[],
   options: TrainingOptions,
 ): Promise<Readonly<Record<string, unknown>>> {
   const { model, teacher, seed } = options;
@@ -42,14 +43,15 @@ export async function trainStage(
     ]);
   }
   const needsTeacher = modifiers.some(({ needs }) => needs.teacher);
-  const handles = parts.map((part) => part.parametrize?.());
+  const taking = [...held, ...parts];
+  const handles = taking.map((part) => part.parametrize?.());
   try {
     return await options.train({
       model,
       batches: source,
       loss: (batch) => stageLoss(parts, { model, teacher: needsTeacher ? teacher : null, batch }),
       afterStep: (step) => {
-        for (const part of parts) part.afterStep?.(step);
+        for (const part of taking) part.afterStep?.(step);
       },
     });
   } finally {

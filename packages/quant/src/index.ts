@@ -1,1 +1,11 @@
-export { roundToNearest } from './round-to-nearest.js';
+export { type AwqOptions, type AwqResult, awqScales } from './maths/awq.js';
+export { type GptqOptions, type GptqResult, gptq } from './maths/gptq.js';
+export type { Grid, GroupParameters } from './maths/grid.js';
+export { rotationMatrix } from './maths/rotation.js';
+export { roundTrip } from './maths/round-trip.js';
+export { smoothScales } from './maths/smooth.js';
+export { awq } from './modifiers/awq.js';
+export { gptqQuantization } from './modifiers/gptq.js';
+export { rotate } from './modifiers/rotate.js';
+export { roundToNearest } from './modifiers/round-to-nearest.js';
+export { smoothQuant } from './modifiers/smooth-quant.js';

@@ -23,7 +23,7 @@ export { int8Channel } from './int8-channel.js';
 export { type IntegerGroups, integerGroupsName, parseIntegerGroups } from './integer-groups.js';
 export { nf4NestedMap, nf4Values } from './nf4.js';
 export { roundHalfEven } from './rounding.js';
-export { e4m3Values, floatToE4m3 } from './small-float.js';
+export { e4m3Values, type FloatStorage, floatStorages, floatToE4m3 } from './small-float.js';
 export { parseSparse, type Sparse } from './sparse.js';
 
 const ggmlCodecs = [q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl];

@@ -1,0 +1,45 @@
+import { ArgumentError } from '@frugal/tensor-core';
+import type { CausalLM, ModelConfig } from '@frugal/tensor-core/nn';
+import { leafModules } from './module-state.js';
+
+/** Builds an empty model of a config: `skeleton` of `@frugal/models`. */
+export type Rebuild = (config: ModelConfig) => CausalLM;
+
+export interface Restructured {
+  readonly model: CausalLM;
+  /** New path of a block → the path it had: `blocks.3` → `blocks.5`. */
+  readonly renamed: Readonly<Record<string, string>>;
+}
+
+/**
+ * The same weights in a model of the current config without the removed blocks. Whatever a config says per layer
+ * (lists as long as there are layers) loses the entries of removed ones.
+ */
+export function restructure(model: CausalLM, removed: ReadonlySet<number>, rebuild: Rebuild): Restructured {
+  const kept = [...model.blocks.keys()].filter((index) => !removed.has(index));
+  if (kept.length === 0) {
+    throw new ArgumentError({
+      where: 'compress',
+      what: 'all blocks would be removed',
+      hint: 'Keep at least one.',
+    });
+  }
+  const next = rebuild(withoutLayers(model.config, model.blocks.length, kept));
+  const renamed: Record<string, string> = {};
+  for (const [index, before] of kept.entries())
+    if (index !== before) renamed[`blocks.${index}`] = `blocks.${before}`;
+  const pathBefore = (path: string) =>
+    path.replace(/^blocks\.(\d+)(?=\.|$)/, (_, index) => `blocks.${kept[Number(index)]}`);
+  for (const [path] of [...leafModules(next)]) next.replace(path, model.module(pathBefore(path)));
+  next.computeDType = model.computeDType;
+  return { model: next, renamed };
+}
+
+function withoutLayers(config: ModelConfig, layers: number, kept: readonly number[]): ModelConfig {
+  const entries = Object.entries(config).map(([key, value]) => {
+    if (key === 'num_hidden_layers') return [key, kept.length];
+    if (Array.isArray(value) && value.length === layers) return [key, kept.map((index) => value[index])];
+    return [key, value];
+  });
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,97 @@
+import {
+  defineMethod,
+  type LinearSite,
+  linearSites,
+  RecipeError,
+  readWeight,
+  type Stats,
+} from '@frugal/compress';
+import { ArgumentError, PackedTensor } from '@frugal/tensor-core';
+import { parseIntegerGroups } from '@frugal/tensor-core/formats';
+import { Linear } from '@frugal/tensor-core/nn';
+import { z } from 'zod';
+import { gptq } from '../maths/gptq.js';
+import { gridOf, partsOf } from '../maths/integer-parts.js';
+import { bytesAs, packedEdits } from './packing.js';
+
+/** Fewer calibration rows than columns leave directions of which nothing is known. */
+const STARVED_SHARE = 1;
+
+/**
+ * GPTQ (Frantar et al. 2022, arXiv:2210.17323): rounds to a format of integer groups, and lets the weights that follow
+ * make up for each rounding. Every expert is calibrated on the rows that reach it; one that none reaches is rounded to
+ * nearest, and the report says so.
+ */
+export const gptqQuantization = defineMethod(
+  'quant.gptq',
+  {
+    /** Integer groups such as `int4-g128` or `int4-g32-zero`. */
+    format: z.string(),
+    damping: z.number().positive().max(1).default(0.01),
+    /** Columns with the largest activations first. Costs nothing when the model runs. */
+    actOrder: z.boolean().default(false),
+    /** How activations are quantised when the model runs; default: what suits the format. */
+    activation: z.enum(['none', 'int8', 'int8-block32']).optional(),
+  },
+  ({ format, damping, actOrder, activation }) => {
+    const groups = parseIntegerGroups(format);
+    if (!groups || groups.ordered) {
+      throw new ArgumentError({
+        where: 'quant.gptq',
+        what: 'not a format of integer groups',
+        got: format,
+        expected: 'int4-g128, int3-g64-zero, … without an order of columns',
+      });
+    }
+    const grid = gridOf(groups);
+    return {
+      sites: ['linear'],
+      needs: { stats: ['gram', 'count'] },
+      plan(sites) {
+        const problems: string[] = [];
+        const planned = linearSites(sites).map(({ path, layer }) => {
+          if (!(layer instanceof Linear)) problems.push(`${path} is not dense`);
+          return { path, bytesBefore: layer.weightBytes, bytesAfter: bytesAs(format, layer, path, problems) };
+        });
+        return { sites: planned, problems };
+      },
+      async apply(site, statsOf) {
+        if (site.kind !== 'linear') return { edits: [] };
+        const { layer, path } = denseSite(site);
+        const shape = [layer.outFeatures, layer.inFeatures] as const;
+        const { gram, count = 0 }: Stats = statsOf(path);
+        const { backend } = layer.weight.value;
+        const weight = await readWeight(layer);
+        if (!gram) {
+          const packed = PackedTensor.pack(format, weight, shape, backend);
+          return {
+            edits: packedEdits(site, packed, activation),
+            measured: { rows: 0, note: 'rounded to nearest' },
+          };
+        }
+        const result = await gptq(weight, shape, gram, { grid, damping, actOrder });
+        const packed = PackedTensor.fromParts(format, shape, partsOf(groups, shape, result), backend);
+        const starved = count < STARVED_SHARE * layer.inFeatures ? { note: 'fewer rows than columns' } : {};
+        const measured = {
+          rows: count,
+          damping: result.damping,
+          deadColumns: result.deadColumns,
+          ...starved,
+        };
+        return { edits: packedEdits(site, packed, activation), measured };
+      },
+    };
+  },
+);
+
+/** An earlier stage may have packed what `plan` still saw as dense. */
+function denseSite(site: LinearSite): { readonly layer: Linear; readonly path: string } {
+  const { layer, path } = site;
+  if (layer instanceof Linear) return { layer, path };
+  throw new RecipeError({
+    where: 'quant.gptq',
+    what: 'the layer is no longer dense',
+    got: path,
+    hint: 'Exclude it, or leave out the stage that packed it.',
+  });
+}
