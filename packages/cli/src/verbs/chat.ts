@@ -57,7 +57,7 @@ export const chatVerb: Verb = (program, context) => {
       }
       useBackend(options, context);
       const model = await openModel(path, context, options);
-      const draft = await openDraft(options.draft, tokenizer, context);
+      const draft = await openDraft(options.draft, { model, tokenizer }, context);
       const { contextLength } = model;
       const answerTokens = Math.min(options.maxTokens ?? 128, contextLength >> 2);
       const conversation = new Conversation(template, { contextLength, answerTokens }, options.system);

@@ -53,7 +53,7 @@ export const generateVerb: Verb = (program, context) => {
       const model = await openModel(path, context, options);
       const promptIds = encodePrompt(tokenizer, options);
       tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
-      const draft = await openDraft(options.draft, tokenizer, context);
+      const draft = await openDraft(options.draft, { model, tokenizer }, context);
       const show = options.json ? undefined : terminal.out;
       if (!options.chat) show?.(options.prompt);
       const result = await continueText({ model, tokenizer, draft }, promptIds, options, context, show);

@@ -1,4 +1,4 @@
-import { type Checkpoint, isNumericDType, openCheckpoint, type TensorEntry } from '@frugal/checkpoint';
+import { type Checkpoint, openCheckpoint, type TensorEntry } from '@frugal/checkpoint';
 import { configOf, tokenizerOf } from '@frugal/models';
 import { formatBytes, formatNumber, renderTable } from '@frugal/report';
 import { type Context, printJson } from '../context.js';
@@ -110,9 +110,8 @@ function layerNumber(name: string): number {
 }
 
 /** Scales and zero points of packed weights are bytes, not parameters. */
-function parametersOf({ name, dtype, shape }: TensorEntry): number {
-  if (/(_scale|_scales|_zero_point|\.scales|\.zeros|\.qzeros|\.g_idx)$/.test(name) || !isNumericDType(dtype))
-    return 0;
+function parametersOf({ name, shape }: TensorEntry): number {
+  if (/(_scale|_scales|_zero_point|\.scales|\.zeros|\.qzeros|\.g_idx)$/.test(name)) return 0;
   return shape.reduce((product, size) => product * size, 1);
 }
 

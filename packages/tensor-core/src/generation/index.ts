@@ -11,6 +11,7 @@ export { type Logprobs, logprobsOf } from './logprobs.js';
 export { ModelSteps, type StepPart, type StepResult } from './model-step.js';
 export { CacheFullError, PagedKVCache, type PagedKVCacheOptions } from './paged-cache.js';
 export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
+export { predictionDraft } from './prediction-draft.js';
 export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
 export { type ChosenToken, checkSampler, Sampler, type SamplerOptions } from './sampler.js';
 export {
