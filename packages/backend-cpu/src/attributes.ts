@@ -105,12 +105,4 @@ export const attributeEncoders = {
     step,
     copies ? 5 : 4,
   ],
-
-  packedMatmul: ({ rows, columns, transpose, activation }) => [
-    rows,
-    columns,
-    flag(transpose),
-    flag(activation === 'int8'),
-  ],
-  packedGather: none,
 } satisfies { readonly [N in OpName]?: Encoder<N> };

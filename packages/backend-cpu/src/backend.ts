@@ -9,16 +9,19 @@ import {
   type Kernels,
   type OpName,
   type OpSpecs,
+  type PackedLayout,
   type Storage,
   sizeOf,
   type TensorInfo,
   type TensorView,
 } from '@frugal/tensor-core';
-import { type PartArray, packedFormat } from '@frugal/tensor-core/formats';
+import { packedFormatNames } from '@frugal/tensor-core/formats';
 import { type Addon, allIsas, type Isa } from './addon.js';
 import { attributeEncoders } from './attributes.js';
 import type { CommandBuffer, Execution } from './command.js';
 import { type CpuStorage, MappedStorage, type MemoryPool, PooledStorage } from './memory.js';
+import { packedKernels, supportsPacked } from './packed-kernels.js';
+import { rows16Layout } from './packed-layout.js';
 import { measurePeaks, type Peaks } from './peaks.js';
 import { CpuRecording } from './recording.js';
 import { contiguousView } from './views.js';
@@ -60,7 +63,9 @@ export class CpuBackend implements Backend {
   readonly capabilities: Capabilities = {
     strided: stridedOps,
     dtypes: new Set(allDTypes),
-    formats: new Set(['int8-channel']),
+    get formats() {
+      return new Set(packedFormatNames().filter((format) => rows16Layout(format, 0, 0)));
+    },
     memory: 'host',
   };
   readonly kernels: Kernels;
@@ -130,18 +135,15 @@ export class CpuBackend implements Backend {
     return bytes;
   }
 
+  packedLayout(format: string, rows: number, columns: number): PackedLayout | null {
+    return rows16Layout(format, rows, columns);
+  }
+
   async synchronize(): Promise<void> {}
 
   supports<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
-    if (op === 'packedMatmul') {
-      const { format, transpose, activation } = attributes as OpSpecs['packedMatmul'];
-      return (
-        format === 'int8-channel' && activation !== 'int8-block32' && !(transpose && activation === 'int8')
-      );
-    }
     if (op === 'cachedAttention') return inputs.slice(1, 3).every(({ dtype }) => dtype === inputs[0].dtype);
-    if (op === 'packedGather') return (attributes as OpSpecs['packedGather']).format === 'int8-channel';
-    return true;
+    return supportsPacked(op, attributes);
   }
 
   /** Bytes in use and kept for reuse by the tensors of this JavaScript thread. */
@@ -181,8 +183,6 @@ export class CpuBackend implements Backend {
     const { execution } = this;
     const kernels: Record<string, unknown> = {
       concat: ((inputs, [output], { axis }) => this.concat(inputs, output, axis)) satisfies Kernel<'concat'>,
-      unpack: ((parts, [output], attributes) =>
-        this.unpack(parts, output, attributes)) satisfies Kernel<'unpack'>,
     };
     kernels.sumOfSquares = ((inputs, outputs) =>
       this.sumOfSquares(inputs, outputs)) satisfies Kernel<'sumOfSquares'>;
@@ -203,6 +203,16 @@ export class CpuBackend implements Backend {
       for (const part of parts(inputs.slice(0, -2), width * Math.floor((addon.maxTensors - 2) / width)))
         adamw([...part, ...shared], outputs, attributes);
     }) satisfies Kernel<'adamw'>;
+    Object.assign(
+      kernels,
+      packedKernels(
+        (...call) => this.run(...call),
+        () => {
+          const { watch } = command;
+          if (watch) watch.isBroken = true; // JavaScript is not taken down
+        },
+      ),
+    );
     return kernels as Kernels;
   }
 
@@ -219,41 +229,10 @@ export class CpuBackend implements Backend {
       start[axis] += input.shape[axis];
     }
   }
-
-  /** Formats without a kernel of ours unpack through their own TypeScript, on the memory as it lies. */
-  private unpack(parts: readonly TensorView[], output: TensorView, attributes: OpSpecs['unpack']): void {
-    const { format, rows, columns, rowStart, rowCount } = attributes;
-    if (format === 'int8-channel') {
-      this.run('unpack', parts, [output], [rowStart]);
-      return;
-    }
-    const { watch } = this.runtime.command;
-    if (watch) watch.isBroken = true; // JavaScript is not taken down
-    const arrays = parts.map(partArray);
-    const out = partArray(output) as Float32Array;
-    packedFormat(format).unpack(arrays, { rows, columns, rowStart, rowCount }, out);
-  }
 }
 
 /** Calls have room for some hundred tensors. */
 function parts<T>(list: readonly T[], size: number): (readonly T[])[] {
   const count = Math.ceil(list.length / size);
   return Array.from({ length: count }, (_, i) => list.slice(i * size, (i + 1) * size));
-}
-
-const arrayOf = {
-  f32: Float32Array,
-  bf16: Uint16Array,
-  f16: Uint16Array,
-  i8: Int8Array,
-  u8: Uint8Array,
-  bool: Uint8Array,
-  i32: Int32Array,
-} as const;
-
-/** The elements of a contiguous tensor, sharing its memory. */
-function partArray({ storage, shape, dtype, offset }: TensorView): PartArray {
-  const size = bytesPerElement(dtype);
-  const bytes = (storage as CpuStorage).bytes(offset * size, sizeOf(shape) * size);
-  return new arrayOf[dtype](bytes.buffer, bytes.byteOffset, sizeOf(shape));
 }

@@ -23,6 +23,9 @@
   X(optimizer)             \
   X(packed)                \
   X(grouped)               \
+  X(packed_rows)           \
+  X(packed_store)          \
+  X(packed_unpack)         \
   X(probe)
 
 // Families that gain from AVX512-BF16 and VNNI; the others use their AVX-512 version at that level.
@@ -31,6 +34,7 @@
   X(linear)                     \
   X(grouped)                    \
   X(packed)                     \
+  X(packed_rows)                \
   X(probe)
 
 // Families that gain from AMX tiles; the others use their AVX512-BF16 version at that level.

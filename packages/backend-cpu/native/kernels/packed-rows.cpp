@@ -1,0 +1,192 @@
+// packedMatmul on the layout rows16: (x, blob) → x Wᵀ. Attributes: those of matrix_of, then activation: 0 none, 1 int8,
+// 2 int8-block32. Every element is summed block after block in one order, whatever the number of rows and threads.
+#include "packed-quantize.hpp"
+
+namespace frugal::FRUGAL_ISA {
+namespace {
+
+/** Rows of x that share one reading of the weights from registers. */
+#if defined(FRUGAL_AVX512)
+constexpr int TILE = 8, FLOAT_TILE = 4;
+#elif defined(FRUGAL_AVX2)
+constexpr int TILE = 4, FLOAT_TILE = 2;
+#else
+constexpr int TILE = 2, FLOAT_TILE = 1;
+#endif
+/** Panels whose bytes stay in the L2 cache while tiles of x pass over them. */
+constexpr int64_t CHUNK_BYTES = 96 * 1024;
+
+struct Output {
+  const Matrix* m;
+  Tensor tensor;
+  template <class T>
+  FRUGAL_MEMBER void store(int64_t row, int64_t panel, const F (&sums)[VECTORS]) const {
+    T* y = data_of<T>(tensor) + row * m->rows + panel * PANEL;
+    const int64_t count = m->rows - panel * PANEL;
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++)
+      if (count > v * LANES) store_f_first(y + v * LANES, sums[v], count - v * LANES < LANES ? count - v * LANES : LANES);
+  }
+};
+
+/** ROWS rows of codes times a panel. */
+template <class K, class T, int ROWS>
+static void block_tile(const Matrix& m, int64_t panel, const XBlock* x, int64_t row, const Output& out) {
+  F acc[ROWS][VECTORS] = {};
+  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
+FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) {
+      const XBlock& xb = x[r * m.blocks + b];
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) {
+        Products p{};
+FRUGAL_UNROLL for (int i = 0; i < 4; i++) {
+          p.first = dot4<K::bits == 8 || K::table>(p.first, codes[i][v], xb.dwords[i]);
+          p.last = dot4<K::bits == 8 || K::table>(p.last, codes[i + 4][v], xb.dwords[i + 4]);
+        }
+        acc[r][v] = scales.add(acc[r][v], p, xb, v);
+      }
+    }
+  });
+  for (int r = 0; r < ROWS; r++) {
+    if (m.scheme == Scheme::channel)
+      for (int v = 0; v < VECTORS; v++) acc[r][v] *= load(m.row_scales() + panel * PANEL + v * LANES);
+    out.store<T>(row + r, panel, acc[r]);
+  }
+}
+
+/** int8 per row over int8-channel: one sum of whole numbers, then f32(sum · f32(scale of x · scale of the row)). */
+template <class T, int ROWS>
+static void whole_tile(const Matrix& m, int64_t panel, const XBlock* x, int64_t row, const Output& out) {
+  I sums[ROWS][VECTORS] = {};
+  int32_t totals[ROWS] = {};
+  for_blocks<Kind<Channel, 8>>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const Channel&) {
+FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) {
+      const XBlock& xb = x[r * m.blocks + b];
+      totals[r] += static_cast<int32_t>(xb.sum);
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++)
+FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++) sums[r][v] = dot4<true>(sums[r][v], codes[i][v], xb.dwords[i]);
+    }
+  });
+  for (int r = 0; r < ROWS; r++) {
+    F y[VECTORS];
+    for (int v = 0; v < VECTORS; v++)
+      y[v] = to_float(sums[r][v] - set_int(128 * totals[r])) * (set(x[r * m.blocks].scale) * load(m.row_scales() + panel * PANEL + v * LANES));
+    out.store<T>(row + r, panel, y);
+  }
+}
+
+/** A panel as f32, [column][row], for products with f32 rows. */
+template <class K>
+static void unpack_panel(const Matrix& m, int64_t panel, float* out) {
+  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
+    for_weights<K>(codes, scales, [&](int c, int v, F values) { store(out + (b * BLOCK + c) * PANEL + v * LANES, values); });
+  });
+}
+
+/** Four chains of sums by column modulo 4. */
+template <class T, int ROWS>
+static void float_tile(const Matrix& m, int64_t panel, const float* weights, const float* x, int64_t row, const Output& out) {
+  const int64_t depth = m.blocks * BLOCK;
+  F acc[ROWS][4][VECTORS] = {};
+  for (int64_t k = 0; k < depth; k += 4) {
+FRUGAL_UNROLL for (int j = 0; j < 4; j++) {
+      F w[VECTORS];
+      for (int v = 0; v < VECTORS; v++) w[v] = load(weights + (k + j) * PANEL + v * LANES);
+FRUGAL_UNROLL for (int r = 0; r < ROWS; r++)
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) acc[r][j][v] = fma(set(x[r * depth + k + j]), w[v], acc[r][j][v]);
+    }
+  }
+  for (int r = 0; r < ROWS; r++) {
+    F y[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+      y[v] = (acc[r][0][v] + acc[r][1][v]) + (acc[r][2][v] + acc[r][3][v]);
+      if (m.scheme == Scheme::channel) y[v] *= load(m.row_scales() + panel * PANEL + v * LANES);
+    }
+    out.store<T>(row + r, panel, y);
+  }
+}
+
+/** tile<ROWS>(row) over all rows, the largest tiles first. */
+template <int ROWS, class Tile>
+FRUGAL_INLINE void for_tiles(int64_t row, int64_t count, const Tile& tile) {
+  for (; count - row >= ROWS; row += ROWS) tile.template operator()<ROWS>(row);
+  if constexpr (ROWS > 1) for_tiles<ROWS / 2>(row, count, tile);
+}
+
+/** Chunks of panels in parallel: body(first panel, end). */
+template <class Body>
+static void for_chunks(const Call& call, const Matrix& m, int64_t count, double cost_per_weight, const Body& body) {
+  int64_t per_chunk = CHUNK_BYTES / m.panel_bytes;
+  if (per_chunk < 1) per_chunk = 1;
+  if (m.panel_bytes == 0) per_chunk = m.panels;
+  const int64_t chunks = per_chunk ? (m.panels + per_chunk - 1) / per_chunk : 0;
+  const double weights = static_cast<double>(per_chunk * PANEL * m.columns);
+  const double cost = weights * (static_cast<double>(m.bits) / 8.0 / 30.0 + cost_per_weight * static_cast<double>(count));
+  parallel(call, chunks, cost, [&](int64_t chunk) {
+    const int64_t end = (chunk + 1) * per_chunk < m.panels ? (chunk + 1) * per_chunk : m.panels;
+    body(chunk * per_chunk, end);
+  });
+}
+
+template <class T>
+static void multiply_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
+  XBlock* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(count * m.blocks) * sizeof(XBlock) + 64));
+  for_each_row(call, Rows{count, m.columns}, 0.3, [&](int64_t row) {
+    const T* from = data_of<T>(call.tensors[0]) + row * m.columns;
+    if (whole) quantize_whole_row(from, m, x + row * m.blocks);
+    else quantize_blocks(from, m, x + row * m.blocks);
+  });
+  with_kind(m, [&](auto kind) {
+    using K = decltype(kind);
+    for_chunks(call, m, count, 0.004, [&](int64_t first, int64_t end) {
+      for_tiles<TILE>(0, count, [&]<int ROWS>(int64_t row) {
+        for (int64_t panel = first; panel < end; panel++) {
+          if (whole) whole_tile<T, ROWS>(m, panel, x + row * m.blocks, row, out);
+          else block_tile<K, T, ROWS>(m, panel, x + row * m.blocks, row, out);
+        }
+      });
+    });
+  });
+}
+
+template <class T>
+static void multiply_floats(const Call& call, const Matrix& m, int64_t count, const Output& out) {
+  const int64_t depth = m.blocks * BLOCK;
+  float* x = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(count * depth) * 4 + 64));
+  for_each_row(call, Rows{count, m.columns}, 0.1, [&](int64_t row) {
+    float block[BLOCK];
+    for (int64_t b = 0; b < m.blocks; b++) {
+      stored_block(data_of<T>(call.tensors[0]) + row * m.columns, m, b, block);
+      __builtin_memcpy(x + row * depth + b * BLOCK, block, sizeof(block));
+    }
+  });
+  with_kind(m, [&](auto kind) {
+    using K = decltype(kind);
+    for_chunks(call, m, count, 0.012, [&](int64_t first, int64_t end) {
+      float* weights = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(depth * PANEL) * 4 + 64));
+      for (int64_t panel = first; panel < end; panel++) {
+        unpack_panel<K>(m, panel, weights);
+        for_tiles<FLOAT_TILE>(0, count, [&]<int ROWS>(int64_t row) { float_tile<T, ROWS>(m, panel, weights, x + row * depth, row, out); });
+      }
+    });
+  });
+}
+
+/** (x [..., columns], blob) → [..., rows] */
+void packed_rows_matmul(const Call& call) {
+  const Matrix m = matrix_of(call.attributes, call.tensors[1].data);
+  const int activation = static_cast<int>(call.attributes[MATRIX_ATTRIBUTES]);
+  const int64_t count = rows_of(call.tensors[0]).rows;
+  const Output out{&m, call.tensors[2]};
+  with_float_type(call.tensors[0].dtype, [&](auto* type) {
+    using T = ElementOf<decltype(type)>;
+    if (activation == 0) multiply_floats<T>(call, m, count, out);
+    else multiply_codes<T>(call, m, count, activation == 1, out);
+  });
+}
+
+constexpr KernelEntry entries[] = {{"packedRowsMatmul", packed_rows_matmul}};
+
+} // namespace
+
+extern const KernelTable packed_rows_kernels{entries, sizeof(entries) / sizeof(entries[0])};
+
+} // namespace frugal::FRUGAL_ISA

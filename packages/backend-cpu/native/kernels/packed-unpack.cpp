@@ -1,0 +1,126 @@
+// Numbers of matrices in the layout rows16: unpack, packedGather, and packedMatmul with the weight itself (input gradients).
+// Attributes: those of matrix_of, then for unpack the first row.
+#include "packed-scales.hpp"
+
+namespace frugal::FRUGAL_ISA {
+namespace {
+
+/** Blocks [first, end) of a panel as f32 [PANEL][(end - first) · BLOCK], row-major, scales of rows included. */
+template <class K>
+void unpack_blocks(const Matrix& m, int64_t panel, int64_t first, int64_t end, float* out) {
+  const int64_t width = (end - first) * BLOCK;
+  for_blocks<K>(m, m.panel(panel), first, end, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
+    float tile[BLOCK][PANEL];
+    for_weights<K>(codes, scales, [&](int c, int v, F values) {
+      if constexpr (__is_same(typename K::Scales, Channel)) values *= load(m.row_scales() + panel * PANEL + v * LANES);
+      store(tile[c] + v * LANES, values);
+    });
+    float* to = out + (b - first) * BLOCK;
+    for (int i = 0; i < PANEL; i += LANES) {
+      for (int c = 0; c < BLOCK; c += LANES) {
+        F square[LANES];
+        for (int j = 0; j < LANES; j++) square[j] = load(tile[c + j] + i);
+        transpose(square);
+        for (int j = 0; j < LANES; j++) store(to + (i + j) * width + c, square[j]);
+      }
+    }
+  });
+}
+
+/** A row in the order of storage, to the order of the matrix. */
+void place_row(const Matrix& m, const float* from, float* to) {
+  const int32_t* order = m.order();
+  if (!order) __builtin_memcpy(to, from, static_cast<size_t>(m.columns) * 4);
+  else
+    for (int64_t c = 0; c < m.columns; c++) to[order[c]] = from[c];
+}
+
+/** (blob) → f32 [rowCount, columns] */
+void packed_rows_unpack(const Call& call) {
+  const Matrix m = matrix_of(call.attributes, call.tensors[0].data);
+  const int64_t first = static_cast<int64_t>(call.attributes[MATRIX_ATTRIBUTES]), count = call.tensors[1].dims[0], width = m.blocks * BLOCK;
+  if (count == 0) return;
+  float* out = data_of<float>(call.tensors[1]);
+  const int64_t first_panel = first / PANEL, last_panel = (first + count - 1) / PANEL;
+  with_kind(m, [&](auto kind) {
+    parallel(call, last_panel - first_panel + 1, static_cast<double>(PANEL * m.columns) * 0.3, [&](int64_t i) {
+      const int64_t panel = first_panel + i;
+      float* rows = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(PANEL * width) * 4 + 64));
+      unpack_blocks<decltype(kind)>(m, panel, 0, m.blocks, rows);
+      for (int64_t r = 0; r < PANEL; r++) {
+        const int64_t row = panel * PANEL + r;
+        if (row >= first && row < first + count) place_row(m, rows + r * width, out + (row - first) * m.columns);
+      }
+    });
+  });
+}
+
+/** (indices, blob) → f32 [...indices, columns]. Whole panels are unpacked for one row: few rows are asked for. */
+void packed_rows_gather(const Call& call) {
+  const Matrix m = matrix_of(call.attributes, call.tensors[1].data);
+  const int32_t* indices = data_of<int32_t>(call.tensors[0]);
+  const int64_t width = m.blocks * BLOCK;
+  with_kind(m, [&](auto kind) {
+    parallel(call, size_of(call.tensors[0]), static_cast<double>(PANEL * m.columns) * 0.2, [&](int64_t i) {
+      float* rows = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(PANEL * width) * 4 + 64));
+      unpack_blocks<decltype(kind)>(m, indices[i] / PANEL, 0, m.blocks, rows);
+      place_row(m, rows + indices[i] % PANEL * width, data_of<float>(call.tensors[2]) + i * m.columns);
+    });
+  });
+}
+
+/** Blocks of columns that one chunk makes. */
+constexpr int64_t COLUMN_BLOCKS = 8;
+
+/** sums[count][width] += x[count][16 rows of a panel] · weights[16][width], row after row. */
+template <class T>
+void add_panel(const T* x, int64_t x_stride, int64_t count, int64_t rows, const float* weights, int64_t width, float* sums) {
+  for (int64_t n = 0; n < count; n++) {
+    float factors[PANEL];
+    for (int64_t r = 0; r < rows; r++) factors[r] = to_f32(x[n * x_stride + r]);
+    for (int64_t c = 0; c < width; c += LANES) {
+      F acc = load(sums + n * width + c);
+      for (int64_t r = 0; r < rows; r++) acc = fma(set(factors[r]), load(weights + r * width + c), acc);
+      store(sums + n * width + c, acc);
+    }
+  }
+}
+
+/** (x [..., rows], blob) → [..., columns] */
+void packed_rows_transposed(const Call& call) {
+  const Matrix m = matrix_of(call.attributes, call.tensors[1].data);
+  const int64_t count = rows_of(call.tensors[0]).rows, chunks = (m.blocks + COLUMN_BLOCKS - 1) / COLUMN_BLOCKS;
+  const double cost = static_cast<double>(m.rows * COLUMN_BLOCKS * BLOCK) * (0.1 + 0.03 * static_cast<double>(count));
+  with_float_type(call.tensors[0].dtype, [&](auto* type) {
+    using T = ElementOf<decltype(type)>;
+    const T* x = data_of<T>(call.tensors[0]);
+    T* y = data_of<T>(call.tensors[2]);
+    with_kind(m, [&](auto kind) {
+      parallel(call, chunks, cost, [&](int64_t chunk) {
+        const int64_t first = chunk * COLUMN_BLOCKS, end = first + COLUMN_BLOCKS < m.blocks ? first + COLUMN_BLOCKS : m.blocks, width = (end - first) * BLOCK;
+        float* weights = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>((PANEL + count) * width) * 4 + 64));
+        float* sums = weights + PANEL * width;
+        __builtin_memset(sums, 0, static_cast<size_t>(count * width) * 4);
+        for (int64_t panel = 0; panel < m.panels; panel++) {
+          unpack_blocks<decltype(kind)>(m, panel, first, end, weights);
+          const int64_t rows = m.rows - panel * PANEL < PANEL ? m.rows - panel * PANEL : PANEL;
+          add_panel(x + panel * PANEL, m.rows, count, rows, weights, width, sums);
+        }
+        for (int64_t n = 0; n < count; n++) {
+          for (int64_t c = 0; c < width && first * BLOCK + c < m.columns; c++) {
+            const int64_t column = first * BLOCK + c;
+            store_f_first(y + n * m.columns + (m.ordered ? m.order()[column] : column), set(sums[n * width + c]), 1);
+          }
+        }
+      });
+    });
+  });
+}
+
+constexpr KernelEntry entries[] = {{"packedRowsUnpack", packed_rows_unpack}, {"packedRowsGather", packed_rows_gather}, {"packedRowsTransposed", packed_rows_transposed}};
+
+} // namespace
+
+extern const KernelTable packed_unpack_kernels{entries, sizeof(entries) / sizeof(entries[0])};
+
+} // namespace frugal::FRUGAL_ISA

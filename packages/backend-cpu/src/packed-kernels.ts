@@ -1,0 +1,96 @@
+import {
+  bytesPerElement,
+  type Kernel,
+  type OpName,
+  type OpSpecs,
+  sizeOf,
+  type TensorView,
+} from '@frugal/tensor-core';
+import { type PartArray, packedFormat } from '@frugal/tensor-core/formats';
+import type { CpuStorage } from './memory.js';
+import { activationNumbers, matrixAttributes, rows16Supports } from './packed-layout.js';
+
+/** Runs a native kernel by its name. */
+type Run = (
+  kernel: string,
+  inputs: readonly TensorView[],
+  outputs: readonly TensorView[],
+  attributes: readonly number[],
+) => void;
+
+type PackedOp = Extract<
+  OpName,
+  'unpack' | 'packedMatmul' | 'packedGather' | 'packedRepack' | 'packedStandard'
+>;
+
+/** Whether a case of a packed op has a kernel; core unpacks the others tile by tile. */
+export function supportsPacked(op: OpName, attributes: unknown): boolean {
+  if (op === 'packedMatmul') {
+    const { format, layout, transpose, activation } = attributes as OpSpecs['packedMatmul'];
+    if (layout) return transpose ? activation === 'none' : rows16Supports(format, activation);
+    return (
+      format === 'int8-channel' && activation !== 'int8-block32' && !(transpose && activation === 'int8')
+    );
+  }
+  if (op === 'packedGather') {
+    const { format, layout } = attributes as OpSpecs['packedGather'];
+    return layout !== undefined || format === 'int8-channel';
+  }
+  return true;
+}
+
+/** Kernels of packed ops: on the layout rows16, on int8-channel as it is, and formats that unpack in TypeScript. */
+export function packedKernels(run: Run): { readonly [N in PackedOp]: Kernel<N> } {
+  const matrix = ({ format, rows, columns }: OpSpecs['packedGather']) =>
+    matrixAttributes(format, rows, columns);
+  return {
+    unpack: (parts, outputs, attributes) => {
+      const { format, layout, rowStart } = attributes;
+      if (layout) run('packedRowsUnpack', parts, outputs, [...matrix(attributes), rowStart]);
+      else if (format === 'int8-channel') run('unpack', parts, outputs, [rowStart]);
+      else unpackInTypeScript(parts, outputs[0], attributes);
+    },
+    packedMatmul: (inputs, outputs, attributes) => {
+      const { layout, rows, columns, transpose, activation } = attributes;
+      if (!layout) {
+        const flags = [transpose, activation === 'int8'].map(Number);
+        run('packedMatmul', inputs, outputs, [rows, columns, ...flags]);
+      } else if (transpose) run('packedRowsTransposed', inputs, outputs, matrix(attributes));
+      else run('packedRowsMatmul', inputs, outputs, [...matrix(attributes), activationNumbers[activation]]);
+    },
+    packedGather: (inputs, outputs, attributes) => {
+      if (attributes.layout) run('packedRowsGather', inputs, outputs, matrix(attributes));
+      else run('packedGather', inputs, outputs, []);
+    },
+    packedRepack: (parts, outputs, attributes) => run('packedRowsRepack', parts, outputs, matrix(attributes)),
+    packedStandard: (blob, outputs, attributes) =>
+      run('packedRowsStandard', blob, outputs, matrix(attributes)),
+  };
+}
+
+/** Formats without a kernel of ours unpack through their own TypeScript, on the memory as it lies. */
+function unpackInTypeScript(
+  parts: readonly TensorView[],
+  output: TensorView,
+  { format, rows, columns, rowStart, rowCount }: OpSpecs['unpack'],
+): void {
+  const out = partArray(output) as Float32Array;
+  packedFormat(format).unpack(parts.map(partArray), { rows, columns, rowStart, rowCount }, out);
+}
+
+const arrayOf = {
+  f32: Float32Array,
+  bf16: Uint16Array,
+  f16: Uint16Array,
+  i8: Int8Array,
+  u8: Uint8Array,
+  bool: Uint8Array,
+  i32: Int32Array,
+} as const;
+
+/** The elements of a contiguous tensor, sharing its memory. */
+function partArray({ storage, shape, dtype, offset }: TensorView): PartArray {
+  const size = bytesPerElement(dtype);
+  const bytes = (storage as CpuStorage).bytes(offset * size, sizeOf(shape) * size);
+  return new arrayOf[dtype](bytes.buffer, bytes.byteOffset, sizeOf(shape));
+}
