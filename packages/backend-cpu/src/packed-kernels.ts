@@ -8,7 +8,7 @@ import {
 } from '@frugal/tensor-core';
 import { type PartArray, packedFormat } from '@frugal/tensor-core/formats';
 import type { CpuStorage } from './memory.js';
-import { activationNumbers, matrixAttributes, rows16Supports } from './packed-layout.js';
+import { activationNumbers, matrixAttributes, partsAttributes, rows16Supports } from './packed-layout.js';
 
 /** Runs a native kernel by its name. */
 type Run = (
@@ -39,8 +39,11 @@ export function supportsPacked(op: OpName, attributes: unknown): boolean {
   return true;
 }
 
-/** Kernels of packed ops: on the layout rows16, on int8-channel as it is, and formats that unpack in TypeScript. */
-export function packedKernels(run: Run): { readonly [N in PackedOp]: Kernel<N> } {
+/** Kernels of packed ops: on the layout rows16, on int8-channel as it is, and formats that unpack in TypeScript. `beforeJavaScript` is called before the last. */
+export function packedKernels(
+  run: Run,
+  beforeJavaScript: () => void,
+): { readonly [N in PackedOp]: Kernel<N> } {
   const matrix = ({ format, rows, columns }: OpSpecs['packedGather']) =>
     matrixAttributes(format, rows, columns);
   return {
@@ -48,7 +51,10 @@ export function packedKernels(run: Run): { readonly [N in PackedOp]: Kernel<N> }
       const { format, layout, rowStart } = attributes;
       if (layout) run('packedRowsUnpack', parts, outputs, [...matrix(attributes), rowStart]);
       else if (format === 'int8-channel') run('unpack', parts, outputs, [rowStart]);
-      else unpackInTypeScript(parts, outputs[0], attributes);
+      else if (!unpackNatively(run, parts, outputs, attributes)) {
+        beforeJavaScript();
+        unpackInTypeScript(parts, outputs[0], attributes);
+      }
     },
     packedMatmul: (inputs, outputs, attributes) => {
       const { layout, rows, columns, transpose, activation } = attributes;
@@ -66,6 +72,18 @@ export function packedKernels(run: Run): { readonly [N in PackedOp]: Kernel<N> }
     packedStandard: (blob, outputs, attributes) =>
       run('packedRowsStandard', blob, outputs, matrix(attributes)),
   };
+}
+
+/** Parts as they are, where a kernel knows the format. */
+function unpackNatively(
+  run: Run,
+  parts: readonly TensorView[],
+  outputs: readonly TensorView[],
+  attributes: OpSpecs['unpack'],
+): boolean {
+  const known = partsAttributes(attributes);
+  if (known) run('packedPartsUnpack', parts, outputs, known);
+  return known !== null;
 }
 
 /** Formats without a kernel of ours unpack through their own TypeScript, on the memory as it lies. */

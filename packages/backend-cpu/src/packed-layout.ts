@@ -1,5 +1,5 @@
-import type { PackedLayout } from '@frugal/tensor-core';
-import { type PackedActivation, parseIntegerGroups } from '@frugal/tensor-core/formats';
+import type { OpSpecs, PackedLayout } from '@frugal/tensor-core';
+import { type PackedActivation, parseIntegerGroups, parseSparse } from '@frugal/tensor-core/formats';
 
 /** 16 rows side by side; native/kernels/packed-rows.hpp describes it and computes the same sizes. */
 export const ROWS16 = 'rows16';
@@ -102,6 +102,33 @@ export function matrixAttributes(format: string, rows: number, columns: number):
     ...[rows, columns, schemes.indexOf(scheme), bits, table ? 1 : 0, group, scaleTypes.indexOf(scale)],
     ...flags.map((flag) => flag || 0),
   ];
+}
+
+/** Numbers of `PartsKind` and `ValueType` in native/kernels/packed-parts.cpp. */
+const partsKinds = ['nf4-plain', 'nf4', 'fp8', 'structured', 'bitmap', 'groups'] as const;
+const valueTypes = ['f32', 'bf16', 'f16', 'int8'] as const;
+
+/** Attributes of the kernel that unpacks the parts of a format as they are; null for formats that it does not know. */
+export function partsAttributes({ format, rows, columns, rowStart }: OpSpecs['unpack']): number[] | null {
+  const call = (kind: (typeof partsKinds)[number], ...options: number[]) => [
+    ...[partsKinds.indexOf(kind), rows, columns, rowStart],
+    ...options,
+  ];
+  if (format === 'nf4' || format === 'nf4-plain') return call(format);
+  if (format === 'fp8-tensor') return call('fp8', Math.max(1, rows), Math.max(1, columns));
+  if (format === 'fp8-channel') return call('fp8', 1, Math.max(1, columns));
+  if (format === 'fp8-block128') return call('fp8', 128, 128);
+  const groups = parseIntegerGroups(format);
+  if (groups) {
+    const { scale, bits, group, zeroPoints, ordered } = groups;
+    return call('groups', valueTypes.indexOf(scale), bits, group, Number(zeroPoints), Number(ordered));
+  }
+  const sparse = parseSparse(format);
+  if (!sparse) return null;
+  const type = valueTypes.indexOf(sparse.values);
+  if (!sparse.pattern) return call('bitmap', type);
+  const { n, m } = sparse.pattern;
+  return call('structured', type, n, m, Math.ceil(Math.log2(m)));
 }
 
 /** Whether the kernel multiplies in this way: one scale per row of x needs one scale per row of the weight. */

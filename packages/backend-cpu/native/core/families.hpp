@@ -26,6 +26,7 @@
   X(packed_rows)           \
   X(packed_store)          \
   X(packed_unpack)         \
+  X(packed_parts)          \
   X(probe)
 
 // Families that gain from AVX512-BF16 and VNNI; the others use their AVX-512 version at that level.

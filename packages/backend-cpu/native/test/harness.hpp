@@ -261,6 +261,7 @@ void test_rows(Suite&);
 void test_attention(Suite&);
 void test_packed(Suite&);
 void test_grouped(Suite&);
+void test_packed_rows(Suite&);
 void test_other(Suite&);
 
 } // namespace frugal::test
