@@ -1,18 +1,35 @@
-import { type Checkpoint, type Manifest, openCheckpoint, readTokenizerFiles } from '@frugal/checkpoint';
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Checkpoint,
+  fingerprint,
+  type Manifest,
+  openCheckpoint,
+  readTokenizerFiles,
+  saveFile,
+} from '@frugal/checkpoint';
 import {
   type CompressOptions,
   type CompressReport,
   compress,
   createModifier,
   type ModifierFactory,
+  openRunStore,
   PlanError,
   parseRecipe,
   plan,
+  presetRecipe,
+  presets,
   type Recipe,
+  RecipeError,
+  reportPage,
+  type StagePlan,
 } from '@frugal/compress';
 import { logitDistillation } from '@frugal/distill';
 import { modelOf, saveModel, skeleton } from '@frugal/models';
-import { roundToNearest } from '@frugal/quant';
+import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, wanda } from '@frugal/prune';
+import { awq, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Context } from './context.js';
@@ -21,29 +38,31 @@ import { withProgress } from './progress.js';
 import { version } from './version.js';
 
 /** Every method that a recipe can name. A new one is its package and one entry here. */
-export const methods: readonly ModifierFactory[] = [roundToNearest, logitDistillation];
+export const methods: readonly ModifierFactory[] = [
+  roundToNearest,
+  gptqQuantization,
+  awq,
+  smoothQuant,
+  rotate,
+  magnitude,
+  wanda,
+  sparseGptPruning,
+  neuronPruning,
+  headPruning,
+  layerPruning,
+  logitDistillation,
+];
 
-/** Recipes by name: the ones that need no thought. */
-export const namedRecipes: Readonly<Record<string, Recipe>> = {
-  /** Weights in int8 per output channel, activations in int8 per token. */
-  int8: {
-    version: 1,
-    seed: 0,
-    stages: [
-      {
-        name: 'int8',
-        modifiers: [
-          { type: 'quant.rtn', targets: { include: ['**'] }, format: 'int8-channel', activation: 'int8' },
-        ],
-      },
-    ],
-  },
-};
-
-/** A named recipe, or one from a file. @throws RecipeError listing every wrong field */
-export async function readRecipe(source: string): Promise<Recipe> {
-  if (Object.hasOwn(namedRecipes, source)) return namedRecipes[source];
-  return parseRecipe(await readTextFile(source), source);
+/** A preset, made for this model, or a recipe from a file. @throws RecipeError listing every wrong field */
+export async function readRecipe(source: string, model: CausalLM): Promise<Recipe> {
+  if (Object.hasOwn(presets, source)) return presetRecipe(source, model);
+  if (/[./\\]/.test(source)) return parseRecipe(await readTextFile(source), source);
+  throw new RecipeError({
+    where: '--recipe',
+    what: 'no such preset',
+    got: source,
+    expected: `${Object.keys(presets).join(', ')}, or a file`,
+  });
 }
 
 export interface CompressionPlan {
@@ -56,12 +75,26 @@ export interface CompressionPlan {
   }[];
 }
 
+/** Places of one stage with the same method and note, as one row. */
+function planRows({ name, modifiers }: StagePlan): CompressionPlan['stages'] {
+  return modifiers.flatMap(({ type, sites }) => {
+    const notes = [...new Set(sites.map(({ note }) => note))];
+    return notes.map((note) => {
+      const own = sites.filter((site) => site.note === note);
+      const sum = (key: 'bytesBefore' | 'bytesAfter') => own.reduce((total, site) => total + site[key], 0);
+      const method = note === undefined ? type : `${type} (${note})`;
+      const [bytesBefore, bytesAfter] = [sum('bytesBefore'), sum('bytesAfter')];
+      return { name, method, sites: own.length, bytesBefore, bytesAfter };
+    });
+  });
+}
+
 export type Inputs = Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train'>;
 
 /** What a recipe would do to a model, from its headers alone. @throws PlanError with every problem */
 export async function planCompression(
   path: string,
-  recipe: Recipe,
+  recipeSource: string,
   inputs: Inputs,
 ): Promise<CompressionPlan> {
   return withCheckpoint(path, async (checkpoint) => {
@@ -70,27 +103,14 @@ export async function planCompression(
     const model = config.quantization_config
       ? await modelOf(checkpoint, { backend: nullBackend() })
       : skeleton(config);
+    const recipe = await readRecipe(recipeSource, model);
     const stages = recipe.stages.map(({ name, modifiers }) => ({
       name,
       modifiers: modifiers.map((spec) => createModifier(spec, methods)),
     }));
     const planned = plan(model, stages, inputs);
     if (planned.problems.length > 0) throw new PlanError(planned.problems);
-    const sum = (
-      sites: readonly { bytesBefore: number; bytesAfter: number }[],
-      key: 'bytesBefore' | 'bytesAfter',
-    ) => sites.reduce((total, site) => total + site[key], 0);
-    return {
-      stages: planned.stages.flatMap(({ name, modifiers }) =>
-        modifiers.map(({ type, sites }) => ({
-          name,
-          method: type,
-          sites: sites.length,
-          bytesBefore: sum(sites, 'bytesBefore'),
-          bytesAfter: sum(sites, 'bytesAfter'),
-        })),
-      ),
-    };
+    return { stages: planned.stages.flatMap(planRows) };
   });
 }
 
@@ -98,6 +118,8 @@ export interface CompressionOptions extends Inputs {
   /** A model whose tokenizer and generation settings the result takes over. */
   readonly filesFrom: string;
   readonly force?: boolean | undefined;
+  /** Go on with the run that was interrupted on the way to the same place. */
+  readonly resume?: boolean | undefined;
   /** What the manifest says beside recipe and sizes: kind, sources, data. */
   readonly manifest: (report: CompressReport) => Partial<Manifest>;
 }
@@ -107,14 +129,18 @@ export async function compressTo(
   out: string,
   model: CausalLM,
   recipe: Recipe,
-  { filesFrom, force = false, manifest: extend, ...inputs }: CompressionOptions,
+  { filesFrom, force = false, resume = false, manifest: extend, ...inputs }: CompressionOptions,
   context: Context,
 ): Promise<CompressReport> {
+  const progressFolder = `${out}.unfinished`;
+  const key = await runKey(filesFrom, recipe, inputs);
+  const store = await openRunStore(progressFolder, key, { resume });
   const compressed = await withProgress(context, 'Compressing', (update) =>
     compress(model, recipe, {
       ...inputs,
       methods,
       rebuild: skeleton,
+      store,
       onProgress: ({ done, total, path }) => update(done, total, path),
     }),
   );
@@ -124,7 +150,20 @@ export async function compressTo(
     manifest: { ...manifest, createdBy: `frugal ${version}`, ...extend(report) },
     force,
   });
+  await saveFile(join(out, REPORT_PAGE), reportPage(report, `${filesFrom} → ${out}`));
+  await rm(progressFolder, { recursive: true, force: true });
   return report;
+}
+
+/** The page with charts that is written beside the weights. */
+const REPORT_PAGE = 'compression.html';
+
+/** Tells one run from another: recipe, weights and calibration. */
+async function runKey(filesFrom: string, recipe: Recipe, { calibration = [] }: Inputs): Promise<string> {
+  const model = await withCheckpoint(filesFrom, ({ tensors }) => fingerprint(tensors));
+  const tokens = createHash('sha256');
+  for (const sequence of calibration) tokens.update(JSON.stringify(Array.from(sequence)));
+  return JSON.stringify({ recipe, model, calibration: tokens.digest('hex') });
 }
 
 /** What a model takes over unchanged from the one it was made of. */

@@ -27,6 +27,7 @@ export { type CompressPlan, plan, type StagePlan } from './plan.js';
 export { presetRecipe, presets } from './presets.js';
 export { type ModifierSpec, matchesTargets, parseRecipe, type Recipe, type Targets } from './recipe.js';
 export type { CompressReport, ModifierReport, StageReport } from './report.js';
+export { reportPage } from './report-page.js';
 export type { Rebuild } from './restructure.js';
 export { openRunStore, type RunStore, type StoredPart } from './run-store.js';
 export { findSites, type LinearSite, linearSites, type Site, type SiteKind } from './site.js';

@@ -1,4 +1,4 @@
-import type { CompressOptions, CompressReport, Recipe } from '@frugal/compress';
+import { type CompressOptions, type CompressReport, presets } from '@frugal/compress';
 import { readDocuments } from '@frugal/data';
 import { formatBytes, formatChange, renderTable } from '@frugal/report';
 import type { Tokenizer } from '@frugal/tokenizers';
@@ -21,11 +21,15 @@ interface Options extends BackendOptions, WriteOptions, JsonOption {
   readonly recipe: string;
   readonly calibration?: readonly string[];
   readonly calibrationTokens: number;
+  readonly resume?: true;
 }
 
 const EXAMPLE = `  version: 1
   seed: 0
   stages:
+    - name: smooth
+      modifiers:
+        - { type: quant.smooth, targets: { include: ['blocks.**'] } }
     - name: int8
       modifiers:
         - type: quant.rtn
@@ -33,49 +37,84 @@ const EXAMPLE = `  version: 1
           format: int8-channel
           activation: int8`;
 
-export const compressVerb: Verb = (program, context) => {
-  const command = addVerb(program, {
+const presetList = Object.entries(presets)
+  .map(([name, { summary }]) => `  ${name.padEnd(15)} ${summary}`)
+  .join('\n');
+
+interface Flavour {
+  readonly name: string;
+  readonly summary: string;
+  /** Left out: the recipe must be named. */
+  readonly recipe?: string;
+  readonly examples: readonly string[];
+}
+
+/** Three names for running a recipe: they differ in what happens when nobody names one. */
+const flavours: readonly Flavour[] = [
+  {
+    name: 'prune',
+    summary: 'remove weights, neurons, heads or layers of a model',
+    recipe: '2:4',
+    examples: [
+      'frugal prune runs/model --recipe wanda-50 --calibration text.txt --out runs/sparse',
+      'frugal prune runs/model --recipe half-depth --calibration text.txt --out runs/shallow',
+    ],
+  },
+  {
+    name: 'quantize',
+    summary: 'store the weights of a model in fewer bits',
+    recipe: 'int8',
+    examples: [
+      'frugal quantize runs/student --out runs/student-int8',
+      'frugal quantize runs/model --recipe int4-gptq --calibration text.txt --out runs/int4 --dry-run',
+    ],
+  },
+  {
     name: 'compress',
     summary: 'run a recipe of compression methods on a model',
-    notes: `A recipe is YAML or JSON; targets are globs over module paths:\n\n${EXAMPLE}\n\nStages that train run through frugal distill.`,
     examples: [
       'frugal compress runs/student --recipe recipe.yaml --out runs/small --dry-run',
       'frugal compress runs/student --recipe recipe.yaml --out runs/small --calibration data/split/train.jsonl',
     ],
-  })
+  },
+];
+
+export const compressVerbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
+  const notes = `Presets:\n${presetList}\n\nA recipe is YAML or JSON; targets are globs over module paths:\n\n${EXAMPLE}\n\nStages that train run through frugal distill.`;
+  const command = addVerb(program, { ...flavour, notes })
     .argument(...MODEL_ARGUMENT)
-    .requiredOption('--recipe <FILE>', 'what to do')
     .option('--calibration <FILES...>', 'text for methods that need statistics: text files or .jsonl')
-    .option('--calibration-tokens <N>', 'how much of it is used', integer(1), 32_768);
-  addBackendOptions(addWriteOptions(command, 'the model')).action(
-    async (source: string, options: Options) => {
-      const { out, force, json } = options;
-      await refuseExisting(out, force);
-      const recipe = await readRecipe(options.recipe);
-      const path = await modelPath(source, context);
-      const calibration =
-        options.calibration && (await calibrationOf(options.calibration, path, options.calibrationTokens));
-      if (options.dryRun) return showPlan(path, recipe, { calibration }, options, context);
-      useBackend(options, context);
-      const model = await openModel(path, context);
-      const manifest = () => ({ sources: [{ role: 'base', name: source }] });
-      const report = await compressTo(
-        out,
-        model,
-        recipe,
-        { filesFrom: path, force, manifest, calibration },
-        context,
-      );
-      if (json) printJson(context, { out, ...report });
-      else printReport(out, report, context);
-    },
+    .option('--calibration-tokens <N>', 'how much of it is used', integer(1), 32_768)
+    .option('--resume', 'go on with the run that was interrupted');
+  const recipe = ['--recipe <PRESET|FILE>', 'what to do'] as const;
+  if (flavour.recipe) command.option(...recipe, flavour.recipe);
+  else command.requiredOption(...recipe);
+  addBackendOptions(addWriteOptions(command, 'the model')).action((source: string, options: Options) =>
+    runRecipe(source, options, context),
   );
-};
+});
+
+async function runRecipe(source: string, options: Options, context: Context): Promise<void> {
+  const { out, force, resume, json } = options;
+  await refuseExisting(out, force);
+  const path = await modelPath(source, context);
+  const calibration =
+    options.calibration && (await calibrationOf(options.calibration, path, options.calibrationTokens));
+  if (options.dryRun) return showPlan(path, options.recipe, { calibration }, options, context);
+  useBackend(options, context);
+  const model = await openModel(path, context);
+  const recipe = await readRecipe(options.recipe, model);
+  const manifest = () => ({ sources: [{ role: 'base', name: source }] });
+  const inputs = { filesFrom: path, force, resume, manifest, calibration };
+  const report = await compressTo(out, model, recipe, inputs, context);
+  if (json) printJson(context, { out, ...report });
+  else printReport(out, report, context);
+}
 
 /** Says what a recipe would do. @throws PlanError with every problem */
 export async function showPlan(
   path: string,
-  recipe: Recipe,
+  recipe: string,
   inputs: Pick<CompressOptions, 'calibration'>,
   { json }: JsonOption,
   context: Context,

@@ -1,7 +1,7 @@
 import type { Verb } from '../verb.js';
 import { benchVerb } from './bench.js';
 import { chatVerb } from './chat.js';
-import { compressVerb } from './compress.js';
+import { compressVerbs } from './compress.js';
 import { convertVerb } from './convert.js';
 import { dataVerb } from './data/data.js';
 import { distillVerb } from './distill.js';
@@ -11,7 +11,6 @@ import { inspectVerb } from './inspect.js';
 import { logitsVerb } from './logits.js';
 import { perplexityVerb } from './perplexity.js';
 import { pretrainVerb } from './pretrain.js';
-import { quantizeVerb } from './quantize.js';
 import { serveVerb } from './serve.js';
 
 /** In the order of `frugal --help`: along the way of a model. A new verb is its file and one entry here. */
@@ -19,8 +18,7 @@ export const verbs: readonly Verb[] = [
   dataVerb,
   pretrainVerb,
   distillVerb,
-  quantizeVerb,
-  compressVerb,
+  ...compressVerbs,
   convertVerb,
   inspectVerb,
   generateVerb,
