@@ -18,6 +18,8 @@ export type { GgufItemType, GgufValue, GgufValueType } from './gguf/types.js';
 export { formatJson, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json/json.js';
 export { type DataLineage, MANIFEST_FILE, type Manifest, type SourceLineage } from './manifest.js';
 export * from './numeric/convert.js';
+export { openQuantized } from './quantized/open-quantized.js';
+export type { FindQuantized, QuantizedMatrix } from './quantized/quantized-matrix.js';
 export { readTensors } from './read-tensors.js';
 export { recodedInput } from './recode/recode.js';
 export {

@@ -1,11 +1,10 @@
 import type { Checkpoint } from '@frugal/checkpoint';
 import { formatShape, sameShape } from '@frugal/tensor-core';
-import { packedFormatNames } from '@frugal/tensor-core/formats';
 import type { CausalLM, Parameter } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import type { PackedModule } from '../load.js';
 import { tensorDTypes } from './stored-tensors.js';
-import type { WeightSource } from './weight-source.js';
+import { isKnownFormat, type WeightSource } from './weight-source.js';
 
 /** @throws ModelConfigError that lists all missing, surplus, misshapen and unreadable weights at once */
 export function checkWeights(
@@ -47,9 +46,8 @@ function denseProblems(
 }
 
 function packedProblems(packed: ReadonlyMap<string, PackedModule>): string[] {
-  const known = new Set(packedFormatNames());
   return [...packed.values()].flatMap(({ matrix }) =>
-    known.has(matrix.format)
+    isKnownFormat(matrix.format)
       ? matrix.problems
       : [`${matrix.tensors[0]} has the unknown format ${matrix.format}`],
   );

@@ -1,10 +1,17 @@
-import type { Checkpoint } from '@frugal/checkpoint';
+import {
+  type Checkpoint,
+  CheckpointFormatError,
+  type FindQuantized,
+  openQuantized,
+  type QuantizedMatrix,
+} from '@frugal/checkpoint';
+import { PackedTensor } from '@frugal/tensor-core';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
+import { ModelConfigError } from '../config-reader.js';
 import { toTheirs } from '../families/family.js';
 import { ggufConfig, ggufWeights } from '../gguf/gguf-weights.js';
-import { readQuantization, storedMatrix } from '../quantized-layout.js';
 import { namesOf } from '../registry.js';
-import type { WeightSource } from './weight-source.js';
+import { type StoredMatrix, suitedActivation, type WeightSource } from './weight-source.js';
 
 /** @throws ModelConfigError when config or metadata cannot be understood */
 export async function openWeights(checkpoint: Checkpoint): Promise<WeightSource> {
@@ -18,16 +25,38 @@ export async function configOf(checkpoint: Checkpoint): Promise<ModelConfig> {
 
 function huggingFaceWeights({ config, tensors }: Checkpoint): WeightSource {
   const names = namesOf(config);
-  const quantization = readQuantization(config);
+  const find = findQuantized(config, tensors);
   const nameOf = (path: string) => toTheirs(names, path);
   return {
     config,
     nameOf,
     matrix(path, shape) {
       const base = nameOf(path);
-      return quantization && base ? storedMatrix(base, shape, quantization, tensors.entries) : null;
+      const matrix = base ? find(base, shape) : null;
+      return matrix && storedMatrix(matrix);
     },
     // Rotary tables of old checkpoints are computed anew.
     isOptional: (name) => name.endsWith('rotary_emb.inv_freq'),
+  };
+}
+
+/** @throws ModelConfigError for a `quantization_config` that is not understood */
+function findQuantized(config: ModelConfig, tensors: Checkpoint['tensors']): FindQuantized {
+  try {
+    return openQuantized(config, tensors);
+  } catch (cause) {
+    if (!(cause instanceof CheckpointFormatError)) throw cause;
+    const { where, what, got, expected } = cause;
+    throw new ModelConfigError({ where, what, got, expected, cause });
+  }
+}
+
+function storedMatrix({ format, shape, tensors, problems, activation, read }: QuantizedMatrix): StoredMatrix {
+  return {
+    format,
+    tensors,
+    problems,
+    activation: activation === 'suited' ? suitedActivation(format) : activation,
+    load: async ({ backend }) => PackedTensor.fromParts(format, shape, await read(), backend),
   };
 }

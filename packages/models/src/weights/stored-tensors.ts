@@ -32,7 +32,7 @@ export class StoredTensors {
 
   constructor(
     private readonly checkpoint: Checkpoint,
-    private readonly backend: Backend,
+    readonly backend: Backend,
   ) {}
 
   /** Where a tensor that is known to exist lies. */

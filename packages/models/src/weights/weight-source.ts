@@ -1,5 +1,5 @@
 import type { PackedTensor, Tensor } from '@frugal/tensor-core';
-import { packedFormatNames, recommendedActivation } from '@frugal/tensor-core/formats';
+import { packedFormat, recommendedActivation } from '@frugal/tensor-core/formats';
 import type { ActivationFormat, ModelConfig } from '@frugal/tensor-core/nn';
 import type { StoredTensors } from './stored-tensors.js';
 
@@ -18,9 +18,19 @@ export interface StoredMatrix {
 
 /** The quantisation of activations that costs nothing worth speaking of beside the format's own rounding. */
 export function suitedActivation(format: string): ActivationFormat | null {
-  if (!packedFormatNames().includes(format)) return null; // refused later, with all other problems
+  if (!isKnownFormat(format)) return null; // refused later, with all other problems
   const activation = recommendedActivation(format);
   return activation === 'none' ? null : activation;
+}
+
+/** Names of families of formats are read by their grammar, so that there is no list of all. */
+export function isKnownFormat(format: string): boolean {
+  try {
+    packedFormat(format);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A checkpoint as a model sees it: config.json's terms, and weights by our own paths, whatever the file calls them. */

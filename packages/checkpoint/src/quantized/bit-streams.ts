@@ -1,0 +1,54 @@
+import { packedLength, writeCode } from '@frugal/tensor-core/formats';
+
+/** Code number `index` of a stream of 32-bit words, lowest bits first; codes may lie across two words. */
+export function codeAt(word: (index: number) => number, index: number, bits: number): number {
+  const bit = index * bits;
+  const shift = bit % 32;
+  const at = (bit - shift) / 32;
+  const low = word(at) >>> shift;
+  const high = shift + bits > 32 ? word(at + 1) << (32 - shift) : 0;
+  return (low | high) & (2 ** bits - 1);
+}
+
+/** Codes of a matrix [rows, columns], one byte each, as the rows of bits that integer groups have. */
+export function packCodes(codes: Uint8Array, rows: number, columns: number, bits: number): Uint8Array {
+  if (bits === 8) return codes;
+  const length = packedLength(columns, bits);
+  const packed = new Uint8Array(rows * length);
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) writeCode(packed, r * length, c, bits, codes[r * columns + c]);
+  return packed;
+}
+
+/** Rows [R, C] as columns [C, R]. */
+export function transposed<T extends Uint8Array | Uint16Array | Float32Array>(
+  values: T,
+  rows: number,
+  columns: number,
+): T {
+  const result = new (values.constructor as new (length: number) => T)(values.length);
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) result[c * rows + r] = values[r * columns + c];
+  return result;
+}
+
+/**
+ * The order in which columns of equal group stand side by side, for checkpoints quantised in the order of activation
+ * sizes; null when they stand so already. Throws when groups differ in size, which no packed format holds.
+ */
+export function orderOfGroups(groups: Int32Array, groupSize: number): Int32Array | null {
+  const inOrder = groups.every((group, column) => group === Math.floor(column / groupSize));
+  if (inOrder) return null;
+  const order = Int32Array.from(groups.keys()).sort((a, b) => groups[a] - groups[b] || a - b);
+  const odd = order.findIndex((column, i) => groups[column] !== Math.floor(i / groupSize));
+  if (odd >= 0) throw new RangeError(`group ${groups[order[odd]]} does not have ${groupSize} columns`);
+  return order;
+}
+
+/** Columns of codes [rows, columns] in another order. */
+export function reorderColumns(codes: Uint8Array, columns: number, order: Int32Array): Uint8Array {
+  const result = new Uint8Array(codes.length);
+  for (let start = 0; start < codes.length; start += columns)
+    for (let c = 0; c < columns; c++) result[start + c] = codes[start + order[c]];
+  return result;
+}

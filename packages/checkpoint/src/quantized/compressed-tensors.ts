@@ -1,0 +1,101 @@
+import type { TensorSource } from '../tensor-source.js';
+import { codesMatrix } from './compressed-codes.js';
+import { floatMatrix } from './compressed-floats.js';
+import type { FindQuantized, QuantizedLayout, QuantizedMatrix, Settings } from './quantized-matrix.js';
+import { SettingsReader } from './settings.js';
+
+/** What one group of `config_groups` says. */
+export interface WeightScheme {
+  readonly bits: number;
+  readonly type: 'int' | 'float';
+  readonly symmetric: boolean;
+  readonly strategy: 'tensor' | 'channel' | 'group' | 'block';
+  /** Columns per scale, for `group`. */
+  readonly groupSize: number;
+  readonly activation: 'int8' | null;
+}
+
+export type OpenMatrix = (
+  base: string,
+  shape: readonly [number, number],
+  scheme: WeightScheme,
+  source: TensorSource,
+) => QuantizedMatrix;
+
+interface Group {
+  readonly targets: readonly string[];
+  readonly scheme: WeightScheme;
+}
+
+/**
+ * compressed-tensors (llm-compressor, vLLM): `pack-quantized` (integers in 32-bit words), `int-quantized` (int8) and
+ * `float-quantized` (FP8 E4M3), each with scales per tensor, channel, group or block.
+ */
+export const compressedTensors: QuantizedLayout = {
+  open(settings, source): FindQuantized {
+    const reader = new SettingsReader(settings);
+    const formats = [
+      'pack-quantized',
+      'int-quantized',
+      'float-quantized',
+      'naive-quantized',
+      'mixed-precision',
+    ];
+    reader.oneOf('format', formats, 'pack-quantized');
+    reader.oneOf('kv_cache_scheme', [null], null);
+    reader.oneOf('quantization_status', ['compressed', 'frozen'], 'compressed');
+    const groups = Object.entries((settings.config_groups ?? {}) as Record<string, Settings>).map(
+      ([name, group]) => readGroup(group, `quantization_config: ${name}`),
+    );
+    return (base, shape) => {
+      const has = (suffix: string) => source.entries.has(`${base}.${suffix}`);
+      if (!has('weight_scale')) return null;
+      const { scheme } = groupOf(groups, base) ?? groups[0];
+      if (has('weight_packed') || scheme.type === 'int') return codesMatrix(base, shape, scheme, source);
+      return floatMatrix(base, shape, scheme, source);
+    };
+  },
+};
+
+function readGroup(group: Settings, where: string): Group {
+  const weights = new SettingsReader((group.weights ?? {}) as Settings, `${where}: weights`);
+  const type = weights.oneOf('type', ['int', 'float'], 'int');
+  const groupSize = (weights.settings.group_size as number | null | undefined) ?? -1;
+  const strategy = weights.oneOf(
+    'strategy',
+    ['tensor', 'channel', 'group', 'block'],
+    groupSize > 0 ? 'group' : 'channel',
+  );
+  const scheme: WeightScheme = {
+    bits: weights.integer('num_bits', type === 'int' ? [2, 3, 4, 8] : [8]),
+    type,
+    symmetric: weights.oneOf('symmetric', [true, false], true),
+    strategy,
+    groupSize,
+    activation: activationOf(group.input_activations as Settings | null | undefined),
+  };
+  if (strategy === 'block' && String(weights.settings.block_structure) !== '128,128')
+    weights.refuse('block_structure', '[128, 128]');
+  return { targets: (group.targets ?? []) as string[], scheme };
+}
+
+/** Dynamic int8 per token is done as the file says; other activation schemes are only less exact than none. */
+function activationOf(activations: Settings | null | undefined): 'int8' | null {
+  const isInt8 =
+    activations?.num_bits === 8 &&
+    activations.type === 'int' &&
+    activations.strategy === 'token' &&
+    activations.symmetric === true &&
+    activations.dynamic === true;
+  return isInt8 ? 'int8' : null;
+}
+
+/** Named modules come before the class that all of them have. */
+function groupOf(groups: readonly Group[], base: string): Group | undefined {
+  const names = (target: string) =>
+    target.startsWith('re:') ? new RegExp(`^(?:${target.slice(3)})`).test(base) : target === base;
+  return (
+    groups.find(({ targets }) => targets.some(names)) ??
+    groups.find(({ targets }) => targets.includes('Linear'))
+  );
+}
