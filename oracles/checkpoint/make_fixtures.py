@@ -8,10 +8,12 @@
 - casts.json             SHA-256 of the f32 values of all codes of each type, NaNs as 0x7fc00000
 - small.gguf             written by gguf: every metadata type, plain and packed tensors
 - small.json             the values that small.gguf holds
+- paddle-protocol*.pdparams  a dict of numpy arrays, pickled as paddle.save does it
 """
 
 import hashlib
 import json
+import pickle
 from pathlib import Path
 
 import gguf
@@ -172,11 +174,25 @@ def make_gguf() -> None:
     (OUT / "small.json").write_text(json.dumps({"fields": values, "tensors": described}, indent=2, ensure_ascii=False) + "\n")
 
 
+def make_paddle() -> None:
+    """What `paddle.save` writes for a state dict (python/paddle/framework/io.py): structured names to arrays."""
+    weights = {
+        "linear.weight": np.arange(6, dtype=np.float32).reshape(2, 3) / 2,
+        "linear.bias": ("linear_0.b_0", np.array([1, 2, 3], dtype=np.float32)),
+        "steps": np.array(7, dtype=np.int64),
+        "half": np.array([0.5], dtype=np.float16),
+        "StructuredToParameterName@@": {"linear.weight": "linear_0.w_0"},
+    }
+    for protocol in (2, 4):
+        (OUT / f"paddle-protocol{protocol}.pdparams").write_bytes(pickle.dumps(weights, protocol=protocol))
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     make_plain()
     make_dtypes()
     make_casts()
     make_gguf()
+    make_paddle()
     for file in sorted(OUT.iterdir()):
         print(f"{file.name}: {file.stat().st_size} bytes")

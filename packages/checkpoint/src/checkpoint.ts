@@ -20,8 +20,8 @@ import type { TensorSource } from './tensor-source.js';
 /** An open checkpoint: a Hugging Face directory, or a single file of tensors. */
 export interface Checkpoint {
   readonly path: string;
-  /** `directory`: config.json and friends; `safetensors` or `gguf`: one file, whose metadata are in `tensors`. */
-  readonly kind: 'directory' | 'safetensors' | 'gguf';
+  /** `directory`: config.json and friends; else one file of that format, whose metadata are in `tensors`. */
+  readonly kind: 'directory' | TensorSource['format'];
   /** config.json; empty for a single file. */
   readonly config: JsonObject;
   /** frugal.json, when there is one. */

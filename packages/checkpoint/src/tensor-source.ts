@@ -34,7 +34,7 @@ export type MetadataList =
 
 /** Tensors by name, whatever the file format: one safetensors file, a sharded directory, a GGUF file. */
 export interface TensorSource {
-  readonly format: 'safetensors' | 'gguf';
+  readonly format: 'safetensors' | 'gguf' | 'mindspore' | 'paddle';
   readonly entries: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, MetadataValue>;
   /**

@@ -7,6 +7,8 @@ export {
   planConversion,
 } from './convert/convert.js';
 export { DecoderBlock, DecoderModel, type DecoderOptions } from './decoder.js';
+export { type ExamineOptions, examineModel } from './doctor/examine.js';
+export type { Finding } from './doctor/finding.js';
 export type { Family, Initializer, NameMap, ParameterKind } from './families/family.js';
 export { llama } from './families/llama.js';
 export { createModel } from './initialize.js';

@@ -1,7 +1,7 @@
 import { cpuBackend } from '@frugal/backend-cpu';
+import { examineModel, type Finding } from '@frugal/models';
 import { formatNumber, renderTable } from '@frugal/report';
 import { type Backend, referenceBackend } from '@frugal/tensor-core';
-import { checkModel, type Finding } from '../check-model.js';
 import { type Context, printJson } from '../context.js';
 import { ReportedFailure } from '../errors.js';
 import { describeMachine, type Machine } from '../machine.js';
@@ -44,7 +44,9 @@ export async function diagnose(source: string | undefined, context: Context): Pr
   const machine = describeMachine();
   if (source === undefined) return { machine, backends };
   const path = await modelPath(source, context);
-  const model = await withProgress(context, 'Checking', (update) => checkModel(path, { onProgress: update }));
+  const model = await withProgress(context, 'Checking', (update) =>
+    examineModel(path, { onProgress: update }),
+  );
   return { machine, backends, model };
 }
 
@@ -82,8 +84,17 @@ function printDiagnosis({ machine, backends, model }: Diagnosis, { terminal }: C
   terminal.out(`${renderTable(columns, rows, { maxWidth: terminal.columns })}\n`);
   for (const facts of backends) if (!facts.runs) terminal.out(`\n${facts.name}: ${facts.why}\n`);
   if (!model) return;
-  const marks = { ok: 'ok     ', warning: 'warning', error: 'error  ' };
-  terminal.out(`\n${model.map(({ level, what }) => `${marks[level]}  ${what}`).join('\n')}\n`);
+  terminal.out(`\n${model.map(describeFinding).join('\n')}\n`);
   const problems = model.filter(({ level }) => level !== 'ok').length;
   if (problems > 0) terminal.out(`${formatNumber(problems)} thing${problems === 1 ? '' : 's'} to look at.\n`);
+}
+
+const marks = { ok: 'ok     ', warning: 'warning', error: 'error  ' };
+
+/** What was found, and below it what was seen, what goes wrong, and what to do. */
+function describeFinding({ level, what, evidence, consequence, fix }: Finding): string {
+  const details = [evidence && `seen: ${evidence}`, consequence, fix && `fix: ${fix}`];
+  return [`${marks[level]}  ${what}`, ...details.filter(Boolean).map((line) => `         ${line}`)].join(
+    '\n',
+  );
 }
