@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
 import { openCheckpoint, openSafetensors, toFloat32 } from '@frugal/checkpoint';
 import { loadModel, tokenizerOf } from '@frugal/models';
-import { noGrad, scope } from '@frugal/tensor-core';
+import { noGrad, scope, setBackend } from '@frugal/tensor-core';
 import { stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
 
@@ -46,7 +46,8 @@ try {
 }
 
 async function ourLogits(ids: readonly number[][], precise: boolean): Promise<Float32Array[]> {
-  const loaded = await loadModel(model as string, { precise, backend: cpuBackend() });
+  setBackend(cpuBackend());
+  const loaded = await loadModel(model as string, { precise });
   const { vocabularySize } = loaded;
   const logits: Float32Array[] = [];
   for (const row of ids) {
