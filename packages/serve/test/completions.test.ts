@@ -115,6 +115,21 @@ describe('/v1/completions', () => {
     expect(stopped).toMatchObject({ text: text.slice(0, text.indexOf(stop)), finish_reason: 'stop' });
   });
 
+  it('forces, forbids and penalizes tokens', async () => {
+    const { post } = startServer();
+    const ask = async (parameters: object) =>
+      (await post('/v1/completions', { ...completion, logprobs: 0, ...parameters })).json();
+    const tokensOf = async (parameters: object) => (await ask(parameters)).choices[0].logprobs.tokens;
+    const plain = await tokensOf({});
+    const forced = await tokensOf({ logit_bias: { 70: 100 } });
+    expect(new Set(forced).size).toBe(1);
+    expect(await tokensOf({ presence_penalty: 0.001, min_p: 0.01, repetition_penalty: 1 })).toEqual(plain);
+    const spread = await tokensOf({ frequency_penalty: 2, logit_bias: { 70: 1 } });
+    expect(spread).not.toEqual(plain);
+    const unknown = await ask({ logit_bias: { 99999: 1 } });
+    expect(unknown.error).toMatchObject({ message: expect.stringContaining('unknown token id') });
+  });
+
   it('takes null for parameters that are not set', async () => {
     const { post } = startServer();
     const nothing = {
@@ -125,8 +140,10 @@ describe('/v1/completions', () => {
       logprobs: null,
       suffix: null,
       top_p: null,
+      min_p: null,
+      logit_bias: null,
     };
-    const neutral = { presence_penalty: 0, frequency_penalty: 0, logit_bias: {}, best_of: 1, echo: false };
+    const neutral = { presence_penalty: 0, frequency_penalty: 0, best_of: 1, echo: false };
     const plain = (await post('/v1/completions', completion)).json();
     const response = await post('/v1/completions', { ...completion, ...nothing, ...neutral });
     expect(response.json().choices).toEqual(plain.choices);

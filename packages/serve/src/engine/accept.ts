@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { FrugalError } from '@frugal/tensor-core';
-import { checkSampler } from '@frugal/tensor-core/generation';
+import { checkSampler, type SamplerOptions } from '@frugal/tensor-core/generation';
 import { TokenizerError } from '@frugal/tokenizers';
 import type { GenerationRequest, ModelCard, Prompt } from './contract.js';
 import { EngineError } from './errors.js';
@@ -10,8 +10,8 @@ import { TextOutput } from './text-output.js';
 
 /** Checks a request whole, before it takes any memory. @throws EngineError that says what is wrong with it */
 export function acceptRequest(served: ServedModel, request: GenerationRequest): RunningRequest {
-  const { temperature = 1, topP = 1, topK = 0, stop = [], logprobs } = request;
-  const sampling = { temperature, topP, topK, seed: request.seed ?? randomInt(2 ** 47), logprobs };
+  const { stop = [] } = request;
+  const sampling = samplingOf(request);
   requireValid(() => checkSampler(sampling, served.model.vocabularySize));
   if (stop.includes('')) throw new EngineError('invalid-request', { what: 'a stop string is empty' });
   requireCount('maxTokens', request.maxTokens, 1);
@@ -28,6 +28,13 @@ export function acceptRequest(served: ServedModel, request: GenerationRequest): 
     signal: request.signal,
     output: new TextOutput(served.tokenizer, stop),
   });
+}
+
+function samplingOf(request: GenerationRequest): SamplerOptions {
+  const { temperature = 1, topP = 1, topK = 0, minP = 0, seed = randomInt(2 ** 47), logprobs } = request;
+  const { logitBias, repetitionPenalty, presencePenalty, frequencyPenalty } = request;
+  const penalties = { logitBias, repetitionPenalty, presencePenalty, frequencyPenalty };
+  return { temperature, topP, topK, minP, seed, logprobs, ...penalties };
 }
 
 function encodePrompt({ name, model, tokenizer, chatTemplate }: ServedModel, prompt: Prompt): Int32Array {

@@ -1,3 +1,4 @@
+import type { PenaltyOptions } from '@frugal/tensor-core/generation';
 import type { ChatMessage } from '@frugal/tokenizers';
 
 /**
@@ -37,7 +38,7 @@ export type Prompt =
   | { readonly ids: readonly number[] }
   | { readonly messages: readonly ChatMessage[] };
 
-export interface GenerationRequest {
+export interface GenerationRequest extends PenaltyOptions {
   readonly model: string;
   readonly prompt: Prompt;
   /** Default: what is left of the context. */
@@ -48,6 +49,8 @@ export interface GenerationRequest {
   readonly topP?: number | undefined;
   /** Only the k most likely tokens; 0: all. Default 0. */
   readonly topK?: number | undefined;
+  /** Only tokens at least this likely beside the most likely one. Default 0. */
+  readonly minP?: number | undefined;
   /** The same request with the same seed gives the same text, whatever else runs. Default: drawn at random. */
   readonly seed?: number | undefined;
   /** The text ends before the first of these. */

@@ -12,6 +12,11 @@ export function samplingOf(body: Body): Omit<GenerationRequest, 'prompt'> {
     temperature: body.temperature ?? undefined,
     topP: body.top_p ?? undefined,
     topK: body.top_k ?? undefined,
+    minP: body.min_p ?? undefined,
+    repetitionPenalty: body.repetition_penalty ?? undefined,
+    presencePenalty: body.presence_penalty ?? undefined,
+    frequencyPenalty: body.frequency_penalty ?? undefined,
+    logitBias: body.logit_bias ?? undefined,
     seed: body.seed ?? undefined,
     stop: typeof stop === 'string' ? [stop] : stop,
   };

@@ -12,9 +12,6 @@ const tokenIds = z.array(z.int().min(0)).min(1);
  * value is accepted; any other is refused, never ignored.
  */
 export const neutralOnly = {
-  presence_penalty: z.literal(0).nullish(),
-  frequency_penalty: z.literal(0).nullish(),
-  logit_bias: z.strictObject({}).nullish(),
   response_format: z.strictObject({ type: z.literal('text') }).nullish(),
   store: z.literal(false).nullish(),
   best_of: z.literal(1).nullish(),
@@ -29,14 +26,17 @@ const generation = {
   top_p: z.number().gt(0).max(1).nullish(),
   /** Not in OpenAI's API, but in that of most servers of open models. 0: all tokens. */
   top_k: z.int().min(0).nullish(),
+  /** The same of these two. Only tokens at least this likely beside the most likely one. */
+  min_p: z.number().min(0).max(1).nullish(),
+  repetition_penalty: z.number().gt(0).max(2).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  logit_bias: z.record(z.string().regex(/^\d+$/), z.number().min(-100).max(100)).nullish(),
   seed: z.int().min(0).nullish(),
   n: count.max(8).nullish(),
   stop: z.union([text.min(1).max(256), z.array(text.min(1).max(256)).max(4)]).nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_usage: z.boolean().nullish() }).nullish(),
-  presence_penalty: neutralOnly.presence_penalty,
-  frequency_penalty: neutralOnly.frequency_penalty,
-  logit_bias: neutralOnly.logit_bias,
 };
 
 const textPart = z.strictObject({ type: z.literal('text'), text });
