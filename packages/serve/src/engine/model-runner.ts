@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Tensor } from '@frugal/tensor-core';
-import { ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
+import { chooseRows, ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
 import { acceptRequest } from './accept.js';
 import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
 import { EngineError } from './errors.js';
@@ -98,11 +98,10 @@ export class ModelRunner {
     try {
       const { logits, ready } = this.forward(plan);
       if (!logits) return;
-      const values = await logits.toFloat32().finally(() => logits.dispose()); // [ready, V]
-      const { vocabularySize } = this.served.model;
-      ready.forEach((request, i) => {
-        this.advance(request, values.subarray(i * vocabularySize, (i + 1) * vocabularySize));
-      });
+      const draws = ready.map((request) => request.draw());
+      const needsLogits = ready.some((request) => request.needsLogits);
+      const rows = await chooseRows(logits, draws, needsLogits).finally(() => logits.dispose());
+      ready.forEach((request, i) => void this.advance(request, rows[i]));
     } catch (error) {
       for (const { request } of plan) this.fail(request, error);
     }
@@ -125,10 +124,10 @@ export class ModelRunner {
     return { logits, ready: plan.map(({ request }) => request).filter((_, i) => parts[i].logits > 0) };
   }
 
-  private advance(request: RunningRequest, logits: Float32Array): void {
+  private advance(request: RunningRequest, row: number | Float32Array): void {
     if (request.isAborted) return;
     try {
-      const reason = request.advance(logits);
+      const reason = request.advance(row);
       if (reason) this.end(request, reason);
     } catch (error) {
       this.fail(request, error);

@@ -1,4 +1,4 @@
-import { Sampler, type SamplerOptions } from '@frugal/tensor-core/generation';
+import { Sampler, type SamplerOptions, type SamplingRequest } from '@frugal/tensor-core/generation';
 import type { FinishReason, GenerationEvent, Usage } from './contract.js';
 import { EngineError } from './errors.js';
 import { EventStream } from './event-stream.js';
@@ -60,11 +60,20 @@ export class RunningRequest implements Schedulable {
     return taken;
   }
 
-  /** Chooses the next token from the logits after the last one. Returns why the text ends there, or null. */
-  advance(logits: Float32Array): FinishReason | null {
+  get needsLogits(): boolean {
+    return this.sampler.needsLogits;
+  }
+
+  /** How the next token is chosen. */
+  draw(): SamplingRequest {
+    return this.sampler.draw();
+  }
+
+  /** Takes the next token, or the logits to choose it from. Returns why the text ends there, or null. */
+  advance(row: number | Float32Array): FinishReason | null {
     const { stopIds, maxTokens, output } = this.options;
-    requireFinite(logits);
-    const { id, logprobs } = this.sampler.next(logits);
+    if (typeof row !== 'number') requireFinite(row);
+    const { id, logprobs } = this.sampler.accept(row);
     this.tokens.push(id);
     if (stopIds.has(id)) return 'stop';
     const { text, stopped } = output.push(id);

@@ -5,8 +5,7 @@ import type { Logprobs } from './logprobs.js';
 import { ModelSteps, type StepPart } from './model-step.js';
 import { PagedKVCache } from './paged-cache.js';
 import { RunningText } from './running-text.js';
-import { checkSampler, type SamplerOptions } from './sampler.js';
-import { sampleTokens } from './sampling.js';
+import { checkSampler, chooseRows, type SamplerOptions } from './sampler.js';
 
 /** One text to continue. */
 export interface GenerationRequest extends SamplerOptions {
@@ -52,7 +51,7 @@ export async function* generateBatch(
   requirePositive({ prefillChunk, draftTokens });
   for (const request of requests) checkRequest(request, model);
   if (requests.length === 0) return;
-  const cache = new PagedKVCache(model.cacheSpec, {
+  const cache = new PagedKVCache(model.cacheSpec.slice(0, model.blocks.length), {
     // Each text begins pages of its own.
     tokens: requests.reduce((sum, request) => sum + wholePages(request), 0),
     pageSize: PAGE,
@@ -68,7 +67,9 @@ export async function* generateBatch(
       const planned = await planStep(running, prefillChunk);
       const parts = planned.map(({ text, count }) => text.take(count));
       const { logits, collected } = steps.run(parts, draft?.collect);
-      const choices = logits ? await chooseRows(logits, planned, parts).finally(() => logits.dispose()) : [];
+      const choices = logits
+        ? await chooseForTexts(logits, planned, parts).finally(() => logits.dispose())
+        : [];
       let row = 0;
       for (const [i, { text }] of planned.entries()) {
         if (draft?.collect) text.observe(collected, row, parts[i].tokens.length);
@@ -110,26 +111,15 @@ async function planStep(running: readonly RunningText[], prefillChunk: number): 
   return planned;
 }
 
-/**
- * For each text the tokens of its rows; where penalties or log probabilities are asked for, the logits instead, as
- * each token changes what comes after it.
- */
-async function chooseRows(
+/** For each text the tokens of its rows, or the rows where a text needs them. */
+async function chooseForTexts(
   logits: Tensor,
   planned: readonly PlannedText[],
   parts: readonly StepPart[],
 ): Promise<(number | Float32Array)[][]> {
-  let rows: readonly (number | Float32Array)[];
-  if (planned.some(({ text }, i) => parts[i].logits > 0 && text.needsLogits)) {
-    const values = await logits.toFloat32();
-    const [count, V] = logits.shape;
-    rows = Array.from({ length: count }, (_, row) => values.subarray(row * V, (row + 1) * V));
-  } else {
-    rows = await sampleTokens(
-      logits,
-      planned.flatMap(({ text }, i) => text.draws(parts[i].logits)),
-    );
-  }
+  const draws = planned.flatMap(({ text }, i) => text.draws(parts[i].logits));
+  const needsLogits = planned.some(({ text }, i) => parts[i].logits > 0 && text.needsLogits);
+  const rows = await chooseRows(logits, draws, needsLogits);
   let start = 0;
   return parts.map((part) => {
     const own = rows.slice(start, start + part.logits);

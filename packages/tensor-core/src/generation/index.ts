@@ -13,7 +13,7 @@ export { CacheFullError, PagedKVCache, type PagedKVCacheOptions } from './paged-
 export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
 export { predictionDraft } from './prediction-draft.js';
 export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
-export { type ChosenToken, checkSampler, Sampler, type SamplerOptions } from './sampler.js';
+export { type ChosenToken, checkSampler, chooseRows, Sampler, type SamplerOptions } from './sampler.js';
 export {
   argMax,
   checkSampling,

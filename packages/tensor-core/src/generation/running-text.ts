@@ -92,8 +92,7 @@ export class RunningText {
     let right = true;
     let hits = 0;
     for (let i = 0; right && i < rows.length && !this.done && !signal?.aborted; i++) {
-      const row = rows[i];
-      const chosen = typeof row === 'number' ? this.sampler.take(row) : this.sampler.next(row);
+      const chosen = this.sampler.accept(rows[i]);
       this.tokens.push(chosen.id);
       right = this.guesses[i] === chosen.id;
       if (right) hits++;

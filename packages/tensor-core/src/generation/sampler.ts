@@ -1,7 +1,13 @@
-import { ArgumentError } from '../index.js';
+import { ArgumentError, NonFiniteError, type Tensor } from '../index.js';
 import { type Logprobs, logprobsOf } from './logprobs.js';
 import { changesLogits, checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
-import { checkSampling, type SamplingOptions, type SamplingRequest, sampleToken } from './sampling.js';
+import {
+  checkSampling,
+  type SamplingOptions,
+  type SamplingRequest,
+  sampleToken,
+  sampleTokens,
+} from './sampling.js';
 
 export interface SamplerOptions extends SamplingOptions, PenaltyOptions {
   /** Report the log probability of each token, and of this many of the most likely ones. Default: none. */
@@ -55,10 +61,11 @@ export class Sampler {
     return { options: this.options, index: this.chosen + ahead };
   }
 
-  /** Takes a token that was chosen as `draw` said. */
-  take(id: number): ChosenToken {
+  /** The next token, from what `chooseRows` gave. */
+  accept(row: number | Float32Array): ChosenToken {
+    if (typeof row !== 'number') return this.next(row);
     this.chosen++;
-    return { id };
+    return { id: row };
   }
 
   /**
@@ -71,4 +78,26 @@ export class Sampler {
     this.history.add(id);
     return logprobs === undefined ? { id } : { id, logprobs: logprobsOf(logits, id, logprobs) };
   }
+}
+
+/**
+ * Chooses a token from each row of logits f32 [M, V], on their backend, as `draws` say. Where that cannot be the rows
+ * themselves come back: with `needsLogits`, as each token then changes what comes after it, and when one is broken, so
+ * that only its own text ends.
+ */
+export async function chooseRows(
+  logits: Tensor,
+  draws: readonly SamplingRequest[],
+  needsLogits: boolean,
+): Promise<readonly (number | Float32Array)[]> {
+  if (!needsLogits) {
+    try {
+      return await sampleTokens(logits, draws);
+    } catch (error) {
+      if (!(error instanceof NonFiniteError)) throw error;
+    }
+  }
+  const values = await logits.toFloat32();
+  const [count, V] = logits.shape;
+  return Array.from({ length: count }, (_, row) => values.subarray(row * V, (row + 1) * V));
 }
