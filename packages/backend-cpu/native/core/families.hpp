@@ -18,6 +18,7 @@
   X(norm)                  \
   X(rope)                  \
   X(attention)             \
+  X(cached_attention)      \
   X(attention_backward)    \
   X(loss)                  \
   X(optimizer)             \

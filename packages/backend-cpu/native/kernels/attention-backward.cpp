@@ -181,20 +181,14 @@ class Piece {
   }
 };
 
-void clear(const Tensor& t, int64_t from, int64_t to) {
-  int64_t width = element_bytes(t.dtype);
-  for (int i = 1; i < t.rank; i++) width *= t.dims[i];
-  __builtin_memset(t.data + from * width, 0, static_cast<size_t>((to - from) * width));
-}
-
 void attention_backward(const Call& call) {
   const Tensor &q = call.tensors[1], &v = call.tensors[3];
   const AttentionShape s = attention_shape(q, v, call.attributes);
   const int32_t* starts = reinterpret_cast<const int32_t*>(call.tensors[4].data);
   const int64_t sequences = call.tensors[4].dims[0] - 1;
   for (int i = 7; i < 10; i++) {
-    clear(call.tensors[i], 0, starts[0]);
-    clear(call.tensors[i], starts[sequences], q.dims[0]);
+    clear_rows(call.tensors[i], 0, starts[0]);
+    clear_rows(call.tensors[i], starts[sequences], q.dims[0]);
   }
   const double average = static_cast<double>(q.dims[0]) / static_cast<double>(maximum(1, sequences));
   const double cost = average * average * static_cast<double>(s.G * (s.D + s.Dv)) * 0.05;

@@ -2,12 +2,18 @@
 // What attention forward and backward share: shapes, visible ranges, and packing rows of heads for the tile kernel.
 #include "../core/parallel.hpp"
 #include "../simd/math.hpp"
-#include "gemm-tile.hpp"
+#include "attention-tile.hpp"
 
 namespace frugal::FRUGAL_ISA {
 
-/** Keys are taken in blocks of this many from the start of their sequence: the same for every batch and thread count. */
+/**
+ * Keys are taken in blocks of this many from the start of their sequence. The scores, weights and mixed values of a
+ * block are computed as if it were alone, and blocks are joined in ascending order: the same for every batch, chunk of a
+ * prompt, place in memory and number of threads.
+ */
 constexpr int64_t KEY_BLOCK = 256;
+
+constexpr float LOG2_E = 1.44269504088896341f, LN_2 = 0.693147180559945309f;
 
 /** Attributes: [scale, causal, window or 0, softCap or 0, page size]. */
 struct AttentionShape {
@@ -29,18 +35,50 @@ static inline AttentionShape attention_shape(const Tensor& q, const Tensor& v, c
           static_cast<int64_t>(a[4])};
 }
 
-/** First and last key that a query at `position` sees. */
-static inline Range visible(const AttentionShape& s, int64_t position, int64_t length) {
-  const int64_t first = s.window > 0 && position - s.window + 1 > 0 ? position - s.window + 1 : 0;
-  int64_t last = length - 1;
-  if (s.causal) last = position;
-  else if (s.window > 0 && position + s.window - 1 < last) last = position + s.window - 1;
-  return {first, last};
-}
-
 FRUGAL_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 FRUGAL_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 FRUGAL_INLINE int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/** First and last key that a query at `position` sees. */
+static inline Range visible(const AttentionShape& s, int64_t position, int64_t length) {
+  const int64_t first = s.window > 0 ? maximum(0, position - s.window + 1) : 0;
+  int64_t last = length - 1;
+  if (s.causal) last = position;
+  else if (s.window > 0) last = minimum(last, position + s.window - 1);
+  return {first, last};
+}
+
+/**
+ * Queries are packed times scale · log2 e, so that weights are powers of two. With a soft cap c, a score s becomes
+ * c · tanh(s / c), here all in units of log2 e.
+ */
+struct Cap {
+  float inverse, size;
+  explicit Cap(float soft_cap) : inverse(soft_cap > 0 ? 1 / (soft_cap * LOG2_E) : 0), size(soft_cap * LOG2_E) {}
+  explicit operator bool() const { return inverse != 0; }
+  F tangent(F score) const { return tanh(score * set(inverse)); }
+};
+
+/**
+ * 2^x for x ≤ 0, within 2e-7: a polynomial of degree 5 on the fraction, times a power of two. Below -126, also for -∞, it
+ * is 0: subnormal weights would change nothing and cost a lot.
+ */
+FRUGAL_INLINE F exp2_weight(F x) {
+  const F n = round(x);
+  const F r = x - n;
+  F p = set(1.3264729641e-3f);
+  p = fma(p, r, set(9.6715129912e-3f));
+  p = fma(p, r, set(5.5507335812e-2f));
+  p = fma(p, r, set(2.4022242427e-1f));
+  p = fma(p, r, set(6.9314700365e-1f));
+  p = fma(p, r, set(1.0f));
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_maskz_scalef_ps(_mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-126.0f), _CMP_NLT_UQ), (__m512)p, (__m512)n);
+#else
+  const F power = (F)((to_int(n) + 127) << 23);
+  return select(x < set(-126.0f), F{}, p * power);
+#endif
+}
 
 /** Rows of A for the tile kernel, `depth` deep, times `scale`; row(i) is a pointer to elements. */
 template <class RowAt>
@@ -97,5 +135,13 @@ struct Arena {
     return mine;
   }
 };
+
+FRUGAL_INLINE const int32_t* ints(const Tensor& t) { return reinterpret_cast<const int32_t*>(t.data); }
+
+FRUGAL_INLINE void clear_rows(const Tensor& t, int64_t from, int64_t to) {
+  int64_t width = element_bytes(t.dtype);
+  for (int i = 1; i < t.rank; i++) width *= t.dims[i];
+  if (to > from) __builtin_memset(t.data + from * width, 0, static_cast<size_t>((to - from) * width));
+}
 
 } // namespace frugal::FRUGAL_ISA

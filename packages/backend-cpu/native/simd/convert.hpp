@@ -83,7 +83,15 @@ FRUGAL_INLINE H narrow_f16(F v) {
 FRUGAL_INLINE F load_f(const float* p) { return load(p); }
 FRUGAL_INLINE F load_f(const bf16* p) { return widen_bf16(load_as<H>(p)); }
 FRUGAL_INLINE F load_f(const f16* p) { return widen_f16(load_as<H>(p)); }
-FRUGAL_INLINE F load_f(const int8_t* p) { return __builtin_convertvector(load_as<B>(p), F); }
+FRUGAL_INLINE F load_f(const int8_t* p) {
+#if defined(FRUGAL_AVX512)
+  return (F)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)load_as<B>(p)));
+#elif defined(FRUGAL_AVX2)
+  return (F)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+  return __builtin_convertvector(load_as<B>(p), F); // g++ does this lane by lane
+#endif
+}
 FRUGAL_INLINE void store_f(float* p, F v) { store(p, v); }
 FRUGAL_INLINE void store_f(bf16* p, F v) { store_as(p, narrow_bf16(v)); }
 FRUGAL_INLINE void store_f(f16* p, F v) { store_as(p, narrow_f16(v)); }

@@ -1,0 +1,186 @@
+#pragma once
+// A few query rows of one key head (a decoded token, a draft) against blocks of its keys: bound by reading the cache, so
+// keys are transposed in registers and nothing is packed. Gives the same bits as attention-rows.hpp: every score is one
+// chain of multiply-adds over the head size, every mixed value one chain over the keys of a block.
+#include "attention-rows.hpp"
+
+namespace frugal::FRUGAL_ISA {
+
+/** With more rows, packing the keys pays. */
+constexpr int64_t DECODE_ROWS = 8;
+
+/** How many elements of a dword are widened after transposing: it moves fewer vectors. */
+template <class S>
+struct Dword {
+  static constexpr int COUNT = 1;
+  static F load(const S* p, int64_t n) { return load_f_first(p, n); }
+  static F element(F dword, int) { return dword; }
+};
+template <>
+struct Dword<bf16> {
+  static constexpr int COUNT = 2;
+  static F load(const bf16* p, int64_t n) {
+    if (n >= 2 * LANES) return load_as<F>(p);
+    bf16 padded[2 * LANES] = {};
+    for (int64_t i = 0; i < n; i++) padded[i] = p[i];
+    return load_as<F>(padded);
+  }
+  static F element(F dword, int part) { return (F)(part == 0 ? (I)dword << 16 : (I)dword & static_cast<int32_t>(0xffff0000)); }
+};
+template <>
+struct Dword<int8_t> {
+  static constexpr int COUNT = 4;
+  static F load(const int8_t* p, int64_t n) {
+    if (n >= 4 * LANES) return load_as<F>(p);
+    int8_t padded[4 * LANES] = {};
+    for (int64_t i = 0; i < n; i++) padded[i] = p[i];
+    return load_as<F>(padded);
+  }
+  static F element(F dword, int part) { return to_float(((I)dword << (24 - 8 * part)) >> 24); }
+};
+
+/** Scores of ROWS queries [depth] against LANES keys. */
+template <class S, int ROWS>
+void score_keys(const float* q, int64_t depth, const S* const* keys, int64_t D, float* scores) {
+  constexpr int STEP = LANES * Dword<S>::COUNT;
+  F acc[ROWS] = {};
+  for (int64_t k = 0; k < D; k += STEP) {
+    F v[LANES];
+    for (int i = 0; i < LANES; i++) v[i] = Dword<S>::load(keys[i] + k, D - k);
+    transpose(v);
+    for (int64_t i = 0; i < LANES && k + i * Dword<S>::COUNT < D; i++) {
+#pragma GCC unroll 4
+      for (int part = 0; part < Dword<S>::COUNT; part++) {
+        const F x = Dword<S>::element(v[i], part);
+        const float* at = q + k + i * Dword<S>::COUNT + part;
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r++) acc[r] = fma(set(at[r * depth]), x, acc[r]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; r++) store(scores + r * KEY_BLOCK, acc[r]);
+}
+
+/** mix [ROWS, COLUMNS vectors] = Σ weights · values over keys first…end - 1; `lanes` of the last vector exist. */
+template <class S, int ROWS, int COLUMNS>
+void mix_values(const float* weights, const S* values, const int64_t* row, int64_t stride, int64_t first, int64_t end, int64_t lanes, float* mix, int64_t width) {
+  F acc[ROWS][COLUMNS] = {};
+  for (int64_t j = first; j < end; j++) {
+    const S* v = values + row[j] * stride;
+    F x[COLUMNS];
+#pragma GCC unroll 4
+    for (int c = 0; c + 1 < COLUMNS; c++) x[c] = load_f(v + c * LANES);
+    x[COLUMNS - 1] = load_f_first(v + (COLUMNS - 1) * LANES, lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; r++) {
+      const F w = set(weights[r * KEY_BLOCK + j]);
+#pragma GCC unroll 4
+      for (int c = 0; c < COLUMNS; c++) acc[r][c] = fma(w, x[c], acc[r][c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; r++)
+    for (int c = 0; c < COLUMNS; c++) store(mix + r * width + c * LANES, acc[r][c]);
+}
+
+/** Up to DECODE_ROWS rows of one key head. */
+template <class S>
+class DecodeRows {
+ public:
+  int64_t rows, width;
+  int64_t first_block, blocks; // that some row sees
+
+  DecodeRows(const AttentionShape& shape, const Queries& queries, const Keys<S>& keys) : s(shape), q(queries), k(keys), cap(shape.soft_cap) {
+    rows = q.count * s.G;
+    width = round_up(s.Dv, LANES);
+    depth = round_up(s.D, PIECE);
+    const Range whole{visible(s, q.position, k.length).first, visible(s, q.position + q.count - 1, k.length).last};
+    first_block = whole.first / KEY_BLOCK;
+    blocks = whole.last / KEY_BLOCK - first_block + 1;
+  }
+
+  /** What one block gives: a RowState per row, then the mixes. In floats. */
+  int64_t block_floats() const { return 2 * DECODE_ROWS + rows * width; }
+
+  void run_blocks(int64_t first, int64_t count, float* to) {
+    float* packed = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(2 * rows * depth) * 4));
+    float* query = packed + rows * depth; // rows one after another
+    pack_queries(s, q, 0, rows, packed);
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t d = 0; d < depth; d += PIECE) __builtin_memcpy(query + r * depth + d, packed + d * rows + r * PIECE, PIECE * 4);
+    for (int64_t b = first; b < first + count; b++) run_block((first_block + b) * KEY_BLOCK, query, to + b * block_floats());
+  }
+
+  /** Joins all blocks in ascending order and writes the output. */
+  void join(const float* from) {
+    float* mix = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(width) * 4));
+    for (int64_t r = 0; r < rows; r++) {
+      RowState state{-__builtin_inff(), 0.0f};
+      __builtin_memset(mix, 0, static_cast<size_t>(width) * 4);
+      for (int64_t b = 0; b < blocks; b++) {
+        const float* block = from + b * block_floats();
+        join_block(state, mix, reinterpret_cast<const RowState*>(block)[r], block + 2 * DECODE_ROWS + r * width, width);
+      }
+      write_row(s, q, r, state, mix);
+    }
+  }
+
+ private:
+  const AttentionShape s;
+  const Queries q;
+  const Keys<S> k;
+  const Cap cap;
+  int64_t depth;
+
+  void run_block(int64_t start, const float* query, float* to) {
+    const int64_t first = maximum(0, visible(s, q.position, k.length).first - start);
+    const int64_t end = minimum(KEY_BLOCK, visible(s, q.position + q.count - 1, k.length).last + 1 - start);
+    const int64_t from = first / PIECE * PIECE;
+    int64_t row[KEY_BLOCK + LANES];
+    k.rows(start + from, end - from, row + from);
+    const int64_t padded = minimum(KEY_BLOCK, round_up(end, maximum(PIECE, LANES)));
+    for (int64_t j = end; j < padded; j++) row[j] = row[end - 1]; // hidden, but must exist
+    float scores[DECODE_ROWS * KEY_BLOCK], key_scales[KEY_BLOCK], value_scales[KEY_BLOCK];
+    const S* keys[LANES];
+    for (int64_t j = from; j < padded; j += LANES) {
+      for (int i = 0; i < LANES; i++) keys[i] = k.keys + row[j + i] * k.key_stride;
+      score(query, keys, scores + j);
+    }
+    for (int64_t j = from; k.key_scales && j < padded; j++) {
+      key_scales[j] = k.key_scales[row[j] * k.scale_stride];
+      value_scales[j] = k.value_scales[row[j] * k.scale_stride];
+    }
+    for (int64_t r = 0; r < rows; r++) {
+      const Range range = visible(s, q.position + r / s.G, k.length);
+      float* mine = scores + r * KEY_BLOCK;
+      reinterpret_cast<RowState*>(to)[r] = weigh_row(cap, mine, {range.first - start, minimum(range.last - start, end - 1)}, from, padded,
+                                                     k.key_scales ? key_scales : nullptr, k.key_scales ? value_scales : nullptr, mine, PIECE);
+    }
+    mix(scores, row, from, end, to + 2 * DECODE_ROWS);
+  }
+
+  void score(const float* query, const S* const* keys, float* scores) {
+    static constexpr decltype(&score_keys<S, 1>) kernels[] = {score_keys<S, 1>, score_keys<S, 2>, score_keys<S, 3>, score_keys<S, 4>,
+                                                              score_keys<S, 5>, score_keys<S, 6>, score_keys<S, 7>, score_keys<S, 8>};
+    kernels[rows - 1](query, depth, keys, s.D, scores);
+  }
+
+  void mix(const float* weights, const int64_t* row, int64_t from, int64_t end, float* to) {
+    constexpr int WIDE = 4;
+    using Kernel = decltype(&mix_values<S, 1, 1>);
+    static constexpr Kernel wide[] = {mix_values<S, 1, WIDE>, mix_values<S, 2, WIDE>, mix_values<S, 3, WIDE>, mix_values<S, 4, WIDE>};
+    static constexpr Kernel narrow[] = {mix_values<S, 1, 1>, mix_values<S, 2, 1>, mix_values<S, 3, 1>, mix_values<S, 4, 1>};
+    for (int64_t r = 0; r < rows; r += 4) {
+      const int64_t n = minimum(4, rows - r);
+      for (int64_t d = 0; d < s.Dv;) {
+        const bool whole = s.Dv - d > (WIDE - 1) * LANES;
+        const int64_t lanes = minimum(LANES, s.Dv - d - (whole ? (WIDE - 1) * LANES : 0));
+        (whole ? wide : narrow)[n - 1](weights + r * KEY_BLOCK, k.values + d, row, k.value_stride, from, end, lanes, to + r * width + d, width);
+        d += whole ? WIDE * LANES : LANES;
+      }
+    }
+  }
+};
+
+} // namespace frugal::FRUGAL_ISA
