@@ -24,7 +24,7 @@ import { packedKernels, supportsPacked } from './packed-kernels.js';
 import { rows16Layout } from './packed-layout.js';
 import { measurePeaks, type Peaks } from './peaks.js';
 import { CpuRecording } from './recording.js';
-import { contiguousView } from './views.js';
+import { contiguousView, hasVectors } from './views.js';
 
 /** Ops whose kernels take inputs with any strides. */
 const stridedOps: ReadonlySet<OpName> = new Set<OpName>([
@@ -44,7 +44,11 @@ const stridedOps: ReadonlySet<OpName> = new Set<OpName>([
     'where',
   ] as const),
   ...(['sum', 'max', 'argMax', 'copy', 'concat', 'pad', 'assign', 'matmul', 'integerMatmul'] as const),
+  ...(['attention', 'attentionBackward', 'cachedAttention'] as const),
 ]);
+
+/** Ops whose kernels take any strides but for the last axis, whose elements must follow each other: heads cut out of a row. */
+const vectorOps: readonly OpName[] = ['attention', 'attentionBackward', 'cachedAttention'];
 
 /** What all backends of one JavaScript thread share. */
 export interface Runtime {
@@ -141,8 +145,7 @@ export class CpuBackend implements Backend {
 
   async synchronize(): Promise<void> {}
 
-  supports<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
-    if (op === 'cachedAttention') return inputs.slice(1, 3).every(({ dtype }) => dtype === inputs[0].dtype);
+  supports<N extends OpName>(op: N, _inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
     return supportsPacked(op, attributes);
   }
 
@@ -213,12 +216,33 @@ export class CpuBackend implements Backend {
         },
       ),
     );
+    for (const op of vectorOps) kernels[op] = this.withVectors(kernels[op] as Kernel<OpName>);
     return kernels as Kernels;
   }
 
   private sumOfSquares(inputs: readonly TensorView[], outputs: readonly TensorView[]): void {
     for (const [i, part] of parts(inputs, this.runtime.addon.maxTensors - 1).entries())
       this.run('sumOfSquares', part, outputs, [i > 0 ? 1 : 0]);
+  }
+
+  /** A kernel whose inputs are copied where the elements of their last axis lie apart. */
+  private withVectors(kernel: Kernel<OpName>): Kernel<OpName> {
+    return (inputs, outputs, attributes) => {
+      if (inputs.every(hasVectors)) return kernel(inputs, outputs, attributes);
+      const { watch } = this.runtime.command;
+      if (watch) watch.isBroken = true; // the copies do not outlive this call
+      const copies: Storage[] = [];
+      const views = inputs.map((view) => {
+        if (hasVectors(view)) return view;
+        const storage = this.allocate(sizeOf(view.shape) * bytesPerElement(view.dtype));
+        copies.push(storage);
+        const copy = contiguousView(view.shape, view.dtype, storage);
+        this.run('copy', [view], [copy]);
+        return copy;
+      });
+      kernel(views, outputs, attributes);
+      for (const storage of copies) this.free(storage);
+    };
   }
 
   /** One call per input: calls have room for a few tensors only. */

@@ -13,7 +13,7 @@ constexpr int64_t DECODE_ROWS = 8;
 template <class S>
 struct Dword {
   static constexpr int COUNT = 1;
-  static F load(const S* p, int64_t n) { return load_f_first(p, n); }
+  static F load(const S* p, int64_t n) { return load_f_first(p, minimum(n, LANES)); }
   static F element(F dword, int) { return dword; }
 };
 template <>
@@ -148,8 +148,8 @@ class DecodeRows {
       score(query, keys, scores + j);
     }
     for (int64_t j = from; k.key_scales && j < padded; j++) {
-      key_scales[j] = k.key_scales[row[j] * k.scale_stride];
-      value_scales[j] = k.value_scales[row[j] * k.scale_stride];
+      key_scales[j] = k.key_scales[row[j] * k.key_scale_stride];
+      value_scales[j] = k.value_scales[row[j] * k.value_scale_stride];
     }
     for (int64_t r = 0; r < rows; r++) {
       const Range range = visible(s, q.position + r / s.G, k.length);

@@ -16,7 +16,7 @@ struct Keys {
   int64_t page_size;
   const float* key_scales; // null: none
   const float* value_scales;
-  int64_t scale_stride;
+  int64_t key_scale_stride, value_scale_stride;
 
   /** Rows of positions first … first + count - 1. */
   void rows(int64_t first, int64_t count, int64_t* to) const {
@@ -157,8 +157,8 @@ class RowBlock {
     pack_straight([&](int64_t i) { return k.values + row[i] * k.value_stride; }, count, s.Dv, packed_v);
     if (k.key_scales) {
       for (int64_t i = 0; i < KEY_BLOCK; i++) {
-        key_scales[i] = i < count ? k.key_scales[row[i] * k.scale_stride] : 0;
-        value_scales[i] = i < count ? k.value_scales[row[i] * k.scale_stride] : 0;
+        key_scales[i] = i < count ? k.key_scales[row[i] * k.key_scale_stride] : 0;
+        value_scales[i] = i < count ? k.value_scales[row[i] * k.value_scale_stride] : 0;
       }
     }
     for (int64_t i = 0; i < rows; i += ATTENTION_ROWS) {
@@ -180,7 +180,7 @@ class RowBlock {
     for (int64_t r = 0; r < tile; r++) {
       const Range mine = range_at(i + r);
       block[r] = weigh_row(cap, scores + r * KEY_BLOCK, {mine.first - start, minimum(mine.last - start, count - 1)}, from, padded,
-                           k.key_scales ? key_scales : nullptr, value_scales, weights + r * PIECE, tile * PIECE);
+                           k.key_scales ? key_scales : nullptr, k.key_scales ? value_scales : nullptr, weights + r * PIECE, tile * PIECE);
     }
     for (int64_t d = 0; d < width; d += TILE_COLUMNS) multiply({end - from, weights + from * tile, packed_v + d * count + from * TILE_COLUMNS, block_mix + d, width});
     for (int64_t r = 0; r < tile; r++) join_block(state[i + r], mix + (i + r) * width, block[r], block_mix + r * width, width);

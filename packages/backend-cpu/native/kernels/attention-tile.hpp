@@ -59,19 +59,50 @@ void attention_tile(const AttentionTile& t) {
   }
 }
 
+/** C += Aᵀ · B with A [depth, lda], ROWS of whose columns are the rows of C. */
+template <int ROWS>
+void transposed_attention_tile(const float* a, int64_t lda, const float* b, int64_t depth, float* c, int64_t ldc) {
+  F acc[ROWS][2];
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++) {
+    acc[i][0] = load(c + i * ldc);
+    acc[i][1] = load(c + i * ldc + LANES);
+  }
+  for (int64_t k = 0; k < depth; k++, a += lda, b += TILE_COLUMNS) {
+    const F b0 = load(b), b1 = load(b + LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const F x = set(a[i]);
+      acc[i][0] = fma(x, b0, acc[i][0]);
+      acc[i][1] = fma(x, b1, acc[i][1]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++) {
+    store(c + i * ldc, acc[i][0]);
+    store(c + i * ldc + LANES, acc[i][1]);
+  }
+}
+
+#if FRUGAL_ATTENTION_ROWS == 14
+#define FRUGAL_ATTENTION_KERNELS(kernel) \
+  kernel<1>, kernel<2>, kernel<3>, kernel<4>, kernel<5>, kernel<6>, kernel<7>, kernel<8>, kernel<9>, kernel<10>, kernel<11>, kernel<12>, kernel<13>, kernel<14>
+#elif FRUGAL_ATTENTION_ROWS == 6
+#define FRUGAL_ATTENTION_KERNELS(kernel) kernel<1>, kernel<2>, kernel<3>, kernel<4>, kernel<5>, kernel<6>
+#else
+#define FRUGAL_ATTENTION_KERNELS(kernel) kernel<1>, kernel<2>, kernel<3>, kernel<4>
+#endif
+
 using AttentionKernel = void (*)(const AttentionTile&);
+using TransposedAttentionKernel = void (*)(const float* a, int64_t lda, const float* b, int64_t depth, float* c, int64_t ldc);
 
 /** The kernel for 1..ATTENTION_ROWS rows. */
 FRUGAL_INLINE AttentionKernel attention_kernel(int64_t rows) {
-  static constexpr AttentionKernel kernels[] = {
-      attention_tile<1>, attention_tile<2>, attention_tile<3>, attention_tile<4>,
-#if FRUGAL_ATTENTION_ROWS > 4
-      attention_tile<5>, attention_tile<6>,
-#endif
-#if FRUGAL_ATTENTION_ROWS > 6
-      attention_tile<7>, attention_tile<8>, attention_tile<9>, attention_tile<10>, attention_tile<11>, attention_tile<12>, attention_tile<13>, attention_tile<14>,
-#endif
-  };
+  static constexpr AttentionKernel kernels[] = {FRUGAL_ATTENTION_KERNELS(attention_tile)};
+  return kernels[rows - 1];
+}
+FRUGAL_INLINE TransposedAttentionKernel transposed_attention_kernel(int64_t rows) {
+  static constexpr TransposedAttentionKernel kernels[] = {FRUGAL_ATTENTION_KERNELS(transposed_attention_tile)};
   return kernels[rows - 1];
 }
 

@@ -30,7 +30,7 @@ void attention(const Call& call) {
       const Piece piece = piece_at(i, chunk % s.K, length(i), size, index);
       const Keys<S> keys{reinterpret_cast<const S*>(k.data) + starts[i] * k.strides[0] + piece.head * k.strides[1],
                          reinterpret_cast<const S*>(v.data) + starts[i] * v.strides[0] + piece.head * v.strides[1],
-                         k.strides[0], v.strides[0], length(i), nullptr, 1, nullptr, nullptr, 0};
+                         k.strides[0], v.strides[0], length(i), nullptr, 1, nullptr, nullptr, 0, 0};
       const Queries queries = queries_of(s, q, out, reinterpret_cast<float*>(totals.data), piece, starts[i], length(i), length(i));
       RowBlock<S>(s, queries, keys).run();
     });

@@ -76,9 +76,10 @@ class Batch {
 
   Keys<S> keys_of(int64_t i, int64_t head) const {
     const Tensor &k = call.tensors[1], &v = call.tensors[2], &pages = call.tensors[4];
-    const auto scales = [&](int t) { return call.input_count > t ? reinterpret_cast<const float*>(call.tensors[t].data) + head : nullptr; };
+    const auto scales = [&](int t) { return call.input_count > t ? reinterpret_cast<const float*>(call.tensors[t].data) + head * call.tensors[t].strides[1] : nullptr; };
+    const auto stride = [&](int t) { return call.input_count > t ? call.tensors[t].strides[0] : 0; };
     return {reinterpret_cast<const S*>(k.data) + head * k.strides[1], reinterpret_cast<const S*>(v.data) + head * v.strides[1], k.strides[0], v.strides[0],
-            lengths[i], ints(pages) + i * pages.dims[1], s.page_size, scales(6), scales(7), s.K};
+            lengths[i], ints(pages) + i * pages.strides[0], s.page_size, scales(6), scales(7), stride(6), stride(7)};
   }
 
   Queries queries(const Piece& piece) const {

@@ -146,6 +146,11 @@ void scatter_add_rows(const Call& call) {
     for (int64_t r = chunk * group; r < rows && r < (chunk + 1) * group; r++) {
       const int32_t* mine = order + starts[r];
       const int64_t n = starts[r + 1] - starts[r];
+      if (n == 0) { // most rows of a vocabulary
+        const int64_t bytes = width * element_bytes(output.dtype);
+        __builtin_memset(output.data + r * bytes, 0, static_cast<size_t>(bytes));
+        continue;
+      }
       if (is_float(values.dtype)) add_rows(values, mine, n, width, output, r);
       else add_int_rows(values, mine, n, width, output, r);
     }
