@@ -15,12 +15,13 @@ def path_of(file: str) -> Path:
 
 
 def save_tensors(name: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Floats become f32 and integers i32: what a JavaScript typed array can hold."""
+    """Floats become f32, int8 stays, other integers become i32: what a JavaScript typed array can hold."""
     save_file({key: narrow(tensor) for key, tensor in sorted(tensors.items())}, path_of(f"{name}.safetensors"))
 
 
 def narrow(tensor: torch.Tensor) -> torch.Tensor:
-    dtype = torch.float32 if tensor.is_floating_point() else torch.int32
+    kept = torch.int8 if tensor.dtype == torch.int8 else torch.int32
+    dtype = torch.float32 if tensor.is_floating_point() else kept
     return tensor.detach().to(dtype).contiguous().clone()
 
 

@@ -1,11 +1,11 @@
-"""PyTorch's causal attention (scaled_dot_product_attention), forward or forward and backward.
+"""PyTorch's attention (scaled_dot_product_attention), forward, backward, or of one token over a cache.
 
-    python torch_attention.py [--dtype f32|bf16] [--shapes 1x8x8x1024x64] [--window N] [--backward] [--threads N]
+    python torch_attention.py [--dtype f32|bf16] [--window N] [--backward] [--threads N]
 
-Shapes are B×H×K×T×D: batch, query heads, key heads, tokens, head size. Fewer key heads than query heads are repeated first
-(the time counts), as transformers does. A window becomes a boolean mask, which torch has to read in full.
-A run of N gives, for each shape, the mean and best seconds and the best's GFLOP/s, counting only pairs that see each
-other: 4·D per pair and head forward, 2.5 times that backward. See protocol.py for the conversation.
+It is asked for one shape at a time: `run N BxHxKxTxD`, which are sequences, query heads, key heads, tokens and head size,
+or `run N BxHxKxTxDxQ` with only the last Q tokens as queries (decoding). Fewer key heads than query heads go through
+`enable_gqa`. A window becomes a boolean mask, which torch has to read in full. `--backward` times the gradient alone: the
+forward pass before it does not count. See protocol.py for the conversation.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import protocol
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
-parser.add_argument("--shapes", default="8x8x8x256x32,1x8x8x1024x64,1x8x2x1024x64", help="BxHxKxTxD, …")
 parser.add_argument("--window", type=int)
 parser.add_argument("--backward", action="store_true")
 parser.add_argument("--threads", type=int, default=1)
@@ -30,57 +29,46 @@ from torch.nn import functional as F  # noqa: E402
 torch.set_num_threads(options.threads)
 
 
-def pairs(tokens: int) -> int:
-    """How many (query, key) pairs see each other."""
-    window = min(options.window or tokens, tokens)
-    return window * (window + 1) // 2 + (tokens - window) * window
-
-
-def attention(b: int, h: int, k: int, t: int, d: int) -> Callable[[], object]:
+def attention(b: int, h: int, k: int, t: int, d: int, queries: int | None = None) -> Callable[[], float]:
+    """Computes once, and returns the seconds that count."""
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[options.dtype]
-    q, key, value = (torch.randn(b, n, t, d, dtype=dtype, requires_grad=options.backward) for n in (h, k, k))
-    upstream = torch.randn(b, h, t, d, dtype=dtype)
-    distance = torch.arange(t)[:, None] - torch.arange(t)
+    rows = queries or t
+    # Heads cut out of rows, as a projection leaves them.
+    q, key, value = (
+        torch.randn(b, n, heads, d, dtype=dtype).transpose(1, 2).requires_grad_(options.backward)
+        for n, heads in ((rows, h), (t, k), (t, k))
+    )
+    upstream = torch.randn(b, h, rows, d, dtype=dtype)
+    distance = torch.arange(t - rows, t)[:, None] - torch.arange(t)
     mask = (distance >= 0) & (distance < options.window) if options.window else None
+    causal = mask is None and rows == t
 
-    def compute() -> None:
-        keys, values = (x.repeat_interleave(h // k, 1) if h != k else x for x in (key, value))
-        out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=mask is None)
+    def compute() -> float:
+        started = time.perf_counter()
+        out = F.scaled_dot_product_attention(q, key, value, attn_mask=mask, is_causal=causal, enable_gqa=h != k)
         if options.backward:
+            started = time.perf_counter()
             torch.autograd.grad(out, (q, key, value), upstream)
+        return time.perf_counter() - started
 
     return compute
 
 
-def timed(compute: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    compute()
-    return time.perf_counter() - started
-
-
 def main() -> None:
     torch.manual_seed(options.seed)
-    sizes = {text: [int(size) for size in text.split("x")] for text in options.shapes.split(",")}
-    attentions = {text: attention(*size) for text, size in sizes.items()}
+    torch.set_grad_enabled(options.backward)
+    known: dict[str, Callable[[], float]] = {}
 
-    def run(count: int) -> dict:
-        results = {}
-        for text, (b, h, _, t, d) in sizes.items():
-            seconds = [timed(attentions[text]) for _ in range(count)]
-            best = min(seconds)
-            work = 4e-9 * b * h * d * pairs(t) * (3.5 if options.backward else 1)
-            results[text] = {"seconds": sum(seconds) / count, "best": best, "gflops": work / best}
-        return {"seconds": count * sum(r["seconds"] for r in results.values()), "shapes": results}
+    def run(count: int, what: str) -> dict:
+        if what not in known:
+            known.clear()
+            known[what] = attention(*(int(size) for size in what.split("x")))
+            known[what]()
+        seconds = [known[what]() for _ in range(count)]
+        return {"seconds": sum(seconds), "best": min(seconds)}
 
-    run(3)
-    ready = {
-        "peer": f"PyTorch {torch.__version__}",
-        "dtype": options.dtype,
-        "backward": options.backward,
-        "window": options.window,
-        "threads": torch.get_num_threads(),
-    }
-    protocol.serve(ready | {"shapes": list(sizes)}, run)
+    ready = {"peer": f"PyTorch {torch.__version__}", "dtype": options.dtype, "backward": options.backward}
+    protocol.serve(ready | {"threads": torch.get_num_threads()}, run)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,16 @@ interface FixtureCase {
 }
 
 const fixtures = new URL('../../../oracles/fixtures/', import.meta.url);
-const { cases }: { cases: FixtureCase[] } = JSON.parse(readFileSync(new URL('ops.json', fixtures), 'utf8'));
-const tensors = readFixture(new URL('ops.safetensors', fixtures));
+const names = ['ops', 'cache'];
+const cases = names.flatMap((name): FixtureCase[] => {
+  return JSON.parse(readFileSync(new URL(`${name}.json`, fixtures), 'utf8')).cases;
+});
+const tensors = new Map(names.flatMap((name) => [...readFixture(new URL(`${name}.safetensors`, fixtures))]));
 
 /** Largest difference over the largest magnitude. */
 async function distance(actual: Tensor, expected: Tensor): Promise<number> {
   expect(actual.shape).toEqual(expected.shape);
-  const [a, b] = [await actual.toFloat32(), await expected.toFloat32()];
+  const [a, b] = [await actual.cast('f32').toFloat32(), await expected.cast('f32').toFloat32()];
   let [difference, largest] = [0, 1e-30];
   b.forEach((value, i) => {
     difference = Math.max(

@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { type DType, fromBytes, type Tensor } from '@frugal/tensor-core';
 
-const dtypes: Readonly<Record<string, DType>> = { F32: 'f32', BF16: 'bf16', F16: 'f16', I32: 'i32' };
+const dtypes: Readonly<Record<string, DType>> = {
+  F32: 'f32',
+  BF16: 'bf16',
+  F16: 'f16',
+  I32: 'i32',
+  I8: 'i8',
+};
 
 interface Entry {
   readonly dtype: string;

@@ -155,6 +155,31 @@ void cached(Suite& suite, DType dtype, const Setup& s, int64_t page_size) {
   suite.expect("cachedAttention", got, -1.0 / 1024, [&](int64_t i) { return out.at(query_rows[static_cast<size_t>(i / width)] * width + i % width); });
 }
 
+/** Codes with scales: the same as f32 keys and values that are their products. Values may be the front of the keys. */
+void quantized(Suite& suite, const Setup& s, int64_t page_size, bool latent) {
+  const int64_t length = s.lengths[0], pages = (length + page_size - 1) / page_size, L = pages * page_size, queries = std::min<int64_t>(length, 3);
+  Array q = suite.random(DType::f32, {queries, s.H, s.D}, -2, 2), k = suite.random(DType::i8, {L, s.K, s.D}, -127, 128), v = suite.random(DType::i8, {L, s.K, s.Dv}, -127, 128);
+  Array ks = suite.random(DType::f32, {L, s.K}, 0.005, 0.02), vs = suite.random(DType::f32, {L, s.K}, 0.005, 0.02);
+  if (latent) v = k.viewed({L, s.K, s.Dv}, {s.K * s.D, s.D, 1}), vs = ks;
+  Array starts(DType::i32, {2}), table(DType::i32, {1, pages}), lengths(DType::i32, {1}), got(DType::f32, {queries, s.H, s.Dv});
+  starts.put(1, static_cast<double>(queries));
+  lengths.put(0, static_cast<double>(length));
+  for (int64_t i = 0; i < pages; i++) table.put(i, static_cast<double>(pages - 1 - i));
+  const auto row = [&](int64_t j) { return (pages - 1 - j / page_size) * page_size + j % page_size; };
+  suite.run("cachedAttention", {&q, &k, &v, &starts, &table, &lengths, &ks, &vs}, {&got}, attributes_of(s, static_cast<double>(page_size)));
+  suite.expect("cachedAttention of codes", got, 1e-5, [&](int64_t at) {
+    const int64_t i = at / (s.H * s.Dv), h = at / s.Dv % s.H, d = at % s.Dv, head = h * s.K / s.H;
+    const Row r = weigh(s, length - queries + i, length, [&](int64_t j) {
+      double sum = 0;
+      for (int64_t c = 0; c < s.D; c++) sum += q.at({i, h, c}) * k.at({row(j), head, c}) * ks.at({row(j), head});
+      return sum;
+    });
+    double mixed = 0;
+    for (int64_t j = 0; j < length; j++) mixed += r.weights[static_cast<size_t>(j)] * v.at({row(j), head, d}) * vs.at({row(j), head});
+    return mixed;
+  });
+}
+
 } // namespace
 
 void test_attention(Suite& suite) {
@@ -171,6 +196,10 @@ void test_attention(Suite& suite) {
       if (s.causal) cached(suite, dtype, s, 4);
     }
   }
+  for (const Setup& s : setups)
+    if (s.causal) quantized(suite, s, 4, false);
+  quantized(suite, {{37}, 5, 1, 40, 33, true, 0, 0}, 16, true);
+  quantized(suite, {{270}, 12, 1, 20, 16, true, 0, 0}, 16, true); // many rows of one key head
 }
 
 } // namespace frugal::test
