@@ -44,4 +44,5 @@
   X(matmul)                    \
   X(linear)                    \
   X(grouped)                   \
+  X(attention)                \
   X(probe)

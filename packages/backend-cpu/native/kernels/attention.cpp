@@ -1,8 +1,23 @@
 // attention over packed sequences: (q, k, v, sequenceStarts) → (softmax(scale · q kᵀ) v, log Σ exp of the scores).
+#include "attention-amx.hpp"
 #include "attention-pieces.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
+
+/** The code by which many rows of a head meet its keys. */
+template <class S>
+struct RowsOf {
+  using Type = RowBlock<S>;
+};
+#if defined(__AMX_BF16__)
+template <>
+struct RowsOf<bf16> {
+  using Type = AmxRowBlock;
+};
+#endif
+template <class S>
+using Rows = typename RowsOf<S>::Type;
 
 void attention(const Call& call) {
   const Tensor &q = call.tensors[0], &k = call.tensors[1], &v = call.tensors[2], &out = call.tensors[4], &totals = call.tensors[5];
@@ -32,7 +47,7 @@ void attention(const Call& call) {
                          reinterpret_cast<const S*>(v.data) + starts[i] * v.strides[0] + piece.head * v.strides[1],
                          k.strides[0], v.strides[0], length(i), nullptr, 1, nullptr, nullptr, 0, 0};
       const Queries queries = queries_of(s, q, out, reinterpret_cast<float*>(totals.data), piece, starts[i], length(i), length(i));
-      RowBlock<S>(s, queries, keys).run();
+      Rows<S>(s, queries, keys).run();
     });
   });
 }
