@@ -9,7 +9,7 @@ export type TrainableModel = Module & { computeDType?: FloatDType };
 
 /**
  * Dtype of the activations. `int8`: bf16, and the products of all dense layers but the head in whole numbers, forward
- * and backward.
+ * and for the gradients of their inputs.
  */
 export type Precision = FloatDType | 'int8';
 

@@ -17,11 +17,15 @@ FRUGAL_INLINE F larger_magnitude(F largest, F x) {
 }
 
 /** round(x / divisor), ties to even, within ±127; what is NaN becomes 0, its scale tells. */
-FRUGAL_INLINE void store_codes(int8_t* codes, F x, F divisor, int64_t lanes) {
+FRUGAL_INLINE I codes_of(F x, F divisor) {
   const F quotient = min(set(127.0f), max(set(-127.0f), round(x / divisor)));
-  const B narrow = __builtin_convertvector(to_int(select(quotient == quotient, quotient, F{})), B);
-  if (lanes == LANES) store_as(codes, narrow);
-  else for (int64_t l = 0; l < lanes; l++) codes[l] = narrow[l];
+  return to_int(select(quotient == quotient, quotient, F{}));
+}
+
+FRUGAL_INLINE void store_codes(int8_t* to, I codes, int64_t lanes) {
+  const B narrow = __builtin_convertvector(codes, B);
+  if (lanes == LANES) store_as(to, narrow);
+  else for (int64_t l = 0; l < lanes; l++) to[l] = narrow[l];
 }
 
 FRUGAL_INLINE F divisor_of(F scale) { return select(scale > F{}, scale, set(__builtin_inff())); }
@@ -38,24 +42,27 @@ void quantize_rows(const Call& call, const Rows& r) {
     const float scale = top / 127.0f;
     data_of<float>(call.tensors[2])[row] = scale;
     const F divisor = divisor_of(set(scale));
-    for_vectors(r.columns, [&](int64_t i, int64_t lanes) { store_codes(codes + i, load_f_first(x + i, lanes), divisor, lanes); });
+    for_vectors(r.columns, [&](int64_t i, int64_t lanes) { store_codes(codes + i, codes_of(load_f_first(x + i, lanes), divisor), lanes); });
   });
 }
 
-/** Codes of LANES columns, which become rows: LANES × LANES codes at a time. */
+/** Codes of LANES columns, which become rows: four rows make one dword per column, sixteen a piece of its row. */
 template <class T>
 void transpose_strip(const Call& call, const T* x, const Rows& r, int64_t column) {
+  constexpr int64_t PIECE_ROWS = 16;
   const int64_t width = r.columns - column < LANES ? r.columns - column : LANES;
   const F divisor = divisor_of(load_first(data_of<float>(call.tensors[2]) + column, width));
   int8_t* codes = data_of<int8_t>(call.tensors[1]) + column * r.rows;
-  for (int64_t row = 0; row < r.rows; row += LANES) {
-    const int64_t height = r.rows - row < LANES ? r.rows - row : LANES;
-    int8_t block[LANES][LANES];
-    for (int64_t i = 0; i < height; i++) store_codes(block[i], load_f_first(x + (row + i) * r.columns + column, width), divisor, LANES);
+  for (int64_t row = 0; row < r.rows; row += PIECE_ROWS) {
+    const int64_t height = r.rows - row < PIECE_ROWS ? r.rows - row : PIECE_ROWS;
+    I turned[PIECE_ROWS / 4] = {};
+    for (int64_t i = 0; i < height; i++) {
+      const I code = codes_of(load_f_first(x + (row + i) * r.columns + column, width), divisor);
+      turned[i / 4] |= (code & set_int(255)) << static_cast<int>(8 * (i % 4));
+    }
     for (int64_t c = 0; c < width; c++) {
-      int8_t turned[LANES];
-      for (int64_t i = 0; i < LANES; i++) turned[i] = block[i][c];
-      __builtin_memcpy(codes + c * r.rows + row, turned, static_cast<size_t>(height));
+      const int32_t piece[PIECE_ROWS / 4] = {turned[0][c], turned[1][c], turned[2][c], turned[3][c]};
+      __builtin_memcpy(codes + c * r.rows + row, piece, static_cast<size_t>(height));
     }
   }
 }

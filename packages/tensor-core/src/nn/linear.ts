@@ -49,7 +49,7 @@ export function isLinearLike(module: Module): module is LinearLike {
   return 'effectiveWeight' in module && 'inFeatures' in module;
 }
 
-/** How a dense layer multiplies: `int8` rounds the operands of every product, forward and backward, to whole numbers. */
+/** How a dense layer multiplies: `int8` rounds the operands to whole numbers, forward and for the gradient of the input. */
 export type Products = 'float' | 'int8';
 
 /** Dense weight [outFeatures, inFeatures], computed in the dtype of the input. */

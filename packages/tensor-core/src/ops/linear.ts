@@ -1,6 +1,6 @@
 import type { TensorInfo } from '../backend.js';
 import { dispatch, run } from '../dispatch.js';
-import type { DType, FloatDType } from '../dtype.js';
+import type { FloatDType } from '../dtype.js';
 import { ShapeError } from '../errors.js';
 import type { Tensor } from '../tensor.js';
 import {
@@ -57,9 +57,9 @@ function withShape(y: Tensor, shape: readonly number[]): Tensor {
   return y.reshape(...shape.slice(0, -1), y.shape[1]);
 }
 
+/** `inputGradient(g [M, N], weight [N, K])`; the weight's own is gᵀ x, summed in f32 and rounded to its dtype. */
 function gradientsOfLinear(
-  dataGradient: (g: Tensor, weight: Tensor) => Tensor,
-  weightGradient: (g: Tensor, x: Tensor, dtype: DType) => Tensor,
+  inputGradient: (g: Tensor, weight: Tensor) => Tensor,
 ): Vjp<'linear' | 'int8Linear'> {
   return {
     saves: { inputs: [0, 1, 2] },
@@ -67,8 +67,10 @@ function gradientsOfLinear(
       const g = rowsOf(gradient());
       const [x, weight, copy] = inputInfos;
       return [
-        needs(0) ? withShape(dataGradient(g, input(copy ? 2 : 1)), x.shape) : null,
-        needs(1) ? weightGradient(g, rowsOf(input(0)), weight.dtype) : null,
+        needs(0) ? withShape(inputGradient(g, input(copy ? 2 : 1)), x.shape) : null,
+        needs(1)
+          ? run('matmul', [g.transpose(), rowsOf(input(0))], { output: weight.dtype as FloatDType })
+          : null,
         null,
       ];
     },
@@ -84,21 +86,18 @@ export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8' | 'i
   // takes that one; its gradient still belongs to the weight.
   linear: {
     infer: (inputs) => inferLinear('linear', inputs),
-    vjp: gradientsOfLinear(
-      (g, weight) => g.matmul(weight),
-      (g, x, dtype) => run('matmul', [g.transpose(), x], { output: dtype as FloatDType }),
-    ),
+    vjp: gradientsOfLinear((g, weight) => g.matmul(weight)),
     decompose: ([x, weight, copy = weight]) => [
       x.rank === 1 ? x.reshape(1, -1).matmul(copy.transpose()).reshape(-1) : x.matmul(copy.transpose()),
     ],
   },
-  // The same in whole numbers, forward and backward (as in SwitchBack, Wortsman et al. 2023, arXiv:2304.13013, but for
-  // the weight's gradient too): both operands of each of the three products become int8 along what is summed over.
+  // The same in whole numbers, forward and for the gradient of x: both operands of a product become int8 along what is
+  // summed over. The gradient of the weight stays a product of floats, as in SwitchBack (Wortsman et al. 2023,
+  // arXiv:2304.13013): it sums over all tokens of the batch, of which few set the scale; see docs/log.md.
   int8Linear: {
     infer: (inputs) => inferLinear('int8Linear', inputs),
-    vjp: gradientsOfLinear(
-      (g, weight) => multiplyCodes(quantize(g, 'rows'), quantize(weight, 'columns'), g.dtype as FloatDType),
-      (g, x, dtype) => multiplyCodes(quantize(g, 'columns'), quantize(x, 'columns'), dtype as FloatDType),
+    vjp: gradientsOfLinear((g, weight) =>
+      multiplyCodes(quantize(g, 'rows'), quantize(weight, 'columns'), g.dtype as FloatDType),
     ),
     decompose: ([x, weight]) => [
       withShape(
