@@ -45,3 +45,17 @@ def relative_error(got: torch.Tensor, expected: torch.Tensor) -> float:
     got, expected = got.detach(), expected.detach()
     scale = expected.double().abs().max().clamp_min(1e-30)
     return float((got.double() - expected.double()).abs().max() / scale)
+
+
+def use_older_layout(folder: Path) -> None:
+    """Rewrites config.json as transformers 4 did: rope_theta and rope_scaling instead of rope_parameters."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    parameters = config.pop("rope_parameters")
+    if "full_attention" in parameters:
+        config["rope_local_base_freq"] = parameters["sliding_attention"]["rope_theta"]
+        parameters = parameters["full_attention"]
+    config["rope_theta"] = parameters.pop("rope_theta")
+    config["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
+    config["torch_dtype"] = config.pop("dtype")
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

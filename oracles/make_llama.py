@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import plain_llama
-from fixture import FOLDER, relative_error, save_json, save_tensors
+from fixture import FOLDER, relative_error, save_json, save_tensors, use_older_layout
 
 BATCH, TOKENS, PROMPT, CONTINUATION = 2, 24, 8, 16
 PACKED_LENGTHS = (9, 15)
@@ -105,6 +105,7 @@ def second_opinion(config: LlamaConfig, tensors: dict[str, torch.Tensor], model:
 def make(name: str, config: LlamaConfig, seed: int) -> None:
     model = random_model(config, seed)
     model.save_pretrained(FOLDER / name)
+    use_older_layout(FOLDER / name)
     generator = torch.Generator().manual_seed(seed + 1)
     ids = torch.randint(config.vocab_size, (BATCH, TOKENS), generator=generator)
     packed_ids = torch.randint(config.vocab_size, (sum(PACKED_LENGTHS),), generator=generator)

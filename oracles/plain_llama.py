@@ -23,9 +23,10 @@ def llama3_frequencies(frequencies: torch.Tensor, scaling: dict) -> torch.Tensor
 def rotate(x: torch.Tensor, positions: torch.Tensor, config) -> torch.Tensor:
     """Rotary positions over halves: pair (i, i + D/2) turns by position · frequency_i. x [T, H, D]"""
     half = x.shape[-1] // 2
-    frequencies = config.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
-    if config.rope_scaling:
-        frequencies = llama3_frequencies(frequencies, config.rope_scaling)
+    rope = config.rope_parameters
+    frequencies = rope["rope_theta"] ** (-torch.arange(half, dtype=torch.float64) / half)
+    if rope["rope_type"] == "llama3":
+        frequencies = llama3_frequencies(frequencies, rope)
     angle = (positions.double()[:, None] * frequencies)[:, None, :]  # [T, 1, D/2]
     first, second = x[..., :half], x[..., half:]
     return torch.cat([first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], -1)

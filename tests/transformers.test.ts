@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,17 +8,9 @@ import { createModel, saveModel } from '@frugal/models';
 import { noGrad, scope } from '@frugal/tensor-core';
 import { type ModelConfig, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it, onTestFinished } from 'vitest';
+import { findPython } from './support/python.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-
-/** A Python that has transformers: named by FRUGAL_PYTHON, kept in .cache, or the one on PATH. */
-function findPython(): string | undefined {
-  const kept = ['.cache/oracles-venv/bin/python'].map((path) => join(root, path));
-  const candidates = [process.env.FRUGAL_PYTHON, ...kept.filter(existsSync), 'python3'];
-  return candidates.find(
-    (python) => python && spawnSync(python, ['-c', 'import torch, transformers']).status === 0,
-  );
-}
 
 const llama = {
   architectures: ['LlamaForCausalLM'],
@@ -35,7 +26,7 @@ const llama = {
 
 const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 16 };
 
-const python = findPython();
+const python = findPython('import torch, transformers');
 
 const cases: [name: string, config: ModelConfig][] = [
   ['untied', llama],

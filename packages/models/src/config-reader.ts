@@ -39,6 +39,31 @@ export class ConfigReader {
       fallback,
     );
   }
+  /** An integer, or null where the config says null; `fallback` where it says nothing. */
+  integerOrNull(name: string, fallback: number | null): number | null {
+    return this.config[name] === undefined
+      ? this.skip(name, fallback)
+      : this.orNull(name, () => this.integer(name));
+  }
+  /** A non-negative integer. */
+  count(name: string, fallback: number): number {
+    return this.value(
+      name,
+      'a non-negative integer',
+      (v): v is number => Number.isInteger(v) && (v as number) >= 0,
+      fallback,
+    );
+  }
+  countOrNull(name: string, fallback: number | null): number | null {
+    return this.config[name] === undefined
+      ? this.skip(name, fallback)
+      : this.orNull(name, () => this.count(name, 0));
+  }
+  numberOrNull(name: string, fallback: number | null): number | null {
+    return this.config[name] === undefined
+      ? this.skip(name, fallback)
+      : this.orNull(name, () => this.number(name));
+  }
   number(name: string, fallback?: number): number {
     return this.value(
       name,
@@ -52,6 +77,14 @@ export class ConfigReader {
   }
   oneOf<T extends string>(name: string, allowed: readonly T[], fallback?: T): T {
     return this.value(name, allowed.join(', '), (v): v is T => allowed.includes(v as T), fallback);
+  }
+  /** A list of the allowed words, or undefined when absent or null. */
+  list<T extends string>(name: string, allowed: readonly T[]): T[] | undefined {
+    return this.items(name, `a list of ${allowed.join(', ')}`, (v): v is T => allowed.includes(v as T));
+  }
+  /** A list of integers, or undefined when absent or null. */
+  integers(name: string): number[] | undefined {
+    return this.items(name, 'a list of integers', (v): v is number => Number.isInteger(v));
   }
   /** A nested object, or undefined when absent or null. */
   object(name: string): ConfigReader | undefined {
@@ -67,6 +100,11 @@ export class ConfigReader {
   /** Refuses a setting that this version does not do: only its neutral value, or its absence, passes. */
   only<T extends number | boolean>(name: string, neutral: T): void {
     this.value(name, String(neutral), (v): v is T => v === neutral, neutral);
+  }
+  /** Refuses any value but null. */
+  onlyNull(name: string): void {
+    this.read.add(name);
+    if (this.has(name)) this.refuse(name, this.config[name], 'null');
   }
   /** Marks fields as understood without their value mattering here. */
   ignore(...names: string[]): void {
@@ -85,6 +123,21 @@ export class ConfigReader {
       got: unknown.join(', '),
       hint: 'Remove them if they are meaningless, or use a version of Frugal that supports them.',
     });
+  }
+
+  private skip<T>(name: string, fallback: T): T {
+    this.read.add(name);
+    return fallback;
+  }
+  private orNull<T>(name: string, read: () => T): T | null {
+    return this.config[name] === null ? this.skip(name, null) : read();
+  }
+  private items<T>(name: string, expected: string, valid: (item: unknown) => item is T): T[] | undefined {
+    this.read.add(name);
+    const value = this.config[name] ?? undefined;
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value) || !value.every(valid)) this.refuse(name, value, expected);
+    return value as T[];
   }
 
   private value<T>(

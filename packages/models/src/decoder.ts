@@ -1,13 +1,11 @@
-import { checkpointAll, type FloatDType, isRecording, type Tensor } from '@frugal/tensor-core';
+import { checkpointAll, type FloatDType, isRecording, type Tensor, tensor } from '@frugal/tensor-core';
 import {
-  type Attention,
   type Block,
   type CacheSpec,
   type CausalLM,
   type Coupling,
   type EmbeddingLike,
-  type GatedMLP,
-  type LinearLike,
+  type LogitHead,
   type ModelConfig,
   Module,
   type NormGroup,
@@ -19,20 +17,51 @@ import {
   type Tie,
 } from '@frugal/tensor-core/nn';
 
-/** Pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x)). */
+/** Attention of any kind: hidden states [N, C] → [N, C]. */
+export interface AttentionLike extends Module {
+  forward(x: Tensor, context: StepContext): Tensor;
+}
+
+/** Feed-forward layer of any kind, dense or a mixture of experts: [N, C] → [N, C]. */
+export interface FeedForward extends Module {
+  forward(x: Tensor, context: StepContext): Tensor;
+}
+
+export interface DecoderBlockParts {
+  readonly attentionNorm: RMSNorm;
+  readonly attention: AttentionLike;
+  /** Norms of what attention and MLP add to the residual stream. */
+  readonly attentionPostNorm?: RMSNorm | null;
+  readonly mlpNorm: RMSNorm;
+  readonly mlp: FeedForward;
+  readonly mlpPostNorm?: RMSNorm | null;
+}
+
+/** Pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x)); norms behind them where the family has some. */
 export class DecoderBlock extends Module implements Block {
-  constructor(
-    readonly attentionNorm: RMSNorm,
-    readonly attention: Attention,
-    readonly mlpNorm: RMSNorm,
-    readonly mlp: GatedMLP,
-  ) {
+  readonly attentionNorm: RMSNorm;
+  readonly attention: AttentionLike;
+  readonly attentionPostNorm: RMSNorm | null;
+  readonly mlpNorm: RMSNorm;
+  readonly mlp: FeedForward;
+  readonly mlpPostNorm: RMSNorm | null;
+
+  constructor(parts: DecoderBlockParts) {
     super();
+    this.attentionNorm = parts.attentionNorm;
+    this.attention = parts.attention;
+    this.attentionPostNorm = parts.attentionPostNorm ?? null;
+    this.mlpNorm = parts.mlpNorm;
+    this.mlp = parts.mlp;
+    this.mlpPostNorm = parts.mlpPostNorm ?? null;
   }
 
   forward(hidden: Tensor, context: StepContext): Tensor {
-    const attended = hidden.add(this.attention.forward(this.attentionNorm.forward(hidden), context));
-    return attended.add(this.mlp.forward(this.mlpNorm.forward(attended), context));
+    const attention = this.attention.forward(this.attentionNorm.forward(hidden), context);
+    const added = this.attentionPostNorm?.forward(attention) ?? attention;
+    const { sum, normalized } = this.mlpNorm.addForward(hidden, added);
+    const mlp = this.mlp.forward(normalized, context);
+    return sum.add(this.mlpPostNorm?.forward(mlp) ?? mlp);
   }
 }
 
@@ -41,15 +70,20 @@ export interface DecoderOptions {
   readonly config: ModelConfig;
   readonly contextLength: number;
   readonly cacheSpec: CacheSpec;
-  readonly rotary: RotaryEmbedding | null;
+  /** Tables that the blocks share, made once per step. */
+  readonly rotaries: readonly RotaryEmbedding[];
   readonly ties: readonly Tie[];
   readonly couplings: readonly Coupling[];
+  readonly normGroups: readonly NormGroup[];
+  /** Multiplies the embeddings. */
+  readonly embeddingScale?: number | undefined;
+  readonly extraBlocks?: readonly Block[];
   readonly computeDType?: FloatDType;
 }
 
 /** Embedding, a stack of blocks, a final norm and a head: the shape of Llama and its relatives. */
 export class DecoderModel extends Module implements CausalLM {
-  readonly extraBlocks: readonly Block[] = [];
+  readonly extraBlocks: readonly Block[];
   computeDType: FloatDType;
   /** Store only block inputs while training and compute blocks again backward: less memory, a third more work. */
   recompute = false;
@@ -60,11 +94,12 @@ export class DecoderModel extends Module implements CausalLM {
     readonly embed: EmbeddingLike,
     readonly blocks: DecoderBlock[],
     readonly norm: RMSNorm,
-    readonly head: LinearLike,
+    readonly head: LogitHead,
     options: DecoderOptions,
   ) {
     super();
     this.options = options;
+    this.extraBlocks = options.extraBlocks ?? [];
     this.config = options.config;
     this.computeDType = options.computeDType ?? 'f32';
   }
@@ -87,13 +122,7 @@ export class DecoderModel extends Module implements CausalLM {
   }
 
   normGroups(): readonly NormGroup[] {
-    return this.blocks.flatMap((_, i) => [
-      {
-        norm: `blocks.${i}.attentionNorm`,
-        consumers: ['query', 'key', 'value'].map((name) => `blocks.${i}.attention.${name}`),
-      },
-      { norm: `blocks.${i}.mlpNorm`, consumers: ['gate', 'up'].map((name) => `blocks.${i}.mlp.${name}`) },
-    ]);
+    return this.options.normGroups;
   }
 
   forward(batch: StepBatch): Output {
@@ -108,8 +137,17 @@ export class DecoderModel extends Module implements CausalLM {
 
   begin(batch: StepBatch): { hidden: Tensor; context: StepContext } {
     const context: StepContext = { batch, shared: new Map(), collected: new Map(), losses: new Map() };
-    this.options.rotary?.tables(context);
-    return { hidden: this.embed.forward(batch.tokens, this.computeDType), context };
+    for (const rotary of this.options.rotaries) rotary.tables(context);
+    const hidden = this.embed.forward(batch.tokens, this.computeDType);
+    return { hidden: this.scaled(hidden), context };
+  }
+
+  /** The scale is rounded to the dtype of the activations first, as in the models that have one. */
+  private scaled(hidden: Tensor): Tensor {
+    const { embeddingScale } = this.options;
+    if (embeddingScale === undefined) return hidden;
+    const { backend, dtype } = hidden;
+    return hidden.mul(tensor(embeddingScale, { dtype, backend }));
   }
 
   finish(hidden: Tensor, { batch, collected, losses }: StepContext): Output {

@@ -29,16 +29,18 @@ export function createModel(
 function randomInitializer(random: Random, layers: number): Initializer {
   return (path, shape, kind) => {
     const normal = (std: number): Tensor => scope(() => random.fork(hashPath(path)).normal(shape).mul(std));
+    const inputs = shape[shape.length - 1]; // stacks of experts have another axis in front
     switch (kind) {
       case 'embedding':
         return normal(0.02);
       case 'input-projection':
-        return normal(shape[1] ** -0.5);
+        return normal(inputs ** -0.5);
       case 'output-projection':
-        return normal(shape[1] ** -0.5 / Math.sqrt(2 * layers));
+        return normal(inputs ** -0.5 / Math.sqrt(2 * layers));
       case 'norm':
         return ones(shape);
       case 'bias':
+      case 'norm-from-one':
         return zeros(shape);
     }
   };

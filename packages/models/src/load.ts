@@ -16,14 +16,15 @@ import {
   type CausalLM,
   type EmbeddingLike,
   isLinearLike,
+  type Model,
   type ModelConfig,
   type Module,
   PackedEmbedding,
   PackedLinear,
-  type Parameter,
 } from '@frugal/tensor-core/nn';
 import { familyOf } from './registry.js';
 import { checkWeights } from './weights/check-weights.js';
+import { type DensePart, denseParts } from './weights/dense-parts.js';
 import { openWeights } from './weights/open-weights.js';
 import { StoredTensors, tensorDTypes } from './weights/stored-tensors.js';
 import type { StoredMatrix, WeightSource } from './weights/weight-source.js';
@@ -58,7 +59,7 @@ export async function modelOf(
   const source = await openWeights(checkpoint);
   const model = skeleton(source.config);
   const packed = packedModules(model, source);
-  const dense = denseParameters(model, packed);
+  const dense = unpackedParts(model, source, packed);
   checkWeights(checkpoint, source, model, dense, packed);
   const total = dense.size + packed.size;
   let done = 0;
@@ -70,8 +71,8 @@ export async function modelOf(
     onProgress?.({ done: ++done, total });
   }
   shareTiedHead(model, precise ? null : (packed.get('embed')?.matrix.activation ?? null));
-  for (const [path, parameter] of dense) {
-    parameter.value = await readDense(path, parameter, { source, tensors, dtype });
+  for (const [path, part] of dense) {
+    part.place(await readDense(path, part, { source, tensors, dtype: part.isBuffer ? 'f32' : dtype }));
     onProgress?.({ done: ++done, total });
   }
   await tensors.finish();
@@ -102,9 +103,13 @@ function packedModules(model: CausalLM, source: WeightSource): Map<string, Packe
   return packed;
 }
 
-function denseParameters(model: CausalLM, packed: ReadonlyMap<string, PackedModule>): Map<string, Parameter> {
+function unpackedParts(
+  model: Model,
+  { nameOf }: WeightSource,
+  packed: ReadonlyMap<string, PackedModule>,
+): Map<string, DensePart> {
   const isPacked = (path: string) => path.endsWith('.weight') && packed.has(path.slice(0, -'.weight'.length));
-  return new Map([...model.namedParameters()].filter(([path]) => !isPacked(path)));
+  return new Map([...denseParts(model, nameOf)].filter(([path]) => !isPacked(path)));
 }
 
 function packedLayer(
@@ -119,9 +124,9 @@ function packedLayer(
 
 /** A packed embedding that is also the head: one matrix, two uses. */
 function shareTiedHead(model: CausalLM, activation: ActivationFormat | null): void {
-  const tied = model.ties.some(({ path }) => path === 'head.weight');
-  if (tied && model.embed instanceof PackedEmbedding)
-    model.replace('head', new PackedLinear(model.embed.weight, { activation }));
+  const tie = model.ties.find(({ source }) => source === 'embed.weight');
+  if (tie && model.embed instanceof PackedEmbedding)
+    model.replace(tie.path.replace(/\.weight$/, ''), new PackedLinear(model.embed.weight, { activation }));
 }
 
 function matrixShape(module: Module): [number, number] | null {
@@ -132,7 +137,7 @@ function matrixShape(module: Module): [number, number] | null {
 
 async function readDense(
   path: string,
-  { shape }: Parameter,
+  { shape }: DensePart,
   {
     source,
     tensors,

@@ -9,6 +9,7 @@ import type { CausalLM, ModelConfig, Module } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
 import { layoutOf, linearLayers, packedWeight, quantizationConfig } from './quantized-layout.js';
 import { familyOf, namesOf } from './registry.js';
+import { type DensePart, denseParts } from './weights/dense-parts.js';
 
 export interface SaveModelOptions extends WriteCheckpointOptions {
   /** tokenizer.json and what belongs to it, by file name. */
@@ -46,8 +47,8 @@ export async function saveModel(
 export function modelTensors(model: CausalLM): TensorInput[] {
   const names = namesOf(model.config);
   const tensors: TensorInput[] = [];
-  for (const [path, parameter] of model.namedParameters())
-    tensors.push(stored(theirName(names, path), parameter.value));
+  for (const [path, part] of denseParts(model, (ours) => toTheirs(names, ours)))
+    tensors.push(storedPart(theirName(names, path), part));
   const seen = new Set<unknown>();
   for (const [path, module] of model.namedModules()) {
     const weight = packedWeight(module);
@@ -65,6 +66,22 @@ export function modelTensors(model: CausalLM): TensorInput[] {
 
 function stored(name: string, tensor: Tensor): TensorInput {
   return { name, dtype: storedDType[tensor.dtype], shape: tensor.shape, bytes: () => tensor.bytes() };
+}
+
+/** Handles of experts are views of their stack: each is made when its bytes are wanted. */
+function storedPart(name: string, { shape, current }: DensePart): TensorInput {
+  const handle = current();
+  const dtype = storedDType[handle.dtype];
+  handle.dispose();
+  const bytes = async () => {
+    const value = current();
+    try {
+      return await value.bytes();
+    } finally {
+      value.dispose();
+    }
+  };
+  return { name, dtype, shape, bytes };
 }
 
 function theirName(names: NameMap, path: string): string {

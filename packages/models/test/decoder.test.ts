@@ -140,11 +140,6 @@ describe('bad checkpoints and configs', () => {
     ['a field of the wrong type', (c) => (c.hidden_size = '24'), /hidden_size.*"24"/],
     ['an unknown rope scaling', (c) => (c.rope_scaling = { rope_type: 'magic' }), /rope_type.*magic.*yarn/],
     [
-      'a context scaling that depends on the length',
-      (c) => (c.rope_scaling = { rope_type: 'dynamic', factor: 2 }),
-      /dynamic/,
-    ],
-    [
       'two rotary settings',
       (c) =>
         Object.assign(c, {

@@ -28,7 +28,12 @@ export class StackedLinear extends Module {
   }
   /** [E, F, C], or null once every expert has been replaced by a layer with a weight of its own. */
   get weight(): Parameter | null {
-    return this.sites.some((site) => site.base instanceof StackedSite) ? this.stack : null;
+    return this.sites.some((site) => this.holds(site)) ? this.stack : null;
+  }
+
+  /** Whether the weight of a site lies in the stack. */
+  holds(site: LinearLike): boolean {
+    return site.base instanceof StackedSite;
   }
 
   site(expert: number): LinearLike {

@@ -4,7 +4,14 @@ import type { CausalLM, Model, ModelConfig } from '@frugal/tensor-core/nn';
 /** Makes the initial value of a parameter: random for training, empty for loading. */
 export type Initializer = (path: string, shape: readonly number[], kind: ParameterKind) => Tensor;
 
-export type ParameterKind = 'embedding' | 'input-projection' | 'output-projection' | 'norm' | 'bias';
+/** `norm-from-one`: the distance of a norm's factor from 1. */
+export type ParameterKind =
+  | 'embedding'
+  | 'input-projection'
+  | 'output-projection'
+  | 'norm'
+  | 'norm-from-one'
+  | 'bias';
 
 /** One model family: how its config is read, how it is built, and what its weights are called elsewhere. */
 export interface Family<M extends Model = CausalLM> {
@@ -15,6 +22,10 @@ export interface Family<M extends Model = CausalLM> {
   build(config: ModelConfig, initialize: Initializer): M;
   /** Our parameter path → name in a Hugging Face checkpoint. */
   names(config: ModelConfig): NameMap;
+  /** The config that fits what a Hugging Face checkpoint holds: some say more than they store. */
+  fit?(config: ModelConfig, has: (name: string) => boolean): ModelConfig;
+  /** Whether a tensor of a Hugging Face checkpoint is a copy of another one. */
+  repeats?(name: string): boolean;
   /** Our parameter path → name in a GGUF file; what else differs there is in `gguf/architectures`. */
   ggufNames?(config: ModelConfig): NameMap;
   /** The config of the sparse model that a dense one becomes when its feed-forward layers turn into experts. */

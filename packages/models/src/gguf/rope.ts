@@ -92,11 +92,8 @@ export function ropeFactors(config: ModelConfig): Float32Array | null {
   const settings = ropeSettings(config);
   if (settings.kind !== 'llama3') return null;
   const headSize = headSizeOf(config);
-  const { frequencies } = readRope(
-    new ConfigReader(config),
-    headSize,
-    config.max_position_embeddings as number,
-  );
+  const contextLength = config.max_position_embeddings as number;
+  const { frequencies } = readRope(new ConfigReader(config), headSize, { contextLength });
   const theta = settings.rope_theta as number;
   return Float32Array.from(frequencies, (frequency, i) => theta ** ((-2 * i) / headSize) / frequency);
 }

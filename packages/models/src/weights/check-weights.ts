@@ -1,8 +1,9 @@
 import type { Checkpoint } from '@frugal/checkpoint';
 import { formatShape, sameShape } from '@frugal/tensor-core';
-import type { CausalLM, Parameter } from '@frugal/tensor-core/nn';
+import type { CausalLM } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import type { PackedModule } from '../load.js';
+import type { DensePart } from './dense-parts.js';
 import { tensorDTypes } from './stored-tensors.js';
 import { isKnownFormat, type WeightSource } from './weight-source.js';
 
@@ -11,7 +12,7 @@ export function checkWeights(
   checkpoint: Checkpoint,
   source: WeightSource,
   model: CausalLM,
-  dense: ReadonlyMap<string, Parameter>,
+  dense: ReadonlyMap<string, DensePart>,
   packed: ReadonlyMap<string, PackedModule>,
 ): void {
   const problems = [
@@ -32,7 +33,7 @@ export function checkWeights(
 function denseProblems(
   { tensors }: Checkpoint,
   source: WeightSource,
-  dense: ReadonlyMap<string, Parameter>,
+  dense: ReadonlyMap<string, DensePart>,
 ): string[] {
   return [...dense].flatMap(([path, { shape }]) => {
     const name = source.nameOf(path);
@@ -57,7 +58,7 @@ function surplus(
   { tensors }: Checkpoint,
   source: WeightSource,
   model: CausalLM,
-  dense: ReadonlyMap<string, Parameter>,
+  dense: ReadonlyMap<string, DensePart>,
   packed: ReadonlyMap<string, PackedModule>,
 ): string[] {
   const used = new Set([

@@ -10,7 +10,7 @@ import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import { toTheirs } from '../families/family.js';
 import { ggufConfig, ggufWeights } from '../gguf/gguf-weights.js';
-import { namesOf } from '../registry.js';
+import { familyOf } from '../registry.js';
 import { type StoredMatrix, suitedActivation, type WeightSource } from './weight-source.js';
 
 /** @throws ModelConfigError when config or metadata cannot be understood */
@@ -23,8 +23,10 @@ export async function configOf(checkpoint: Checkpoint): Promise<ModelConfig> {
   return checkpoint.kind === 'gguf' ? ggufConfig(checkpoint) : checkpoint.config;
 }
 
-function huggingFaceWeights({ config, tensors }: Checkpoint): WeightSource {
-  const names = namesOf(config);
+function huggingFaceWeights({ config: written, tensors }: Checkpoint): WeightSource {
+  const family = familyOf(written);
+  const config = family.fit?.(written, (name) => tensors.entries.has(name)) ?? written;
+  const names = family.names(config);
   const find = findQuantized(config, tensors);
   const nameOf = (path: string) => toTheirs(names, path);
   return {
@@ -36,7 +38,7 @@ function huggingFaceWeights({ config, tensors }: Checkpoint): WeightSource {
       return matrix && storedMatrix(matrix);
     },
     // Rotary tables of old checkpoints are computed anew.
-    isOptional: (name) => name.endsWith('rotary_emb.inv_freq'),
+    isOptional: (name) => name.endsWith('rotary_emb.inv_freq') || (family.repeats?.(name) ?? false),
   };
 }
 

@@ -41,6 +41,6 @@ export type {
 export { Buffer, Module, Parameter } from './module.js';
 export { ModuleState } from './module-state.js';
 export { LayerNorm, RMSNorm } from './norm.js';
-export { RotaryEmbedding, type RotaryOptions } from './rotary.js';
+export { type DynamicRope, RotaryEmbedding, type RotaryOptions } from './rotary.js';
 export { batchInputs, type StepBatch, type StepBatchOptions, stepBatch } from './step-batch.js';
 export { type BatchSource, nextTokenBatch, type TrainBatch } from './train-batch.js';

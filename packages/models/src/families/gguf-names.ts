@@ -1,0 +1,17 @@
+import type { NameMap } from './family.js';
+
+/** Names of the parts that nearly all decoders of llama.cpp share. */
+export const decoderGgufNames: NameMap = [
+  ['embed', 'token_embd'],
+  ['blocks.*.attentionNorm', 'blk.*.attn_norm'],
+  ['blocks.*.attention.query', 'blk.*.attn_q'],
+  ['blocks.*.attention.key', 'blk.*.attn_k'],
+  ['blocks.*.attention.value', 'blk.*.attn_v'],
+  ['blocks.*.attention.output', 'blk.*.attn_output'],
+  ['blocks.*.mlpNorm', 'blk.*.ffn_norm'],
+  ['blocks.*.mlp.gate', 'blk.*.ffn_gate'],
+  ['blocks.*.mlp.up', 'blk.*.ffn_up'],
+  ['blocks.*.mlp.down', 'blk.*.ffn_down'],
+  ['norm', 'output_norm'],
+  ['head', 'output'],
+];
