@@ -73,7 +73,7 @@ it.for(cases)(
     const output = join(directory, 'logits.safetensors');
     const { status, stderr } = spawnSync(
       python,
-      [join(root, 'oracles/open_llama.py'), join(directory, 'model'), JSON.stringify(ids), output],
+      [join(root, 'oracles/open_model.py'), join(directory, 'model'), JSON.stringify(ids), output],
       { encoding: 'utf8' },
     );
     expect(status, stderr).toBe(0);

@@ -80,14 +80,25 @@ function buildBlock(
   });
 }
 
-function buildAttention(
+export function buildAttention(
   make: LayerMaker,
   path: string,
   hiddenSize: number,
   shape: HeadsShape,
   layer: number,
 ): Attention {
-  const { heads, keyHeads, headSize, bias, headNorms = false, rotary, window, scale, softCap } = shape;
+  const {
+    heads,
+    keyHeads,
+    headSize,
+    bias,
+    headNorms = false,
+    rotary,
+    window,
+    scale,
+    softCap,
+    causal = true,
+  } = shape;
   const input = (name: string, count: number) =>
     make.linear(`${path}.${name}`, [hiddenSize, count * headSize], { bias: bias.input });
   return new Attention({
@@ -105,6 +116,7 @@ function buildAttention(
     rotary,
     window,
     softCap,
+    causal,
     ...(scale !== undefined && { scale }),
   });
 }
@@ -139,7 +151,7 @@ function buildLatent(
   );
 }
 
-function buildGated(
+export function buildGated(
   make: LayerMaker,
   path: string,
   hiddenSize: number,

@@ -46,13 +46,13 @@ function blockCouplings(path: string, { attention, mlp }: BlockShape, names: Con
 }
 
 /** Unit: one neuron of a gated MLP. */
-function neurons(path: string, units: number, config: Coupling['config']): Coupling {
+export function neurons(path: string, units: number, config: Coupling['config']): Coupling {
   const members = [rows(`${path}.gate`), rows(`${path}.up`), columns(`${path}.down`)];
   return { kind: 'ffn', path, units, members, config };
 }
 
 /** Unit: one key head with its query heads. */
-function headCoupling(path: string, { heads, keyHeads, headSize }: HeadsShape): Coupling {
+export function headCoupling(path: string, { heads, keyHeads, headSize }: HeadsShape): Coupling {
   const group = heads / keyHeads;
   return {
     kind: 'attention',

@@ -30,7 +30,7 @@ export interface StandardDefaults {
   readonly activation?: readonly [field: string, value: string];
 }
 
-const activations: Record<string, GateActivation> = {
+export const activations: Record<string, GateActivation> = {
   silu: 'silu',
   swish: 'silu',
   gelu: 'gelu',
@@ -73,7 +73,8 @@ export function readStandard(config: ConfigReader, defaults: StandardDefaults = 
   };
 }
 
-function headSizeOf(hiddenSize: number, heads: number): number {
+/** @throws ModelConfigError when heads do not divide the hidden size */
+export function headSizeOf(hiddenSize: number, heads: number): number {
   if (hiddenSize % heads === 0) return hiddenSize / heads;
   throw new ModelConfigError({
     where: 'config.json',

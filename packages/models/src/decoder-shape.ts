@@ -17,6 +17,8 @@ export interface HeadsShape {
   readonly softCap?: number | undefined;
   /** Norms over each head's query and key. */
   readonly headNorms?: boolean;
+  /** Whether a token sees those before it alone; default true. */
+  readonly causal?: boolean;
 }
 
 /** Multi-head latent attention: keys and values from one compressed vector per token (DeepSeek-V2). */

@@ -9,11 +9,20 @@ export {
 export { DecoderBlock, DecoderModel, type DecoderOptions } from './decoder.js';
 export { type ExamineOptions, examineModel } from './doctor/examine.js';
 export type { Finding } from './doctor/finding.js';
+export { EncoderBlock, EncoderModel, type EncoderOutput, type Pooling } from './encoder.js';
 export type { Family, Initializer, NameMap, ParameterKind } from './families/family.js';
-export { llama } from './families/llama.js';
-export { createModel } from './initialize.js';
-export { type LoadModelOptions, loadModel, modelOf, skeleton } from './load.js';
+export { type CreateModelOptions, createEncoder, createModel, createTabular } from './initialize.js';
+export { LatentAttention } from './latent-attention.js';
+export {
+  type LoadModelOptions,
+  loadEncoder,
+  loadModel,
+  loadTabular,
+  modelOf,
+  skeleton,
+} from './load.js';
 export { familyOf } from './registry.js';
 export { modelTensors, type SaveModelOptions, saveModel } from './save.js';
+export { type TabularBatch, TabularModel } from './tabular.js';
 export { tokenizerOf } from './tokenizer.js';
 export { configOf } from './weights/open-weights.js';

@@ -1,5 +1,5 @@
 import { StackedLinear } from '@frugal/moe';
-import { Embedding, Linear, RMSNorm } from '@frugal/tensor-core/nn';
+import { Embedding, LayerNorm, Linear, RMSNorm } from '@frugal/tensor-core/nn';
 import type { Initializer } from './families/family.js';
 
 /** Makes the layers of one model: every parameter comes from the initializer, with its path, shape and kind. */
@@ -41,5 +41,10 @@ export class LayerMaker {
   norm(path: string, size: number, epsilon = this.epsilon): RMSNorm {
     const kind = this.normOffset === 0 ? 'norm' : 'norm-from-one';
     return new RMSNorm(this.initialize(`${path}.weight`, [size], kind), epsilon, this.normOffset);
+  }
+
+  layerNorm(path: string, size: number): LayerNorm {
+    const weight = this.initialize(`${path}.weight`, [size], 'norm');
+    return new LayerNorm(weight, this.initialize(`${path}.bias`, [size], 'bias'), this.epsilon);
   }
 }

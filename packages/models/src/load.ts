@@ -22,7 +22,10 @@ import {
   PackedEmbedding,
   PackedLinear,
 } from '@frugal/tensor-core/nn';
-import { familyOf } from './registry.js';
+import type { EncoderModel } from './encoder.js';
+import type { Family } from './families/family.js';
+import { encoderFamilyOf, familyOf, tabularFamilyOf } from './registry.js';
+import type { TabularModel } from './tabular.js';
 import { checkWeights } from './weights/check-weights.js';
 import { type DensePart, denseParts } from './weights/dense-parts.js';
 import { openWeights } from './weights/open-weights.js';
@@ -42,22 +45,41 @@ export interface LoadModelOptions {
  * Opens a model from a Hugging Face directory or a GGUF file.
  * @throws ModelConfigError for an unknown architecture, and for all missing, surplus and misshapen weights at once
  */
-export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<CausalLM> {
+export function loadModel(path: string, options: LoadModelOptions = {}): Promise<CausalLM> {
+  return opened(path, (checkpoint) => modelOf(checkpoint, options));
+}
+
+/** {@link loadModel} for encoders. */
+export function loadEncoder(path: string, options: LoadModelOptions = {}): Promise<EncoderModel> {
+  return opened(path, (checkpoint) => filled(checkpoint, encoderFamilyOf, options));
+}
+
+/** {@link loadModel} for tabular models. */
+export function loadTabular(path: string, options: LoadModelOptions = {}): Promise<TabularModel> {
+  return opened(path, (checkpoint) => filled(checkpoint, tabularFamilyOf, options));
+}
+
+/** The model in an open checkpoint. */
+export function modelOf(checkpoint: Checkpoint, options: LoadModelOptions = {}): Promise<CausalLM> {
+  return filled(checkpoint, familyOf, options);
+}
+
+async function opened<M>(path: string, read: (checkpoint: Checkpoint) => Promise<M>): Promise<M> {
   const checkpoint = await openCheckpoint(path);
   try {
-    return await modelOf(checkpoint, options);
+    return await read(checkpoint);
   } finally {
     await checkpoint.close();
   }
 }
 
-/** The model in an open checkpoint. */
-export async function modelOf(
+async function filled<M extends Model & { computeDType: FloatDType }>(
   checkpoint: Checkpoint,
-  { backend = currentBackend(), dtype = 'f32', precise = false, onProgress }: LoadModelOptions = {},
-): Promise<CausalLM> {
+  family: (config: ModelConfig) => Family<M>,
+  { backend = currentBackend(), dtype = 'f32', precise = false, onProgress }: LoadModelOptions,
+): Promise<M> {
   const source = await openWeights(checkpoint);
-  const model = skeleton(source.config);
+  const model = withoutMemory(family(source.config), source.config);
   const packed = packedModules(model, source);
   const dense = unpackedParts(model, source, packed);
   checkWeights(checkpoint, source, model, dense, packed);
@@ -82,7 +104,11 @@ export async function modelOf(
 
 /** The model's structure without memory: every parameter has a shape and no values. */
 export function skeleton(config: ModelConfig): CausalLM {
-  return withBackend(nullBackend(), () => familyOf(config).build(config, (_, shape) => zeros(shape)));
+  return withoutMemory(familyOf(config), config);
+}
+
+function withoutMemory<M extends Model>(family: Family<M>, config: ModelConfig): M {
+  return withBackend(nullBackend(), () => family.build(config, (_, shape) => zeros(shape)));
 }
 
 /** A module whose matrix the file holds packed. */
@@ -91,7 +117,7 @@ export interface PackedModule {
   readonly matrix: StoredMatrix;
 }
 
-function packedModules(model: CausalLM, source: WeightSource): Map<string, PackedModule> {
+function packedModules(model: Model, source: WeightSource): Map<string, PackedModule> {
   const packed = new Map<string, PackedModule>();
   const tied = new Set(model.ties.map(({ path }) => path));
   for (const [path, module] of model.namedModules()) {
@@ -123,10 +149,12 @@ function packedLayer(
 }
 
 /** A packed embedding that is also the head: one matrix, two uses. */
-function shareTiedHead(model: CausalLM, activation: ActivationFormat | null): void {
+function shareTiedHead(model: Model, activation: ActivationFormat | null): void {
   const tie = model.ties.find(({ source }) => source === 'embed.weight');
-  if (tie && model.embed instanceof PackedEmbedding)
-    model.replace(tie.path.replace(/\.weight$/, ''), new PackedLinear(model.embed.weight, { activation }));
+  if (!tie) return;
+  const embed = model.module('embed');
+  if (embed instanceof PackedEmbedding)
+    model.replace(tie.path.replace(/\.weight$/, ''), new PackedLinear(embed.weight, { activation }));
 }
 
 function matrixShape(module: Module): [number, number] | null {

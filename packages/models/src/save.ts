@@ -5,10 +5,10 @@ import {
   writeCheckpoint,
 } from '@frugal/checkpoint';
 import { ArgumentError, type DType, type Tensor } from '@frugal/tensor-core';
-import type { CausalLM, ModelConfig, Module } from '@frugal/tensor-core/nn';
+import type { Model, ModelConfig } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
 import { layoutOf, linearLayers, packedWeight, quantizationConfig } from './quantized-layout.js';
-import { familyOf, namesOf } from './registry.js';
+import { anyFamilyOf, namesOf } from './registry.js';
 import { type DensePart, denseParts } from './weights/dense-parts.js';
 
 export interface SaveModelOptions extends WriteCheckpointOptions {
@@ -29,11 +29,7 @@ const storedDType: Record<DType, TensorInput['dtype']> = {
 };
 
 /** Writes a model as a Hugging Face directory that transformers (and vLLM, when packed) opens; atomically. */
-export async function saveModel(
-  model: CausalLM,
-  path: string,
-  options: SaveModelOptions = {},
-): Promise<void> {
+export async function saveModel(model: Model, path: string, options: SaveModelOptions = {}): Promise<void> {
   const { tokenizerFiles, manifest, generationConfig, ...writeOptions } = options;
   const config = { ...savedConfig(model), torch_dtype: torchDType(model) };
   await writeCheckpoint(
@@ -44,7 +40,7 @@ export async function saveModel(
 }
 
 /** All tensors of a model under their Hugging Face names, in the order of its modules; tied ones once. */
-export function modelTensors(model: CausalLM): TensorInput[] {
+export function modelTensors(model: Model): TensorInput[] {
   const names = namesOf(model.config);
   const tensors: TensorInput[] = [];
   for (const [path, part] of denseParts(model, (ours) => toTheirs(names, ours)))
@@ -95,7 +91,7 @@ function theirName(names: NameMap, path: string): string {
   });
 }
 
-function savedConfig(model: CausalLM & Module): ModelConfig {
+function savedConfig(model: Model): ModelConfig {
   const { packed, dense } = linearLayers(model);
   const names = namesOf(model.config);
   // `dtype` is the newer name of `torch_dtype`, and would contradict it.
@@ -106,7 +102,7 @@ function savedConfig(model: CausalLM & Module): ModelConfig {
     dense.map((path) => theirName(names, path)),
   );
   return {
-    model_type: familyOf(model.config).modelType,
+    model_type: anyFamilyOf(model.config).modelType,
     ...config,
     ...(isUntied(model) && { tie_word_embeddings: false }),
     ...(quantization && { quantization_config: quantization }),
@@ -114,13 +110,13 @@ function savedConfig(model: CausalLM & Module): ModelConfig {
 }
 
 /** Whether an edit gave a declared tie two weights: a reader that ties them would drop one. */
-function isUntied(model: CausalLM): boolean {
+function isUntied(model: Model): boolean {
   const weightAt = (path: string) =>
     (model.module(path.slice(0, path.lastIndexOf('.'))) as { weight?: unknown }).weight;
   return model.ties.some(({ path, source }) => weightAt(path) !== weightAt(source));
 }
 
-function torchDType(model: CausalLM): string {
+function torchDType(model: Model): string {
   const dtype = model.parameters()[0]?.value.dtype ?? 'f32';
   return { f32: 'float32', bf16: 'bfloat16', f16: 'float16' }[dtype as 'f32' | 'bf16' | 'f16'] ?? 'float32';
 }

@@ -46,13 +46,15 @@ export function targetRows({ sequences, targets, weights }: TrainBatch): TargetR
   };
 }
 
-/** Next-token cross-entropy in nats: pretraining, and fine-tuning with weights or targets on the answers only. */
+/** Next-token cross-entropy in nats, plus what the model's layers ask for (balancing of experts): pretraining, and fine-tuning with weights or targets on the answers only. */
 export function languageModelLoss(model: CausalLM): Loss<TrainBatch> {
   return (batch) => {
     const { rows, targets, weights, totalWeight } = targetRows(batch);
     const input = stepBatch(batch.sequences, { vocabularySize: model.vocabularySize, logits: rows });
-    const { hidden } = model.forward(input);
-    const sum = nextTokenLoss(hidden, model.head, tensor(targets), weights && tensor(weights));
+    const { hidden, losses } = model.forward(input);
+    let sum = nextTokenLoss(hidden, model.head, tensor(targets), weights && tensor(weights));
+    // Means over the step's rows, so that they count as much in a small micro-batch as in a large one.
+    for (const loss of losses.values()) sum = sum.add(loss.mul(totalWeight));
     return { sum, weight: totalWeight, tokens: countTokens(batch.sequences) };
   };
 }

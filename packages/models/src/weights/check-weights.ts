@@ -1,6 +1,6 @@
 import type { Checkpoint } from '@frugal/checkpoint';
 import { formatShape, sameShape } from '@frugal/tensor-core';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import type { Model } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import type { PackedModule } from '../load.js';
 import type { DensePart } from './dense-parts.js';
@@ -11,7 +11,7 @@ import { isKnownFormat, type WeightSource } from './weight-source.js';
 export function checkWeights(
   checkpoint: Checkpoint,
   source: WeightSource,
-  model: CausalLM,
+  model: Model,
   dense: ReadonlyMap<string, DensePart>,
   packed: ReadonlyMap<string, PackedModule>,
 ): void {
@@ -57,7 +57,7 @@ function packedProblems(packed: ReadonlyMap<string, PackedModule>): string[] {
 function surplus(
   { tensors }: Checkpoint,
   source: WeightSource,
-  model: CausalLM,
+  model: Model,
   dense: ReadonlyMap<string, DensePart>,
   packed: ReadonlyMap<string, PackedModule>,
 ): string[] {

@@ -10,7 +10,7 @@ import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import { toTheirs } from '../families/family.js';
 import { ggufConfig, ggufWeights } from '../gguf/gguf-weights.js';
-import { familyOf } from '../registry.js';
+import { anyFamilyOf } from '../registry.js';
 import { type StoredMatrix, suitedActivation, type WeightSource } from './weight-source.js';
 
 /** @throws ModelConfigError when config or metadata cannot be understood */
@@ -24,7 +24,7 @@ export async function configOf(checkpoint: Checkpoint): Promise<ModelConfig> {
 }
 
 function huggingFaceWeights({ config: written, tensors }: Checkpoint): WeightSource {
-  const family = familyOf(written);
+  const family = anyFamilyOf(written);
   const config = family.fit?.(written, (name) => tensors.entries.has(name)) ?? written;
   const names = family.names(config);
   const find = findQuantized(config, tensors);

@@ -2,6 +2,7 @@ import { keep, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
 import { generate, PagedKVCache } from '@frugal/tensor-core/generation';
 import {
   type CausalLM,
+  type Model,
   nextTokenBatch,
   nextTokenLoss,
   type StepContext,
@@ -46,7 +47,7 @@ async function expectLogitsAndGradients(model: CausalLM, expected: Expected): Pr
 
 /** Norms of all gradients under the names of the file; experts one by one. */
 export async function expectGradientNorms(
-  model: CausalLM,
+  model: Model,
   { gradientNorms }: Pick<Expected, 'gradientNorms'>,
 ): Promise<void> {
   const names = namesOf(model.config);
