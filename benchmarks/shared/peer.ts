@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 
 /** The built program may lie in a chunk that several benchmarks share, so the folder is looked for upwards. */
@@ -24,7 +24,7 @@ export class Peer {
     this.lines = reader[Symbol.asyncIterator]();
   }
 
-  /** Starts a peer, or says why it cannot run here. `FRUGAL_PYTHON` names the Python that has the packages. */
+  /** Starts a peer in Python, or says why it cannot run here. `FRUGAL_PYTHON` names the Python that has the packages. */
   static async start(
     script: string,
     args: readonly string[],
@@ -35,6 +35,16 @@ export class Peer {
     const check = spawnSync(python, ['-c', `import ${module}`], { encoding: 'utf8' });
     if (check.status !== 0) return `${python} cannot import ${module} (see benchmarks/peers/README.md)`;
     return Peer.launch(python, [join(peersFolder(), script), ...args], environment);
+  }
+
+  /**
+   * Starts a peer in Node, or says why it cannot run here. `FRUGAL_NODE_PEERS` names the folder in which its packages are
+   * installed, by default `.cache/node-peers`.
+   */
+  static async startNode(script: string, args: readonly string[], module: string): Promise<Peer | string> {
+    const folder = resolve(process.env.FRUGAL_NODE_PEERS ?? '.cache/node-peers', 'node_modules', module);
+    if (!existsSync(folder)) return `there is no ${folder} (see benchmarks/peers/README.md)`;
+    return Peer.launch(process.execPath, [join(peersFolder(), script), folder, ...args]);
   }
 
   /** This program once more, as a process of its own: with its own memory, and asleep while others have their turn. */

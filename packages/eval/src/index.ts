@@ -1,3 +1,4 @@
+export { type DecodeProfile, type DecodeProfileOptions, profileDecode } from './decode-profile.js';
 export { countParameters } from './parameters.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './perplexity.js';
 export { measureSpeed, type Speed, type SpeedOptions, type Spread } from './speed.js';

@@ -3,9 +3,9 @@ import { generate } from '@frugal/tensor-core/generation';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 
 export interface SpeedOptions {
-  /** Tokens read at once before the first new one; default 256, or what the context allows. */
+  /** Tokens read at once before the first new one; default 512, or what the context allows. */
   readonly promptTokens?: number | undefined;
-  /** New tokens, one by one; default 64, or what the context allows. */
+  /** New tokens, one by one; default 128, or what the context allows. */
   readonly newTokens?: number | undefined;
   /** Measurements after a warm-up; default 3. */
   readonly repeats?: number | undefined;
@@ -30,8 +30,8 @@ export interface Speed {
 /** How fast one stream runs: tokens of a prompt per second, and new tokens per second after it. */
 export async function measureSpeed(model: CausalLM, options: SpeedOptions = {}): Promise<Speed> {
   const { contextLength } = model;
-  const { promptTokens = Math.min(256, contextLength >> 1), repeats = 3, signal } = options;
-  const { newTokens = Math.max(2, Math.min(64, contextLength - promptTokens)) } = options;
+  const { promptTokens = Math.min(512, contextLength >> 1), repeats = 3, signal } = options;
+  const { newTokens = Math.max(2, Math.min(128, contextLength - promptTokens)) } = options;
   checkOptions({ promptTokens, newTokens, repeats });
   // Any ids take the same time; these are the same in every run.
   const prompt = Int32Array.from({ length: promptTokens }, (_, i) => (i * 7919) % model.vocabularySize);

@@ -1,4 +1,4 @@
-import { measureSpeed, type Spread } from '@frugal/eval';
+import { type DecodeProfile, measureSpeed, profileDecode, type Spread } from '@frugal/eval';
 import { formatBytes, formatDuration, formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
@@ -11,6 +11,8 @@ export interface BenchOptions extends BackendOptions {
   readonly promptTokens?: number;
   readonly newTokens?: number;
   readonly repeats: number;
+  /** Also say in which kernels a new token spends its time. */
+  readonly profile?: boolean;
 }
 
 /** Medians, with everything that they depend on. */
@@ -22,6 +24,9 @@ export interface Benchmark {
   readonly residentBytes: number;
   readonly threads: number;
   readonly backend: string;
+  /** The fastest of the repeats. */
+  readonly best: { readonly prefillTokensPerSecond: number; readonly decodeTokensPerSecond: number };
+  readonly profile?: DecodeProfile | undefined;
   readonly spread: { readonly prefill: Spread; readonly decode: Spread };
   readonly promptTokens: number;
   readonly newTokens: number;
@@ -37,9 +42,10 @@ export const benchVerb: Verb = (program, context) => {
     examples: ['frugal bench runs/student', 'frugal bench runs/student --threads 1 --json'],
   })
     .argument(...MODEL_ARGUMENT)
-    .option('--prompt-tokens <N>', 'tokens of the prompt (default: 256, or half of the context)', integer(1))
-    .option('--new-tokens <N>', 'tokens after it (default: 64, or what the context leaves)', integer(2))
-    .option('--repeats <N>', 'measurements; the median counts', integer(1), 5);
+    .option('--prompt-tokens <N>', 'tokens of the prompt (default: 512, or half of the context)', integer(1))
+    .option('--new-tokens <N>', 'tokens after it (default: 128, or what the context leaves)', integer(2))
+    .option('--repeats <N>', 'measurements; the median counts', integer(1), 5)
+    .option('--profile', 'also the kernels in which a new token spends its time');
   addBackendOptions(command).action(async (source: string, options: BenchOptions & JsonOption) => {
     const result = await benchModel(source, options, context);
     if (options.json) printJson(context, result);
@@ -59,17 +65,26 @@ export async function benchModel(
   const loadSeconds = (performance.now() - start) / 1000;
   const { promptTokens, newTokens, repeats } = options;
   const speed = await measureSpeed(model, { promptTokens, newTokens, repeats, signal: context.signal });
+  const residentBytes = process.memoryUsage.rss();
+  const profile = options.profile
+    ? await profileDecode(model, { promptTokens: speed.promptTokens })
+    : undefined;
   return {
     prefillTokensPerSecond: speed.prefillTokensPerSecond.median,
     decodeTokensPerSecond: speed.decodeTokensPerSecond.median,
     loadSeconds,
-    residentBytes: process.memoryUsage.rss(),
+    residentBytes,
     threads: threadsOf(backend),
     backend: backend.name,
+    best: {
+      prefillTokensPerSecond: speed.prefillTokensPerSecond.high,
+      decodeTokensPerSecond: speed.decodeTokensPerSecond.high,
+    },
     spread: { prefill: speed.prefillTokensPerSecond, decode: speed.decodeTokensPerSecond },
     promptTokens: speed.promptTokens,
     newTokens: speed.newTokens,
     repeats,
+    profile,
     machine: describeMachine(),
     version,
   };
@@ -81,7 +96,24 @@ function threadsOf(backend: object): number {
   return typeof threads === 'number' ? threads : 1;
 }
 
-function printBenchmark(result: Benchmark, { terminal }: Context): void {
+function printProfile(
+  { kernels, outsideKernels, secondsPerToken, replayed }: DecodeProfile,
+  { terminal }: Context,
+): void {
+  const columns = [{ title: 'kernel' }, { title: 'calls' }, { title: 'ms' }, { title: '%' }];
+  const rows = kernels.map(({ op, calls, seconds }) => [
+    op,
+    calls,
+    1000 * seconds,
+    (100 * seconds) / secondsPerToken,
+  ]);
+  terminal.out(`\nOne new token (${replayed ? 'a replayed step' : 'op by op'}):\n`);
+  terminal.out(`${renderTable(columns, rows)}\n`);
+  terminal.out(`Outside kernels: ${(100 * outsideKernels).toFixed(1)} %.\n`);
+}
+
+function printBenchmark(result: Benchmark, context: Context): void {
+  const { terminal } = context;
   const { spread, machine, promptTokens, newTokens, repeats } = result;
   const columns = [
     { title: 'one stream' },
@@ -107,4 +139,5 @@ function printBenchmark(result: Benchmark, { terminal }: Context): void {
     `Median of ${repeats}. frugal ${result.version}, backend ${result.backend} with ${formatNumber(result.threads)} threads.\n`,
   );
   terminal.out(`${machine.cpu}, ${cores}, ${machine.system}, Node ${machine.node}.\n`);
+  if (result.profile) printProfile(result.profile, context);
 }

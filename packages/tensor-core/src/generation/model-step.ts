@@ -1,4 +1,4 @@
-import { keep, noGrad, scope, type Tensor } from '../index.js';
+import { keep, noGrad, type OpProfile, scope, type Tensor } from '../index.js';
 import { type CausalLM, type KVCache, type StepBatch, stepBatch } from '../nn/index.js';
 import { StepRecorder } from './step-recorder.js';
 
@@ -39,6 +39,11 @@ export class ModelSteps {
       for (const value of collected.values()) keep(value);
       return { logits: logits && keep(logits), collected };
     });
+  }
+
+  /** Time in each kernel of replayed steps since this was called with `true`; empty where steps are not recorded. */
+  measure(on: boolean): readonly OpProfile[] {
+    return this.recorder.measure(on);
   }
 
   /** Frees what was recorded; model and cache stay the caller's. */
