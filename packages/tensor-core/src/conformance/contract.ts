@@ -4,7 +4,9 @@ import { dispatch } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
 import { primitiveOps } from '../ops/specs.js';
 import { Random } from '../random.js';
+import { recordOps } from '../recording.js';
 import { scope } from '../scope.js';
+import { noGrad } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import { checkPackedLayouts } from './packed-layouts.js';
 
@@ -143,6 +145,33 @@ export const contractChecks: readonly ContractCheck[] = [
     },
   },
   { name: 'packed layouts lose nothing and change no result', check: checkPackedLayouts },
+  {
+    name: 'recorded ops give the bits of direct ones, for other inputs too',
+    check: async (backend) => {
+      if (!backend.record) return [];
+      const weight = new Random(3).normal([24, 24], { backend });
+      const work = (x: Tensor) => scope(() => dispatch('softmax', [x.matmul(weight).add(0.5)], {})[0].sum(1));
+      const first = scope(() => numbered(backend).reshape(1, 24));
+      const { outputs, recorded } = noGrad(() => recordOps([first], () => [work(first)]));
+      if (!recorded) return ['nothing was recorded'];
+      const other = new Random(4).normal([1, 24], { backend });
+      const findings: string[] = [];
+      for (const round of [1, 2]) {
+        const again = recorded.run([other]);
+        const expected = noGrad(() => work(other));
+        const [got, wanted] = [await again[0].bytes(), await expected.bytes()];
+        findings.push(...expectEqual(`round ${round}`, got.join(), wanted.join()));
+        for (const made of [...again, expected]) made.dispose();
+        // Changed in place: a recording reads what is there now.
+        noGrad(() => scope(() => void weight.assign(new Random(5).normal([24, 24], { backend }))));
+      }
+      weight.dispose();
+      if (recorded.isValid) findings.push('still valid after a tensor that it reads was freed');
+      recorded.dispose();
+      for (const made of [...outputs, first, other]) made.dispose();
+      return findings;
+    },
+  },
   {
     name: 'synchronize waits for the work enqueued',
     check: async (backend) => {
