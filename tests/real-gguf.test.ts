@@ -13,11 +13,11 @@ import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** A real GGUF file: named by FRUGAL_TEST_GGUF, or the first in .cache/models. */
+/** A real GGUF file: named by FRUGAL_TEST_MODEL, or the first in .cache/models (`node scripts/fetch-test-model.mjs`). */
 function findModel(): string | undefined {
   const folder = join(root, '.cache/models');
   const kept = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.gguf')) : [];
-  return process.env.FRUGAL_TEST_GGUF ?? (kept[0] && join(folder, kept[0]));
+  return process.env.FRUGAL_TEST_MODEL ?? (kept[0] && join(folder, kept[0]));
 }
 
 /** A Python that has transformers and gguf. */
@@ -136,7 +136,7 @@ function topTwo(values: Float64Array): [number, number] {
 
 describe('a real GGUF file computes what transformers computes with its dequantised weights', () => {
   it('with packed products, and in precise mode', { timeout: 600_000 }, async (context) => {
-    if (!model) return context.skip('needs a GGUF file: FRUGAL_TEST_GGUF, or one in .cache/models');
+    if (!model) return context.skip('needs a GGUF file: FRUGAL_TEST_MODEL, or one in .cache/models');
     if (!python) return context.skip('needs Python with torch, transformers and gguf');
     if (!available) return context.skip('needs the native addon');
     const checkpoint = await openCheckpoint(model);

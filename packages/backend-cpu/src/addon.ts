@@ -26,6 +26,8 @@ export interface Addon {
   addressOf(buffer: ArrayBuffer): number;
   mapFile(path: string): MappedFile;
   mappedBytes(handle: object, offset: number, length: number): ArrayBuffer;
+  /** Gives back the pages of a range; they come from the file again when they are touched. */
+  discardPages(handle: object, offset: number, length: number): void;
 }
 
 export interface MappedFile {

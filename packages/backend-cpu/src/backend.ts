@@ -92,6 +92,7 @@ export class CpuBackend implements Backend {
 
   free(storage: Storage): void {
     if (storage instanceof PooledStorage) this.runtime.pool.give(storage.block);
+    else storage.discard?.(0, storage.byteLength); // the mapping itself goes with the garbage collection
   }
 
   upload(bytes: Uint8Array): Storage {

@@ -56,6 +56,10 @@ export class MappedStorage extends CpuStorage {
     this.view ??= this.addon.mappedBytes(this.file.handle, 0, this.file.byteLength);
     return new Uint8Array(this.view, start, length);
   }
+
+  override discard(byteOffset: number, byteLength: number): void {
+    this.addon.discardPages(this.file.handle, byteOffset, byteLength);
+  }
 }
 
 const ALIGNMENT = 64;

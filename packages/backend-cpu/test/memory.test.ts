@@ -74,6 +74,20 @@ describe('mapFile', () => {
     expect(Array.from(await weight.transpose().toFloat32())).toEqual([4, 7, 5, 8, 6, 9]);
   });
 
+  it('gives pages back, and reads them again when they are touched', async () => {
+    const path = join(folder, 'discarded.bin');
+    writeFileSync(
+      path,
+      Float32Array.from({ length: 50_000 }, (_, i) => i),
+    );
+    const storage = cpuBackend().mapFile(path);
+    const weight = mappedTensor(storage, [50_000], 0);
+    const before = await weight.toFloat32();
+    storage.discard?.(0, storage.byteLength);
+    expect(await weight.toFloat32()).toEqual(before);
+    expect(() => storage.discard?.(1000, storage.byteLength)).toThrow(/inside the file/);
+  });
+
   it('maps an empty file', () => {
     const path = join(folder, 'empty.bin');
     writeFileSync(path, '');

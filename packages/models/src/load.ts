@@ -88,13 +88,17 @@ async function filled<M extends Model & { computeDType: FloatDType }>(
   const tensors = new StoredTensors(checkpoint, backend);
   for (const [path, { module, matrix }] of packed) {
     const weight = (await matrix.load(tensors)).prepare();
+    if (weight.layout !== undefined) for (const name of matrix.tensors) tensors.discard(name);
     const activation = precise ? null : matrix.activation;
     model.replace(path, packedLayer(module, weight, activation));
     onProgress?.({ done: ++done, total });
   }
   shareTiedHead(model, precise ? null : (packed.get('embed')?.matrix.activation ?? null));
   for (const [path, part] of dense) {
-    part.place(await readDense(path, part, { source, tensors, dtype: part.isBuffer ? 'f32' : dtype }));
+    const wanted = part.isBuffer ? 'f32' : dtype;
+    part.place(await readDense(path, part, { source, tensors, dtype: wanted }));
+    const name = source.nameOf(path) as string;
+    if (tensorDTypes[tensors.entryOf(name).dtype] !== wanted) tensors.discard(name);
     onProgress?.({ done: ++done, total });
   }
   await tensors.finish();

@@ -29,6 +29,9 @@ export abstract class Storage {
     readonly backend: Backend,
     readonly byteLength: number,
   ) {}
+
+  /** Of a mapped file: gives back the memory of a range until it is touched again. What was written there is lost. */
+  discard?(byteOffset: number, byteLength: number): void;
 }
 
 /**

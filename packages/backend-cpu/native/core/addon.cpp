@@ -199,6 +199,23 @@ napi_value map_file_call(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/** discardPages(handle, offset, length): gives back memory of a mapped file that is not needed for now. */
+napi_value discard_pages_call(napi_env env, napi_callback_info info) {
+  napi_value argument[3];
+  void* data = nullptr;
+  double offset = 0, length = 0;
+  if (arguments(env, info, argument, 3) < 3 || napi_get_value_external(env, argument[0], &data) != napi_ok ||
+      napi_get_value_double(env, argument[1], &offset) != napi_ok ||
+      napi_get_value_double(env, argument[2], &length) != napi_ok)
+    return fail(env, "[backend-cpu] discardPages expects a handle, an offset and a length.");
+  MappedFile* file = static_cast<MappedFile*>(data);
+  const double bytes = static_cast<double>(file->bytes);
+  if (!(offset >= 0 && length >= 0 && offset + length <= bytes))
+    return fail(env, "[backend-cpu] discardPages: the range does not lie inside the file.");
+  if (file->data) discard_pages(file, static_cast<size_t>(offset), static_cast<size_t>(length));
+  return nullptr;
+}
+
 /** mappedBytes(handle, offset, length): part of a mapped file as an ArrayBuffer, without a copy. */
 napi_value mapped_bytes(napi_env env, napi_callback_info info) {
   napi_value values[3], result;
@@ -250,6 +267,7 @@ napi_value set_up(napi_env env, napi_value exports) {
   add_function("addressOf", address_of);
   add_function("mapFile", map_file_call);
   add_function("mappedBytes", mapped_bytes);
+  add_function("discardPages", discard_pages_call);
   add("protocol", number(env, PROTOCOL));
   add("maxRank", number(env, MAX_RANK));
   add("maxTensors", number(env, MAX_TENSORS));

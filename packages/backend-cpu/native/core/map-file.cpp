@@ -30,6 +30,13 @@ MappedFile* map_file(const char* path, std::string& problem) {
   return new MappedFile{data, bytes, 1};
 }
 
+void discard_pages(MappedFile* file, size_t offset, size_t length) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t start = (offset + page - 1) / page * page;
+  const size_t end = (offset + length == file->bytes ? offset + length + page - 1 : offset + length) / page * page;
+  if (start < end) madvise(static_cast<char*>(file->data) + start, end - start, MADV_DONTNEED);
+}
+
 void release_file(MappedFile* file) {
   if (--file->owners > 0) return;
   if (file->data) munmap(file->data, file->bytes);

@@ -18,6 +18,9 @@ struct MappedFile {
  */
 MappedFile* map_file(const char* path, std::string& problem);
 
+/** Gives back the pages of a range; they come from the file again when they are touched, without what was written. */
+void discard_pages(MappedFile* file, size_t offset, size_t length);
+
 /** Gives up one ownership. Owners live on one JavaScript thread, so nothing is locked. */
 void release_file(MappedFile* file);
 

@@ -23,6 +23,9 @@ export const tensorDTypes: Partial<Record<TensorEntry['dtype'], DType>> = {
   BOOL: 'bool',
 };
 
+/** Smaller tensors are read: one of them would keep a whole mapping alive. */
+const SMALL_BYTES = 2 ** 16;
+
 /**
  * Hands out the tensors of a checkpoint: as a view of the mapped file where the backend can map, else read one at a
  * time. Mapped files stay open as long as a tensor uses them.
@@ -42,12 +45,18 @@ export class StoredTensors {
 
   /** The bytes of a tensor, as a tensor of any shape and dtype that they fill. */
   async tensor(name: string, shape: Shape, dtype: DType): Promise<Tensor> {
-    const { file, byteOffset } = this.entryOf(name);
-    const storage = this.mapping(file);
+    const { file, byteOffset, byteLength } = this.entryOf(name);
+    const storage = byteLength < SMALL_BYTES ? null : this.mapping(file);
     // Old safetensors files have headers of any length, so tensors may start anywhere.
     if (storage && byteOffset % bytesPerElement(dtype) === 0)
       return fromStorage(storage, byteOffset, { shape, dtype });
     return fromBytes(await this.checkpoint.tensors.read(name), { shape, dtype, backend: this.backend });
+  }
+
+  /** Gives back the memory of a tensor that was mapped and is not needed any more: it lives elsewhere by now. */
+  discard(name: string): void {
+    const { file, byteOffset, byteLength } = this.entryOf(name);
+    this.mappings.get(file)?.discard?.(byteOffset, byteLength);
   }
 
   /** {@link tensor} with its rows in another order: row r is `order[r]` of the file. */
