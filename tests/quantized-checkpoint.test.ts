@@ -58,7 +58,7 @@ it('keeps which layers quantise their activations, and loads onto the backend th
   const int8 = { type: 'quant.rtn', format: 'int8-channel' };
   const modifiers = [
     { ...int8, targets: { include: ['blocks.*.mlp.*'] }, activation: 'int8' },
-    { ...int8, targets: { include: ['blocks.*.attention.*'] } },
+    { ...int8, targets: { include: ['blocks.*.attention.*'] }, activation: 'none' },
   ];
   await compress(model, parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers }] }), {
     methods: [roundToNearest],
