@@ -1,8 +1,9 @@
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { Context, Terminal } from './context.js';
 import { processTerminal } from './context.js';
 import { reportError } from './errors.js';
 import { Interrupts } from './interrupts.js';
+import { Program } from './program.js';
 import { verbs } from './verbs/index.js';
 import { version } from './version.js';
 
@@ -28,7 +29,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
 
 function createProgram(context: Context): Command {
   const { terminal } = context;
-  const program = new Command('frugal')
+  const program = new Program('frugal')
     .description('Train, compress and serve language models cheaply.')
     .version(version, '-V, --version')
     .configureOutput({

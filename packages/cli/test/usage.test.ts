@@ -37,6 +37,7 @@ describe('wrong usage exits with 2 and helps', () => {
     [['inspect'], /missing required argument 'MODEL'/],
     [['inspect', folder, '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
     [['inspect', folder, 'another'], /too many arguments/],
+    [['generate', folder, '--promt', 'x'], /unknown option '--promt'\n\(Did you mean --prompt\?\)/],
     [['generate', folder], /required option '--prompt <TEXT>' not specified/],
     [['generate', folder, '--prompt', 'x', '--backend', 'gpu'], /Allowed choices are auto, cpu, reference/],
   ])('%j', async (args, message) => {
