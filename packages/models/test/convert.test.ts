@@ -107,6 +107,23 @@ describe('convertModel', () => {
     expect(difference(before.logits, after.logits)).toBeLessThan(1e-6);
   });
 
+  it.each([
+    ['qwen2', { architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', tie_word_embeddings: true }],
+    ['qwen3', { architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', head_dim: 24 }],
+  ])('converts the family %s there and back', async (name, family) => {
+    const source = join(folder, name);
+    await saveTiny(source, { ...config, ...family });
+    await convertModel(source, `${source}.gguf`);
+    await convertModel(`${source}.gguf`, `${source}-back`);
+    const [before, there, back] = [
+      await open(source),
+      await open(`${source}.gguf`),
+      await open(`${source}-back`),
+    ];
+    expect(there.logits).toEqual(before.logits);
+    expect(back.logits).toEqual(before.logits);
+  });
+
   it('quantises matrices, and passes quantised ones through', async () => {
     const [q8, copy] = [join(folder, 'q8.gguf'), join(folder, 'copy.gguf')];
     const { tensors, bytesBefore, bytesAfter } = await convertModel(original, q8, { to: 'q8_0' });

@@ -8,6 +8,8 @@ export const decoderGgufNames: NameMap = [
   ['blocks.*.attention.key', 'blk.*.attn_k'],
   ['blocks.*.attention.value', 'blk.*.attn_v'],
   ['blocks.*.attention.output', 'blk.*.attn_output'],
+  ['blocks.*.attention.queryNorm', 'blk.*.attn_q_norm'],
+  ['blocks.*.attention.keyNorm', 'blk.*.attn_k_norm'],
   ['blocks.*.mlpNorm', 'blk.*.ffn_norm'],
   ['blocks.*.mlp.gate', 'blk.*.ffn_gate'],
   ['blocks.*.mlp.up', 'blk.*.ffn_up'],

@@ -5,6 +5,7 @@ import { denseShape, readLayerTypes, readStandard, windowsOf } from '../decoder-
 import type { DecoderShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
+import { decoderGgufNames } from './gguf-names.js';
 import { decoderNames, layerNames } from './hugging-face-names.js';
 
 /** What the two generations differ in. */
@@ -67,6 +68,7 @@ export const qwen2: Family = {
   modelType: 'qwen2',
   build: (config, initialize) => buildDecoder(readConfig(config, second), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
+  ggufNames: () => decoderGgufNames,
 };
 
 /** Qwen 3 (Yang et al. 2025, arXiv:2505.09388): norms over each head's query and key. */
@@ -75,4 +77,5 @@ export const qwen3: Family = {
   modelType: 'qwen3',
   build: (config, initialize) => buildDecoder(readConfig(config, third), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
+  ggufNames: () => decoderGgufNames,
 };

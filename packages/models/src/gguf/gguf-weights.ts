@@ -8,10 +8,11 @@ import { pairedRows } from '../weights/row-order.js';
 import { suitedActivation, type WeightSource } from '../weights/weight-source.js';
 import type { GgufArchitecture } from './architecture.js';
 import { llama } from './architectures/llama.js';
+import { qwen2, qwen3 } from './architectures/qwen.js';
 import { GgufMetadataReader } from './metadata-reader.js';
 
 /** A new architecture is its file in `architectures/` and one entry here. */
-const architectures: readonly GgufArchitecture[] = [llama];
+const architectures: readonly GgufArchitecture[] = [llama, qwen2, qwen3];
 
 export const ROPE_FACTORS = 'rope_freqs.weight';
 
