@@ -25,8 +25,8 @@ constexpr auto REGION_SPIN_TIME = microseconds(20000);
 constexpr int SPINS_BETWEEN_CLOCKS = 32;
 /** Waiting so much longer than expected for a worker means that its core does something else. */
 constexpr auto STALL = microseconds(100);
-constexpr auto FIRST_PENALTY = microseconds(10000);
-constexpr auto LONGEST_PENALTY = microseconds(1000000);
+constexpr auto FIRST_PENALTY = microseconds(50000);
+constexpr auto LONGEST_PENALTY = microseconds(2000000);
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -97,8 +97,11 @@ class Pool {
   bool enter(int threads) {
     if (threads <= 1 || role != Role::outside || !owner_.try_lock()) return false;
     role = Role::region;
-    awake_.store(true);
-    if (sleepers_.load() > 0) wake();
+    // A worker that may not help would only take the processor from who does.
+    if (caution_.allowed(threads - 1) > 0) {
+      awake_.store(true);
+      if (sleepers_.load() > 0) wake();
+    }
     return true;
   }
 
@@ -153,7 +156,9 @@ class Pool {
       for (int spins = 0; spins < SPINS_BETWEEN_CLOCKS && finished_.load(std::memory_order_acquire) != others; spins++) relax();
       stalled = stalled || Clock::now() > deadline;
     }
-    if (stalled) caution_.stalled(workers);
+    if (!stalled) return;
+    caution_.stalled(workers);
+    awake_.store(false);
   }
 
   void grow(int workers) {
