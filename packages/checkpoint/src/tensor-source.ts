@@ -14,6 +14,8 @@ export interface TensorEntry {
   readonly byteLength: number;
   /** Path (or label) of the file that holds it. */
   readonly file: string;
+  /** Made from other tensors when it is read: `byteOffset` then is no place where its bytes lie. */
+  readonly isComputed?: boolean;
 }
 
 /** A value of a file's metadata. Long lists of numbers are typed arrays; integers beyond 2^53 are bigint. */

@@ -74,11 +74,12 @@ async function opened<M>(path: string, read: (checkpoint: Checkpoint) => Promise
 }
 
 async function filled<M extends Model & { computeDType: FloatDType }>(
-  checkpoint: Checkpoint,
+  opened: Checkpoint,
   family: (config: ModelConfig) => Family<M>,
   { backend = currentBackend(), dtype = 'f32', precise = false, onProgress }: LoadModelOptions,
 ): Promise<M> {
-  const source = await openWeights(checkpoint);
+  const source = await openWeights(opened);
+  const checkpoint = { ...opened, tensors: source.tensors };
   const model = withoutMemory(family(source.config), source.config);
   const packed = packedModules(model, source);
   const dense = unpackedParts(model, source, packed);

@@ -86,15 +86,26 @@ function yarnFactors(
   config: ConfigReader,
   factor: number,
 ): { readonly attentionFactor: number; readonly scoreFactor: number } {
-  const sharpen = (scale: number) => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1);
   const chosen = config.number('attention_factor', 0);
   const scale = config.number('mscale', 0);
   const scaleAll = config.number('mscale_all_dim', 0);
   if (chosen < 0)
     throw new ModelConfigError({ where: 'yarn', what: 'attention_factor is negative', got: String(chosen) });
-  const derived = scale > 0 && scaleAll > 0 ? sharpen(scale) / sharpen(scaleAll) : sharpen(1);
   return {
-    attentionFactor: chosen > 0 ? chosen : derived,
-    scoreFactor: scaleAll === 0 ? 1 : sharpen(scaleAll) ** 2,
+    attentionFactor: yarnAttentionFactor(factor, chosen, scale, scaleAll),
+    scoreFactor: scaleAll === 0 ? 1 : yarnSharpening(factor, scaleAll) ** 2,
   };
+}
+
+/** Yarn's factor on cos and sin: the one given, the ratio of two scales, or what the paper says; 0 stands for none given. */
+export function yarnAttentionFactor(factor: number, chosen = 0, scale = 0, scaleAll = 0): number {
+  if (chosen > 0) return chosen;
+  return scale > 0 && scaleAll > 0
+    ? yarnSharpening(factor, scale) / yarnSharpening(factor, scaleAll)
+    : yarnSharpening(factor);
+}
+
+/** 0.1 · scale · ln(factor) + 1 (Peng et al. 2023, equation 22). */
+export function yarnSharpening(factor: number, scale = 1): number {
+  return factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
 }

@@ -3,13 +3,14 @@ import { openFileSource } from '../file-source.js';
 import { saveFile } from '../save/file.js';
 import type { TensorInputs } from '../tensor-input.js';
 import { type GgufFields, layoutGguf } from './layout.js';
+import { withAllParts } from './parts.js';
 import { type GgufSource, readGguf } from './reader.js';
 
-/** Opens one GGUF file on disk. */
+/** Opens a GGUF file on disk; of a model split over several files all, whichever is named. */
 export async function openGguf(path: string): Promise<GgufSource> {
   const source = await openFileSource(path);
   try {
-    return await readGguf(source);
+    return await withAllParts(await readGguf(source), source, openFileSource);
   } catch (error) {
     await source.close();
     throw error;

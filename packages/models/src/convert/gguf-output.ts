@@ -19,7 +19,7 @@ import { tensorsAsStored, toGgufTensors } from './model-tensors.js';
 /** A GGUF file from a directory, or from another GGUF file, whose metadata then stay as they are. */
 export async function planGguf(checkpoint: Checkpoint, output: string): Promise<OutputPlan> {
   const isGguf = checkpoint.kind === 'gguf';
-  const fields = isGguf ? (checkpoint.tensors as GgufSource).fields : await fieldsOf(checkpoint);
+  const fields = isGguf ? wholeFields(checkpoint.tensors as GgufSource) : await fieldsOf(checkpoint);
   const stored = tensorsAsStored(checkpoint);
   const tensors = isGguf ? stored : toGgufTensors(checkpoint.config, stored);
   const extra = isGguf ? [] : extraTensors(checkpoint.config);
@@ -28,6 +28,11 @@ export async function planGguf(checkpoint: Checkpoint, output: string): Promise<
     tensors,
     write: (inputs, options) => writeGguf(output, [...extra, ...inputs], fields, options),
   };
+}
+
+/** The metadata of a model that is not split, or no more. */
+function wholeFields({ fields }: GgufSource): Map<string, GgufValue> {
+  return new Map([...fields].filter(([key]) => !key.startsWith('split.')));
 }
 
 async function writeGguf(

@@ -3,6 +3,8 @@ import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import { type NameMap, toOurs, toTheirs } from '../families/family.js';
 import { architectureFor, architectureOf, ggufConfig, ROPE_FACTORS } from '../gguf/gguf-weights.js';
+import { modelTensors } from '../gguf/model-tensors.js';
+import { asGgufStacks } from '../gguf/stacks.js';
 import { familyOf, namesOf } from '../registry.js';
 import { inverseOrder, pairedRows } from '../weights/row-order.js';
 
@@ -14,7 +16,7 @@ export interface NamedRows {
 }
 
 /** Every tensor of a file as it is. */
-export function tensorsAsStored({ tensors }: Checkpoint): NamedRows[] {
+export function tensorsAsStored({ tensors }: Pick<Checkpoint, 'tensors'>): NamedRows[] {
   return [...tensors.entries.values()].map(({ name, shape }) => ({
     name,
     shape,
@@ -27,8 +29,12 @@ export function toGgufTensors(config: ModelConfig, tensors: readonly NamedRows[]
   const architecture = architectureFor(config);
   const names = namesOf(config);
   const ggufNames = ggufNamesOf(config);
-  const wanted = tensors.filter(({ name }) => !isDerived(name, config));
-  return rename(wanted, names, ggufNames, ({ path, rows }) => {
+  const isLeftOut = (name: string) => {
+    const path = toOurs(names, name);
+    return isDerived(name, config) || (path !== undefined && architecture.leavesOut?.(path) === true);
+  };
+  const wanted = tensors.filter(({ name }) => !isLeftOut(name));
+  const renamed = rename(wanted, names, ggufNames, ({ path, rows }) => {
     const order = architecture.rowOrder?.(modulePath(path), config);
     const added = architecture.addedTo?.(path) ?? 0;
     const ordered = order
@@ -36,6 +42,7 @@ export function toGgufTensors(config: ModelConfig, tensors: readonly NamedRows[]
       : rows;
     return added === 0 ? ordered : shiftedRows(ordered, added);
   });
+  return asGgufStacks(renamed, architecture.latentSizes?.(config));
 }
 
 /** The tensors of a GGUF file under Hugging Face's names, in the model's order of rows. */
@@ -44,7 +51,9 @@ export async function fromGgufTensors(
 ): Promise<{ config: ModelConfig; tensors: NamedRows[] }> {
   const architecture = architectureOf(checkpoint);
   const config = await ggufConfig(checkpoint);
-  const stored = tensorsAsStored(checkpoint).filter(({ name }) => name !== ROPE_FACTORS);
+  const stored = tensorsAsStored({ tensors: modelTensors(checkpoint.tensors) }).filter(
+    ({ name }) => name !== ROPE_FACTORS,
+  );
   const tensors = rename(stored, ggufNamesOf(config), namesOf(config), ({ path, rows }) => {
     const order = architecture.rowOrder?.(modulePath(path), config);
     const added = architecture.addedTo?.(path) ?? 0;

@@ -6,6 +6,7 @@ import { denseShape, readStandard, type StandardConfig } from '../decoder-config
 import type { BlockShape, DecoderShape, LatentShape, MixtureShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family, NameMap } from './family.js';
+import { decoderGgufNames, expertGgufNames } from './gguf-names.js';
 import { decoderNames, expertNames, gatedNames } from './hugging-face-names.js';
 
 /** What the two generations differ in. */
@@ -173,6 +174,17 @@ function blockNames(ours: string, theirs: string): NameMap {
   ];
 }
 
+const ggufNames: NameMap = [
+  ['blocks.*.attention.queryDown', 'blk.*.attn_q_a'],
+  ['blocks.*.attention.queryNorm', 'blk.*.attn_q_a_norm'],
+  ['blocks.*.attention.queryUp', 'blk.*.attn_q_b'],
+  ['blocks.*.attention.latentDown', 'blk.*.attn_kv_a_mqa'],
+  ['blocks.*.attention.latentNorm', 'blk.*.attn_kv_a_norm'],
+  ['blocks.*.attention.latentUp', 'blk.*.attn_kv_b'],
+  ...expertGgufNames,
+  ...decoderGgufNames,
+];
+
 /** Blocks that predict further tokens are stored as layers behind the last one. */
 function predictionNames(config: ModelConfig): NameMap {
   const count = predictionCount(config);
@@ -200,6 +212,7 @@ export const deepseekV2: Family = {
   modelType: 'deepseek_v2',
   build: (config, initialize) => buildDecoder(readConfig(config, second), config, initialize),
   names: () => [...decoderNames, ...blockNames('blocks.*', 'model.layers.*')],
+  ggufNames: () => ggufNames,
 };
 
 /** DeepSeek-V3 and R1 (arXiv:2412.19437): balancing by a bias in the router, and prediction of further tokens. */
@@ -212,6 +225,7 @@ export const deepseekV3: Family = {
     ...predictionNames(config),
     ...blockNames('blocks.*', 'model.layers.*'),
   ],
+  ggufNames: () => ggufNames,
   // transformers writes the number of prediction blocks, but not their weights.
   fit(config, has) {
     const count = predictionCount(config);

@@ -5,6 +5,7 @@ import { denseShape, type LayerType, readLayerTypes, readStandard, windowsOf } f
 import type { DecoderShape } from '../decoder-shape.js';
 import { readRope, readRopes } from '../rope-config.js';
 import type { Family, NameMap } from './family.js';
+import { decoderGgufNames } from './gguf-names.js';
 import { attentionNames, gatedNames } from './hugging-face-names.js';
 
 /** What the two generations differ in. */
@@ -121,12 +122,20 @@ const names: NameMap = [
   ...gatedNames('blocks.*.mlp', `${layer}.mlp`),
 ];
 
+const ggufNames: NameMap = [
+  ['blocks.*.attentionPostNorm', 'blk.*.post_attention_norm'],
+  ['blocks.*.mlpPostNorm', 'blk.*.post_ffw_norm'],
+  ['head.linear', 'output'],
+  ...decoderGgufNames,
+];
+
 /** Gemma 2 (arXiv:2408.00118): local and global layers in turn, soft caps on scores and logits. */
 export const gemma2: Family = {
   architectures: ['Gemma2ForCausalLM'],
   modelType: 'gemma2',
   build: (config, initialize) => buildDecoder(readConfig(config, second), config, initialize),
   names: () => names,
+  ggufNames: () => ggufNames,
 };
 
 /** Gemma 3, text only (arXiv:2503.19786): five local layers to a global one, norms over queries and keys. */
@@ -135,4 +144,5 @@ export const gemma3: Family = {
   modelType: 'gemma3_text',
   build: (config, initialize) => buildDecoder(readConfig(config, third), config, initialize),
   names: () => names,
+  ggufNames: () => ggufNames,
 };

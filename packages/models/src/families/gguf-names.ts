@@ -1,5 +1,17 @@
 import type { NameMap } from './family.js';
 
+/** Experts by themselves: files stack them, which `gguf/model-tensors` undoes. */
+export const expertGgufNames: NameMap = [
+  ['blocks.*.mlp.router.selectionBias', 'blk.*.exp_probs_b.bias'],
+  ['blocks.*.mlp.router', 'blk.*.ffn_gate_inp'],
+  ['blocks.*.mlp.experts.gate.sites.*', 'blk.*.ffn_gate.*'],
+  ['blocks.*.mlp.experts.up.sites.*', 'blk.*.ffn_up.*'],
+  ['blocks.*.mlp.experts.down.sites.*', 'blk.*.ffn_down.*'],
+  ['blocks.*.mlp.shared.gate', 'blk.*.ffn_gate_shexp'],
+  ['blocks.*.mlp.shared.up', 'blk.*.ffn_up_shexp'],
+  ['blocks.*.mlp.shared.down', 'blk.*.ffn_down_shexp'],
+];
+
 /** Names of the parts that nearly all decoders of llama.cpp share. */
 export const decoderGgufNames: NameMap = [
   ['embed', 'token_embd'],

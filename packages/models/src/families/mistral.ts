@@ -5,6 +5,7 @@ import { denseShape, readStandard } from '../decoder-config.js';
 import type { DecoderShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
+import { decoderGgufNames } from './gguf-names.js';
 import { decoderNames, layerNames } from './hugging-face-names.js';
 
 function readConfig(json: ModelConfig): DecoderShape {
@@ -39,4 +40,5 @@ export const mistral: Family = {
   modelType: 'mistral',
   build: (config, initialize) => buildDecoder(readConfig(config), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
+  ggufNames: () => decoderGgufNames,
 };

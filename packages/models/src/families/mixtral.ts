@@ -5,6 +5,7 @@ import { readStandard } from '../decoder-config.js';
 import type { DecoderShape, MixtureShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family, NameMap } from './family.js';
+import { decoderGgufNames, expertGgufNames } from './gguf-names.js';
 import { attentionNames, decoderNames } from './hugging-face-names.js';
 
 function readConfig(json: ModelConfig): DecoderShape {
@@ -64,4 +65,5 @@ export const mixtral: Family = {
   modelType: 'mixtral',
   build: (config, initialize) => buildDecoder(readConfig(config), config, initialize),
   names: () => names,
+  ggufNames: () => [...expertGgufNames, ...decoderGgufNames],
 };

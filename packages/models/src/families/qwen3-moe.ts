@@ -5,6 +5,7 @@ import { denseShape, readStandard, type StandardConfig } from '../decoder-config
 import type { DecoderShape, MixtureShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
+import { decoderGgufNames, expertGgufNames } from './gguf-names.js';
 import { decoderNames, expertNames, layerNames } from './hugging-face-names.js';
 
 function readConfig(json: ModelConfig): DecoderShape {
@@ -75,4 +76,5 @@ export const qwen3Moe: Family = {
   modelType: 'qwen3_moe',
   build: (config, initialize) => buildDecoder(readConfig(config), config, initialize),
   names: () => [...decoderNames, ...expertNames('blocks.*.mlp', 'model.layers.*.mlp'), ...layerNames()],
+  ggufNames: () => [...expertGgufNames, ...decoderGgufNames],
 };

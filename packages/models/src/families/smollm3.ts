@@ -5,6 +5,7 @@ import { denseShape, readLayerTypes, readStandard, windowsOf } from '../decoder-
 import type { DecoderShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
+import { decoderGgufNames } from './gguf-names.js';
 import { decoderNames, layerNames } from './hugging-face-names.js';
 
 function readConfig(json: ModelConfig): DecoderShape {
@@ -61,4 +62,5 @@ export const smolLm3: Family = {
   modelType: 'smollm3',
   build: (config, initialize) => buildDecoder(readConfig(config), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
+  ggufNames: () => decoderGgufNames,
 };

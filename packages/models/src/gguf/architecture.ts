@@ -1,5 +1,6 @@
 import type { GgufValue, TensorEntry } from '@frugal/checkpoint';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
+import type { LatentSizes } from './latent-rows.js';
 import type { GgufMetadataReader } from './metadata-reader.js';
 
 /** Tensors of a GGUF file by their name there. */
@@ -33,4 +34,8 @@ export interface GgufArchitecture {
   rowOrder?(path: string, config: ModelConfig): RowOrder | null;
   /** What the converter added to every value of the parameter at `path` (Gemma stores 1 + w). */
   addedTo?(path: string): number;
+  /** Sizes of latent attention, whose one matrix of keys and values the file splits. */
+  latentSizes?(config: ModelConfig): LatentSizes;
+  /** Whether the parameter at `path` has no place in the file, and the rest is a model without it. */
+  leavesOut?(path: string): boolean;
 }

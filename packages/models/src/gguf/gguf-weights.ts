@@ -7,12 +7,26 @@ import { familyOf } from '../registry.js';
 import { pairedRows } from '../weights/row-order.js';
 import { suitedActivation, type WeightSource } from '../weights/weight-source.js';
 import type { GgufArchitecture } from './architecture.js';
+import { deepseek2 } from './architectures/deepseek.js';
+import { gemma2, gemma3 } from './architectures/gemma.js';
 import { llama } from './architectures/llama.js';
 import { qwen2, qwen3 } from './architectures/qwen.js';
+import { qwen3Moe } from './architectures/qwen3-moe.js';
+import { smolLm3 } from './architectures/smollm3.js';
 import { GgufMetadataReader } from './metadata-reader.js';
+import { modelTensors } from './model-tensors.js';
 
 /** A new architecture is its file in `architectures/` and one entry here. */
-const architectures: readonly GgufArchitecture[] = [llama, qwen2, qwen3];
+const architectures: readonly GgufArchitecture[] = [
+  llama,
+  qwen2,
+  qwen3,
+  qwen3Moe,
+  gemma2,
+  gemma3,
+  deepseek2,
+  smolLm3,
+];
 
 export const ROPE_FACTORS = 'rope_freqs.weight';
 
@@ -26,7 +40,8 @@ const derived = new Set([ROPE_FACTORS, 'rope_factors_long.weight', 'rope_factors
  */
 export async function ggufWeights(checkpoint: Checkpoint): Promise<WeightSource> {
   const architecture = architectureOf(checkpoint);
-  const { entries } = checkpoint.tensors;
+  const tensors = modelTensors(checkpoint.tensors);
+  const { entries } = tensors;
   const config = await ggufConfig(checkpoint);
   const ggufNames = familyOf(config).ggufNames?.(config);
   const nameOf = (path: string) => ggufNames && toTheirs(ggufNames, path);
@@ -36,6 +51,7 @@ export async function ggufWeights(checkpoint: Checkpoint): Promise<WeightSource>
   };
   return {
     config,
+    tensors,
     nameOf,
     rowOrder: (path, rows) => orderOf(path.replace(/\.(weight|bias)$/, ''), rows),
     matrix(path, [rows, columns]) {
@@ -50,12 +66,12 @@ export async function ggufWeights(checkpoint: Checkpoint): Promise<WeightSource>
         problems: sameShape(entry.shape, [rows, columns])
           ? []
           : [`${name} is ${formatShape(entry.shape)}, the metadata say ${formatShape([rows, columns])}`],
-        async load(tensors) {
+        async load(stored) {
           const shape = [rows, entry.byteLength / rows];
           const order = orderOf(path, rows);
           const blocks = order
-            ? await tensors.reordered(name, shape, 'u8', order)
-            : await tensors.tensor(name, shape, 'u8');
+            ? await stored.reordered(name, shape, 'u8', order)
+            : await stored.tensor(name, shape, 'u8');
           return new PackedTensor(format, [rows, columns], [blocks]);
         },
       };

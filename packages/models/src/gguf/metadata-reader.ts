@@ -61,6 +61,19 @@ export class GgufMetadataReader {
     return this.refuse(key, value, `a number, or ${layers} of them`);
   }
 
+  /** For each layer whether it is none of every `every`: a list of the file, its own step, or the step that is usual. */
+  pattern(key: string, layers: number, every: number): boolean[] {
+    this.read.add(key);
+    const value = this.metadata.get(`${this.architecture}.${key}`) ?? every;
+    if (isList(value)) {
+      const list = Array.from(value as ArrayLike<MetadataValue>, Boolean);
+      return list.length === layers ? list : this.refuse(key, list.join(', '), `${layers} values`);
+    }
+    const step = Number(value);
+    if (!Number.isInteger(step) || step < 0) this.refuse(key, value, 'a step, or a list');
+    return Array.from({ length: layers }, (_, i) => step === 0 || (i + 1) % step !== 0);
+  }
+
   /** A value that does not belong to the architecture, such as `tokenizer.ggml.bos_token_id`. */
   general(key: string): MetadataValue | undefined {
     return this.metadata.get(key);

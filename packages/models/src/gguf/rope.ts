@@ -2,7 +2,9 @@ import type { GgufValue } from '@frugal/checkpoint';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ConfigReader, ModelConfigError } from '../config-reader.js';
 import { readRope } from '../rope-config.js';
+import { yarnAttentionFactor, yarnSharpening } from '../rope-scaling.js';
 import type { GgufMetadataReader } from './metadata-reader.js';
+import { refuseConfig } from './refusal.js';
 import { headSizeOf } from './shared-config.js';
 import { f32, text, u32 } from './values.js';
 
@@ -40,8 +42,19 @@ export function readGgufRope(
       ),
       beta_fast: reader.number('rope.scaling.yarn_beta_fast', 32),
       beta_slow: reader.number('rope.scaling.yarn_beta_slow', 1),
+      ...readAttentionFactor(reader, factor),
     },
   };
+}
+
+/**
+ * GGUF counts from what the paper says on. The other key is written by the converter and read by nobody: llama.cpp puts the
+ * paper's value in its place.
+ */
+function readAttentionFactor(reader: GgufMetadataReader, factor: number): ModelConfig {
+  reader.ignore('rope.scaling.yarn_attn_factor');
+  const relative = reader.number('rope.scaling.attn_factor', 1);
+  return relative === 1 ? {} : { attention_factor: relative * yarnSharpening(factor) };
 }
 
 interface RopeSettings {
@@ -52,10 +65,14 @@ interface RopeSettings {
   readonly original_max_position_embeddings?: number;
   readonly beta_fast?: number;
   readonly beta_slow?: number;
+  readonly attention_factor?: number;
+  readonly mscale?: number;
+  readonly mscale_all_dim?: number;
+  readonly truncate?: boolean;
 }
 
 /** What config.json says of rotation, in either layout. */
-function ropeSettings(config: ModelConfig): RopeSettings & { readonly kind: string } {
+export function ropeSettings(config: ModelConfig): RopeSettings & { readonly kind: string } {
   const nested = (config.rope_parameters ?? config.rope_scaling ?? {}) as RopeSettings;
   const theta = nested.rope_theta ?? (config.rope_theta as number | undefined) ?? 10000;
   return { ...nested, rope_theta: theta, kind: nested.rope_type ?? nested.type ?? 'default' };
@@ -68,17 +85,16 @@ export function writeGgufRope(config: ModelConfig): Record<string, GgufValue> {
   const base = { 'rope.freq_base': f32(settings.rope_theta as number) };
   if (kind === 'default' || kind === 'llama3') return base;
   if (kind !== 'linear' && kind !== 'yarn') {
-    throw new ModelConfigError({
-      where: 'config.json',
-      what: 'GGUF cannot hold this rotary scaling',
-      got: kind,
-      expected: 'default, linear, llama3 or yarn',
-    });
+    refuseConfig('GGUF cannot hold this rotary scaling', kind, 'default, linear, llama3 or yarn');
   }
   const scaled = { ...base, 'rope.scaling.type': text(kind), 'rope.scaling.factor': f32(factor) };
   if (kind === 'linear') return scaled;
+  if (settings.truncate === false) refuseConfig('GGUF has no yarn without truncation', 'truncate false');
+  const { attention_factor: chosen, mscale, mscale_all_dim: scaleAll } = settings;
+  const attention = yarnAttentionFactor(factor, chosen, mscale, scaleAll) / yarnSharpening(factor);
   return {
     ...scaled,
+    ...(Math.abs(attention - 1) > 1e-7 && { 'rope.scaling.attn_factor': f32(attention) }),
     'rope.scaling.original_context_length': u32(
       original ?? Math.round((config.max_position_embeddings as number) / factor),
     ),

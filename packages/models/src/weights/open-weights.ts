@@ -31,6 +31,7 @@ function huggingFaceWeights({ config: written, tensors }: Checkpoint): WeightSou
   const nameOf = (path: string) => toTheirs(names, path);
   return {
     config,
+    tensors,
     nameOf,
     matrix(path, shape) {
       const base = nameOf(path);

@@ -45,8 +45,8 @@ export class StoredTensors {
 
   /** The bytes of a tensor, as a tensor of any shape and dtype that they fill. */
   async tensor(name: string, shape: Shape, dtype: DType): Promise<Tensor> {
-    const { file, byteOffset, byteLength } = this.entryOf(name);
-    const storage = byteLength < SMALL_BYTES ? null : this.mapping(file);
+    const { file, byteOffset, byteLength, isComputed } = this.entryOf(name);
+    const storage = isComputed || byteLength < SMALL_BYTES ? null : this.mapping(file);
     // Old safetensors files have headers of any length, so tensors may start anywhere.
     if (storage && byteOffset % bytesPerElement(dtype) === 0)
       return fromStorage(storage, byteOffset, { shape, dtype });
@@ -55,7 +55,8 @@ export class StoredTensors {
 
   /** Gives back the memory of a tensor that was mapped and is not needed any more: it lives elsewhere by now. */
   discard(name: string): void {
-    const { file, byteOffset, byteLength } = this.entryOf(name);
+    const { file, byteOffset, byteLength, isComputed } = this.entryOf(name);
+    if (isComputed) return;
     this.mappings.get(file)?.discard?.(byteOffset, byteLength);
   }
 

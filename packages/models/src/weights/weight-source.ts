@@ -1,3 +1,4 @@
+import type { TensorSource } from '@frugal/checkpoint';
 import type { PackedTensor, Tensor } from '@frugal/tensor-core';
 import { packedFormat, recommendedActivation } from '@frugal/tensor-core/formats';
 import type { ActivationFormat, ModelConfig } from '@frugal/tensor-core/nn';
@@ -36,6 +37,8 @@ export function isKnownFormat(format: string): boolean {
 /** A checkpoint as a model sees it: config.json's terms, and weights by our own paths, whatever the file calls them. */
 export interface WeightSource {
   readonly config: ModelConfig;
+  /** The tensors by the names that `nameOf` gives. */
+  readonly tensors: TensorSource;
   /** Our parameter or module path → name in the file. */
   nameOf(path: string): string | undefined;
   /** The matrix of the module at `path`, of the given shape, when it is stored packed; null when it is not. */

@@ -1,8 +1,8 @@
 import type { ModelConfig } from '@frugal/tensor-core/nn';
-import { ModelConfigError } from '../../config-reader.js';
 import type { GgufArchitecture } from '../architecture.js';
+import { requireSetting } from '../refusal.js';
 import { readGgufRope, writeGgufRope } from '../rope.js';
-import { readDecoderConfig, writeDecoderConfig } from '../shared-config.js';
+import { readDecoderConfig, requireSilu, writeDecoderConfig } from '../shared-config.js';
 
 /** Qwen 2 and 3: rows of queries and keys are as in the model. */
 function qwen(name: 'qwen2' | 'qwen3', architecture: string, defaults: ModelConfig): GgufArchitecture {
@@ -21,13 +21,9 @@ function qwen(name: 'qwen2' | 'qwen3', architecture: string, defaults: ModelConf
       };
     },
     writeConfig(config) {
-      if (config.use_sliding_window === true) {
-        throw new ModelConfigError({
-          where: 'config.json',
-          what: `GGUF's ${name} has no layers that slide`,
-          got: 'use_sliding_window true',
-        });
-      }
+      requireSilu(config);
+      requireSetting(config, 'use_sliding_window', [false]);
+      requireSetting(config, 'attention_bias', [false]);
       const complete = { ...defaults, ...config };
       return { ...writeDecoderConfig(complete), ...writeGgufRope(complete) };
     },
