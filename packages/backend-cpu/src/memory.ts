@@ -1,13 +1,10 @@
 import { type Backend, BackendError, Storage } from '@frugal/tensor-core';
 import type { Addon, MappedFile } from './addon.js';
 import type { Arena } from './arena.js';
+import { ALIGNMENT, type Piece, Slabs } from './slabs.js';
 
 /** V8-owned memory with a native address: the garbage collector frees it even inside a synchronous loop. */
-export interface Block {
-  readonly buffer: ArrayBuffer;
-  /** Aligned to a cache line; `offset` bytes into the buffer. */
-  readonly address: number;
-  readonly offset: number;
+export interface Block extends Piece {
   readonly sizeClass: number;
   readonly capacity: number;
   /** The recording that keeps this memory for itself. */
@@ -62,7 +59,6 @@ export class MappedStorage extends CpuStorage {
   }
 }
 
-const ALIGNMENT = 64;
 const SMALL_BYTES = 1024;
 const SMALL_CLASSES = SMALL_BYTES / ALIGNMENT;
 const MINIMUM_POOL_BYTES = 64 * 2 ** 20;
@@ -99,7 +95,11 @@ export class MemoryPool {
   /** Gives out all memory, while not null. */
   arena: Arena | null = null;
 
-  constructor(private readonly addon: Addon) {}
+  private readonly slabs: Slabs;
+
+  constructor(addon: Addon) {
+    this.slabs = new Slabs(addon, (bytes) => this.newBuffer(bytes));
+  }
 
   /** Bytes in use, most bytes that were ever in use, and bytes kept for reuse. */
   usage(): { readonly liveBytes: number; readonly peakBytes: number; readonly freeBytes: number } {
@@ -116,11 +116,11 @@ export class MemoryPool {
     const { index, capacity } = sizeClassOf(bytes);
     const list = this.listOf(index);
     list.lastUse = ++this.clock;
-    const block = list.blocks.pop();
+    const free = list.blocks.pop();
+    if (free) this.freeBytes -= capacity;
+    const block = free ?? this.create(index, capacity);
     this.liveBytes += capacity;
     if (this.liveBytes > this.peakBytes) this.peakBytes = this.liveBytes;
-    if (!block) return this.create(index, capacity);
-    this.freeBytes -= capacity;
     return block;
   }
 
@@ -156,10 +156,7 @@ export class MemoryPool {
   }
 
   private create(sizeClass: number, capacity: number): Block {
-    const buffer = this.newBuffer(capacity + ALIGNMENT);
-    const base = this.addon.addressOf(buffer);
-    const address = Math.ceil(base / ALIGNMENT) * ALIGNMENT;
-    return { buffer, address, offset: address - base, sizeClass, capacity, arena: null };
+    return { ...this.slabs.take(capacity), sizeClass, capacity, arena: null };
   }
 
   private newBuffer(bytes: number): ArrayBuffer {
@@ -171,7 +168,6 @@ export class MemoryPool {
     try {
       return new ArrayBuffer(bytes);
     } catch (cause) {
-      this.liveBytes -= bytes - ALIGNMENT;
       throw new BackendError({
         where: 'backend-cpu',
         what: 'out of memory',

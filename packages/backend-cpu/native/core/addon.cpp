@@ -11,6 +11,7 @@
 
 #include "call.hpp"
 #include "cpu.hpp"
+#include "huge-pages.hpp"
 #include "map-file.hpp"
 #include "pool.hpp"
 #include "program.hpp"
@@ -170,13 +171,14 @@ napi_value initialize(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-/** addressOf(arrayBuffer): where its bytes lie, valid as long as the buffer lives. */
+/** addressOf(arrayBuffer): where its bytes lie, valid as long as the buffer lives. Large buffers get huge pages. */
 napi_value address_of(napi_env env, napi_callback_info info) {
   napi_value argument;
   void* data = nullptr;
   size_t bytes = 0;
   if (arguments(env, info, &argument, 1) < 1 || napi_get_arraybuffer_info(env, argument, &data, &bytes) != napi_ok)
     return fail(env, "[backend-cpu] addressOf expects an ArrayBuffer.");
+  prefer_huge_pages(data, bytes);
   return number(env, static_cast<double>(reinterpret_cast<uintptr_t>(data)));
 }
 

@@ -158,6 +158,9 @@ static inline void with_kind(const Matrix& m, const Function& f) {
   }
 }
 
+/** How far ahead of a product its weights are fetched. */
+constexpr int64_t PREFETCH_BYTES = 4096;
+
 /** step(block, codes, scales) for the blocks [first, end) of a panel. */
 template <class K, class Step>
 FRUGAL_INLINE void for_blocks(const Matrix& m, const char* panel, int64_t first, int64_t end, const Step& step) {
@@ -173,6 +176,8 @@ FRUGAL_INLINE void for_blocks(const Matrix& m, const char* panel, int64_t first,
       left = m.period;
     }
     left--;
+    // Weights are read once and forward, but the hardware alone fetches them too late: two to three times slower here.
+    for (int64_t line = 0; line < m.block_bytes; line += 64) __builtin_prefetch(p + PREFETCH_BYTES + line);
     Codes32 codes;
     load_codes<K::bits, K::table>(p, codes);
 FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) scales.block(p + K::bits * 64, v);
