@@ -13,8 +13,8 @@ constexpr int TILE = 4, FLOAT_TILE = 2;
 #else
 constexpr int TILE = 2, FLOAT_TILE = 1;
 #endif
-/** Panels whose bytes stay in the L2 cache while tiles of x pass over them. */
-constexpr int64_t CHUNK_BYTES = 96 * 1024;
+/** Panels whose bytes stay in the L2 cache while tiles of x pass over them; for few rows, small enough to share evenly. */
+constexpr int64_t CHUNK_BYTES = 96 * 1024, FEW_ROWS_CHUNK_BYTES = 24 * 1024;
 
 struct Output {
   const Matrix* m;
@@ -114,7 +114,7 @@ FRUGAL_INLINE void for_tiles(int64_t row, int64_t count, const Tile& tile) {
 /** Chunks of panels in parallel: body(first panel, end). */
 template <class Body>
 static void for_chunks(const Call& call, const Matrix& m, int64_t count, double cost_per_weight, const Body& body) {
-  int64_t per_chunk = CHUNK_BYTES / m.panel_bytes;
+  int64_t per_chunk = (count <= TILE ? FEW_ROWS_CHUNK_BYTES : CHUNK_BYTES) / (m.panel_bytes ? m.panel_bytes : 1);
   if (per_chunk < 1) per_chunk = 1;
   if (m.panel_bytes == 0) per_chunk = m.panels;
   const int64_t chunks = per_chunk ? (m.panels + per_chunk - 1) / per_chunk : 0;
