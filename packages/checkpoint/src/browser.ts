@@ -21,7 +21,19 @@ export { readMindspore } from './mindspore/reader.js';
 export * from './numeric/convert.js';
 export { type PaddleOptions, readPaddle } from './paddle/reader.js';
 export { openQuantized } from './quantized/open-quantized.js';
-export type { FindQuantized, QuantizedMatrix } from './quantized/quantized-matrix.js';
+export type {
+  FindQuantized,
+  PackedMatrix,
+  PackedShape,
+  QuantizedMatrix,
+} from './quantized/quantized-matrix.js';
+export {
+  layoutProblems,
+  type QuantizedLayoutName,
+  quantizedLayouts,
+  type StoredQuantized,
+  storeQuantized,
+} from './quantized/store-quantized.js';
 export { readTensors } from './read-tensors.js';
 export { recodedInput } from './recode/recode.js';
 export {

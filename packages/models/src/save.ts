@@ -1,13 +1,15 @@
 import {
   type Manifest,
+  type QuantizedLayoutName,
+  storeQuantized,
   type TensorInput,
   type WriteCheckpointOptions,
   writeCheckpoint,
 } from '@frugal/checkpoint';
-import { ArgumentError, type DType, type Tensor } from '@frugal/tensor-core';
-import type { Model, ModelConfig } from '@frugal/tensor-core/nn';
+import { ArgumentError, type DType } from '@frugal/tensor-core';
+import type { Model } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
-import { layoutOf, linearLayers, packedWeight, quantizationConfig } from './quantized-layout.js';
+import { denseLayers, packedMatrices } from './quantized-layout.js';
 import { anyFamilyOf, namesOf } from './registry.js';
 import { type DensePart, denseParts } from './weights/dense-parts.js';
 
@@ -16,6 +18,11 @@ export interface SaveModelOptions extends WriteCheckpointOptions {
   readonly tokenizerFiles?: Readonly<Record<string, string | Uint8Array>>;
   readonly manifest?: Manifest;
   readonly generationConfig?: object;
+  /**
+   * How packed matrices are stored: `compressed-tensors` (read by transformers and vLLM), `bitsandbytes` (NF4 alone), or
+   * `frugal`, which holds every format and is refused by other tools. Default: the first that holds all of them.
+   */
+  readonly layout?: QuantizedLayoutName | undefined;
 }
 
 const storedDType: Record<DType, TensorInput['dtype']> = {
@@ -28,40 +35,41 @@ const storedDType: Record<DType, TensorInput['dtype']> = {
   bool: 'BOOL',
 };
 
-/** Writes a model as a Hugging Face directory that transformers (and vLLM, when packed) opens; atomically. */
+/**
+ * Writes a model as a Hugging Face directory, atomically. transformers opens it; packed models that compressed-tensors or
+ * bitsandbytes can describe are opened by those that read these (vLLM); others by us alone, see {@link SaveModelOptions.layout}.
+ */
 export async function saveModel(model: Model, path: string, options: SaveModelOptions = {}): Promise<void> {
-  const { tokenizerFiles, manifest, generationConfig, ...writeOptions } = options;
-  const config = { ...savedConfig(model), torch_dtype: torchDType(model) };
-  await writeCheckpoint(
-    path,
-    { config, tensors: modelTensors(model), tokenizerFiles, manifest, generationConfig },
-    writeOptions,
-  );
+  const { tokenizerFiles, manifest, generationConfig, layout, ...writeOptions } = options;
+  const { config, tensors } = storedModel(model, layout);
+  await writeCheckpoint(path, { config, tensors, tokenizerFiles, manifest, generationConfig }, writeOptions);
 }
 
-/** All tensors of a model under their Hugging Face names, in the order of its modules; tied ones once. */
+/** All tensors of a model under their Hugging Face names, in the order of its modules, packed ones last; tied ones once. */
 export function modelTensors(model: Model): TensorInput[] {
-  const names = namesOf(model.config);
-  const tensors: TensorInput[] = [];
-  for (const [path, part] of denseParts(model, (ours) => toTheirs(names, ours)))
-    tensors.push(storedPart(theirName(names, path), part));
-  const seen = new Set<unknown>();
-  for (const [path, module] of model.namedModules()) {
-    const weight = packedWeight(module);
-    if (!weight || seen.has(weight)) continue;
-    seen.add(weight);
-    const base = theirName(names, path);
-    layoutOf(weight.format)
-      .parts(...weight.shape)
-      .forEach(({ suffix, shape }, i) => {
-        tensors.push({ ...stored(`${base}.${suffix}`, weight.parts[i]), shape });
-      });
-  }
-  return tensors;
+  return storedModel(model).tensors;
 }
 
-function stored(name: string, tensor: Tensor): TensorInput {
-  return { name, dtype: storedDType[tensor.dtype], shape: tensor.shape, bytes: () => tensor.bytes() };
+function storedModel(model: Model, layout?: QuantizedLayoutName) {
+  const names = namesOf(model.config);
+  const nameOf = (path: string) => theirName(names, path);
+  const tensors = [...denseParts(model, (ours) => toTheirs(names, ours))].map(([path, part]) =>
+    storedPart(nameOf(path), part),
+  );
+  const packed = packedMatrices(model, nameOf);
+  const quantized = packed.length > 0 ? storeQuantized(packed, denseLayers(model).map(nameOf), layout) : null;
+  // `dtype` is the newer name of `torch_dtype`, and would contradict it.
+  const { quantization_config: _, dtype: __, ...config } = model.config;
+  return {
+    config: {
+      model_type: anyFamilyOf(config).modelType,
+      ...config,
+      ...(isUntied(model) && { tie_word_embeddings: false }),
+      ...(quantized && { quantization_config: quantized.settings }),
+      torch_dtype: torchDType(model),
+    },
+    tensors: [...tensors, ...(quantized?.tensors ?? [])],
+  };
 }
 
 /** Handles of experts are views of their stack: each is made when its bytes are wanted. */
@@ -89,24 +97,6 @@ function theirName(names: NameMap, path: string): string {
     got: path,
     hint: 'Merge adapters and fold masks before saving.',
   });
-}
-
-function savedConfig(model: Model): ModelConfig {
-  const { packed, dense } = linearLayers(model);
-  const names = namesOf(model.config);
-  // `dtype` is the newer name of `torch_dtype`, and would contradict it.
-  const { quantization_config: _, dtype: __, ...config } = model.config;
-  const named = new Map([...packed].map(([path, layer]) => [theirName(names, path), layer]));
-  const quantization = quantizationConfig(
-    named,
-    dense.map((path) => theirName(names, path)),
-  );
-  return {
-    model_type: anyFamilyOf(model.config).modelType,
-    ...config,
-    ...(isUntied(model) && { tie_word_embeddings: false }),
-    ...(quantization && { quantization_config: quantization }),
-  };
 }
 
 /** Whether an edit gave a declared tie two weights: a reader that ties them would drop one. */

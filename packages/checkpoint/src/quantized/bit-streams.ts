@@ -1,4 +1,4 @@
-import { packedLength, writeCode } from '@frugal/tensor-core/formats';
+import { packedLength, readCode, writeCode } from '@frugal/tensor-core/formats';
 
 /** Code number `index` of a stream of 32-bit words, lowest bits first; codes may lie across two words. */
 export function codeAt(word: (index: number) => number, index: number, bits: number): number {
@@ -20,8 +20,17 @@ export function packCodes(codes: Uint8Array, rows: number, columns: number, bits
   return packed;
 }
 
+/** What {@link packCodes} has packed, one byte each. */
+export function unpackCodes(packed: Uint8Array, rows: number, columns: number, bits: number): Uint8Array {
+  const length = packedLength(columns, bits);
+  const codes = new Uint8Array(rows * columns);
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) codes[r * columns + c] = readCode(packed, r * length, c, bits);
+  return codes;
+}
+
 /** Rows [R, C] as columns [C, R]. */
-export function transposed<T extends Uint8Array | Uint16Array | Float32Array>(
+export function transposed<T extends Uint8Array | Uint16Array | Uint32Array | Float32Array>(
   values: T,
   rows: number,
   columns: number,
@@ -45,10 +54,18 @@ export function orderOfGroups(groups: Int32Array, groupSize: number): Int32Array
   return order;
 }
 
-/** Columns of codes [rows, columns] in another order. */
+/** Column c of the result is column order[c] of the codes [rows, columns]. */
 export function reorderColumns(codes: Uint8Array, columns: number, order: Int32Array): Uint8Array {
   const result = new Uint8Array(codes.length);
   for (let start = 0; start < codes.length; start += columns)
     for (let c = 0; c < columns; c++) result[start + c] = codes[start + order[c]];
+  return result;
+}
+
+/** Undoes {@link reorderColumns}. */
+export function restoreColumns(codes: Uint8Array, columns: number, order: Int32Array): Uint8Array {
+  const result = new Uint8Array(codes.length);
+  for (let start = 0; start < codes.length; start += columns)
+    for (let c = 0; c < columns; c++) result[start + order[c]] = codes[start + c];
   return result;
 }

@@ -2,9 +2,9 @@ import { parseJsonObject } from '../json/json.js';
 import type { TensorSource } from '../tensor-source.js';
 import { ModuleTensors, type QuantizedLayout, type QuantizedMatrix } from './quantized-matrix.js';
 
-const STATE = 'weight.quant_state.bitsandbytes__nf4';
-const BLOCK = 64;
-const NESTED_BLOCK = 256;
+export const NF4_STATE = 'weight.quant_state.bitsandbytes__nf4';
+export const NF4_BLOCK = 64;
+export const NF4_NESTED_BLOCK = 256;
 
 /**
  * bitsandbytes: NF4 with absmaxes as f32 or, nested, as 8-bit codes (`weight` U8, `weight.absmax`, `weight.quant_state…`
@@ -30,7 +30,7 @@ function int8Matrix(base: string, shape: readonly [number, number], source: Tens
     format: 'int8-channel',
     shape,
     tensors: tensors.names,
-    activation: null,
+    activation: 'none',
     problems: tensors.problems,
     async read() {
       const codes = await tensors.bytes('weight');
@@ -43,30 +43,30 @@ function int8Matrix(base: string, shape: readonly [number, number], source: Tens
 function nf4Matrix(base: string, shape: readonly [number, number], source: TensorSource): QuantizedMatrix {
   const tensors = new ModuleTensors(source, base);
   const values = shape[0] * shape[1];
-  const blocks = Math.ceil(values / BLOCK);
+  const blocks = Math.ceil(values / NF4_BLOCK);
   const nested = tensors.has('weight.nested_absmax');
   tensors.expect('weight', ['U8'], [Math.ceil(values / 2), 1]);
   tensors.expect('weight.absmax', [nested ? 'U8' : 'F32'], [blocks]);
   tensors.optional('weight.quant_map');
   if (nested) {
-    tensors.expect('weight.nested_absmax', ['F32'], [Math.ceil(blocks / NESTED_BLOCK)]);
+    tensors.expect('weight.nested_absmax', ['F32'], [Math.ceil(blocks / NF4_NESTED_BLOCK)]);
     tensors.expect('weight.nested_quant_map', ['F32'], [256]);
   }
   if (tensors.has('weight.quant_state.bitsandbytes__fp4'))
     tensors.refuse('the format fp4 cannot be read, only nf4');
-  else tensors.expect(STATE, ['U8'], [-1]);
+  else tensors.expect(NF4_STATE, ['U8'], [-1]);
   return {
     format: nested ? 'nf4' : 'nf4-plain',
     shape,
     tensors: tensors.names,
-    activation: null,
+    activation: 'none',
     problems: tensors.problems,
     async read() {
-      const state = parseJsonObject(await tensors.bytes(STATE), `${base}.${STATE}`);
+      const state = parseJsonObject(await tensors.bytes(NF4_STATE), `${base}.${NF4_STATE}`);
       const expected = {
         quant_type: 'nf4',
-        blocksize: BLOCK,
-        ...(nested && { nested_blocksize: NESTED_BLOCK }),
+        blocksize: NF4_BLOCK,
+        ...(nested && { nested_blocksize: NF4_NESTED_BLOCK }),
       };
       for (const [name, value] of Object.entries(expected))
         if (state[name] !== value)

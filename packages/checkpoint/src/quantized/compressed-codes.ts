@@ -2,9 +2,10 @@ import { type IntegerGroups, integerGroupsName, type PartArray } from '@frugal/t
 import type { DType } from '../dtypes.js';
 import { typedArrayOf } from '../numeric/convert.js';
 import type { TensorSource } from '../tensor-source.js';
-import { codeAt, orderOfGroups, packCodes, reorderColumns } from './bit-streams.js';
+import { orderOfGroups, packCodes, reorderColumns, transposed } from './bit-streams.js';
 import type { OpenMatrix, WeightScheme } from './compressed-tensors.js';
 import { FLOATS, ModuleTensors, type QuantizedMatrix } from './quantized-matrix.js';
+import { rowsOfWords } from './words.js';
 
 type Bits = IntegerGroups['bits'];
 
@@ -14,9 +15,8 @@ type Bits = IntegerGroups['bits'];
  * [rows, groups]; `weight_zero_point` packed down the rows, or I8; `weight_g_idx` [columns] for activation order.
  */
 export const codesMatrix: OpenMatrix = (base, shape, scheme, source) => {
-  const isPacked = source.entries.has(`${base}.weight_packed`);
-  const isChannel = !isPacked && scheme.symmetric && scheme.strategy === 'channel';
-  return isChannel
+  const isBytes = scheme.bits === 8 || !source.entries.has(`${base}.weight_packed`);
+  return isBytes && scheme.symmetric && scheme.strategy === 'channel'
     ? int8Channel(base, shape, scheme, source)
     : integerGroupMatrix(base, shape, scheme, source);
 };
@@ -27,19 +27,27 @@ function int8Channel(
   { activation }: WeightScheme,
   source: TensorSource,
 ): QuantizedMatrix {
+  const [rows, columns] = shape;
   const tensors = new ModuleTensors(source, base);
-  tensors.expect('weight', ['I8'], shape);
-  tensors.expect('weight_scale', FLOATS, [shape[0], 1]);
-  tensors.optional('input_scale');
+  const isPacked = tensors.has('weight_packed');
+  if (isPacked) tensors.expect('weight_packed', ['I32'], [rows, Math.ceil(columns / 4)]);
+  else tensors.expect('weight', ['I8'], shape);
+  tensors.expect('weight_scale', FLOATS, [rows, 1]);
+  for (const suffix of ['input_scale', 'weight_shape', 'weight_zero_point']) tensors.optional(suffix);
   return {
     format: 'int8-channel',
     shape,
     tensors: tensors.names,
-    activation,
+    activation: activation ?? 'none',
     problems: tensors.problems,
     async read() {
-      const codes = await tensors.bytes('weight');
-      return [new Int8Array(codes.buffer), await tensors.floats('weight_scale')];
+      const codes = isPacked
+        ? Int8Array.from(
+            rowsOfWords(await tensors.words('weight_packed'), rows, columns, 8),
+            (code) => code - 128,
+          )
+        : new Int8Array((await tensors.bytes('weight')).buffer);
+      return [codes, await tensors.floats('weight_scale')];
     },
   };
 }
@@ -81,7 +89,7 @@ function integerGroupMatrix(
     problems: tensors.problems,
     async read() {
       const codes = isPacked
-        ? unpackRows(await tensors.words('weight_packed'), rows, columns, bits)
+        ? rowsOfWords(await tensors.words('weight_packed'), rows, columns, bits)
         : unsigned(await tensors.bytes('weight'), bits);
       const scales = scaleParts(
         await tensors.bytes('weight_scale'),
@@ -96,20 +104,6 @@ function integerGroupMatrix(
       return [packCodes(reorderColumns(codes, columns, order), rows, columns, bits), scales, ...zeros, order];
     },
   };
-}
-
-/** Words [rows, words per row] → codes; older files leave the bits that no whole code fits into empty. */
-function unpackRows(words: Uint32Array, rows: number, columns: number, bits: number): Uint8Array {
-  const width = words.length / rows;
-  const perWord = Math.floor(32 / bits);
-  const isDense = 32 % bits === 0 || width !== Math.ceil(columns / perWord);
-  const codes = new Uint8Array(rows * columns);
-  for (let r = 0; r < rows; r++)
-    for (let c = 0; c < columns; c++)
-      codes[r * columns + c] = isDense
-        ? codeAt((word) => words[r * width + word], c, bits)
-        : (words[r * width + Math.floor(c / perWord)] >>> ((c % perWord) * bits)) & (2 ** bits - 1);
-  return codes;
 }
 
 /** Signed codes in bytes → unsigned ones. */
@@ -132,9 +126,6 @@ async function readZeros(
 ): Promise<Uint8Array> {
   if (dtype !== 'I32') return unsigned(await tensors.bytes('weight_zero_point'), bits);
   const words = await tensors.words('weight_zero_point');
-  const zeros = new Uint8Array(rows * groups);
-  for (let r = 0; r < rows; r++)
-    for (let g = 0; g < groups; g++)
-      zeros[r * groups + g] = codeAt((word) => words[word * groups + g], r, bits);
-  return zeros;
+  const columns = transposed(words, words.length / groups, groups);
+  return transposed(rowsOfWords(columns, groups, rows, bits), groups, rows);
 }

@@ -44,7 +44,7 @@ function fp8Matrix(
     format: { tensor: 'fp8-tensor', channel: 'fp8-channel', block: 'fp8-block128' }[strategy],
     shape,
     tensors: tensors.names,
-    activation: null,
+    activation: 'none',
     problems: tensors.problems,
     read: async () => [await tensors.bytes('weight'), await tensors.floats(scale)],
   };

@@ -1,3 +1,4 @@
+import type { PackedActivation } from '@frugal/tensor-core/formats';
 import type { TensorSource } from '../tensor-source.js';
 import { codesMatrix } from './compressed-codes.js';
 import { floatMatrix } from './compressed-floats.js';
@@ -12,7 +13,8 @@ export interface WeightScheme {
   readonly strategy: 'tensor' | 'channel' | 'group' | 'block';
   /** Columns per scale, for `group`. */
   readonly groupSize: number;
-  readonly activation: 'int8' | null;
+  /** As the file says; left out where it says nothing. */
+  readonly activation?: PackedActivation;
 }
 
 export type OpenMatrix = (
@@ -21,6 +23,12 @@ export type OpenMatrix = (
   scheme: WeightScheme,
   source: TensorSource,
 ) => QuantizedMatrix;
+
+/**
+ * A member of ours that others ignore: by group, how activations are quantised where that is neither what
+ * `input_activations` says nor what suits the format.
+ */
+export const ACTIVATIONS = 'frugal_activations';
 
 interface Group {
   readonly targets: readonly string[];
@@ -44,8 +52,9 @@ export const compressedTensors: QuantizedLayout = {
     reader.oneOf('format', formats, 'pack-quantized');
     reader.oneOf('kv_cache_scheme', [null], null);
     reader.oneOf('quantization_status', ['compressed', 'frozen'], 'compressed');
+    const notes = (settings[ACTIVATIONS] ?? {}) as Readonly<Record<string, PackedActivation>>;
     const groups = Object.entries((settings.config_groups ?? {}) as Record<string, Settings>).map(
-      ([name, group]) => readGroup(group, `quantization_config: ${name}`),
+      ([name, group]) => readGroup(group, name, notes),
     );
     return (base, shape) => {
       const has = (suffix: string) => source.entries.has(`${base}.${suffix}`);
@@ -57,7 +66,8 @@ export const compressedTensors: QuantizedLayout = {
   },
 };
 
-function readGroup(group: Settings, where: string): Group {
+function readGroup(group: Settings, name: string, notes: Readonly<Record<string, PackedActivation>>): Group {
+  const where = `quantization_config: ${name}`;
   const weights = new SettingsReader((group.weights ?? {}) as Settings, `${where}: weights`);
   const type = weights.oneOf('type', ['int', 'float'], 'int');
   const groupSize = (weights.settings.group_size as number | null | undefined) ?? -1;
@@ -72,7 +82,7 @@ function readGroup(group: Settings, where: string): Group {
     symmetric: weights.oneOf('symmetric', [true, false], true),
     strategy,
     groupSize,
-    activation: activationOf(group.input_activations as Settings | null | undefined),
+    ...activationOf(notes[name], group.input_activations as Settings | null | undefined),
   };
   if (strategy === 'block' && String(weights.settings.block_structure) !== '128,128')
     weights.refuse('block_structure', '[128, 128]');
@@ -80,14 +90,18 @@ function readGroup(group: Settings, where: string): Group {
 }
 
 /** Dynamic int8 per token is done as the file says; other activation schemes are only less exact than none. */
-function activationOf(activations: Settings | null | undefined): 'int8' | null {
+function activationOf(
+  note: PackedActivation | undefined,
+  activations: Settings | null | undefined,
+): Pick<WeightScheme, 'activation'> {
+  if (note !== undefined) return { activation: note };
   const isInt8 =
     activations?.num_bits === 8 &&
     activations.type === 'int' &&
     activations.strategy === 'token' &&
     activations.symmetric === true &&
     activations.dynamic === true;
-  return isInt8 ? 'int8' : null;
+  return isInt8 ? { activation: 'int8' } : {};
 }
 
 /** Named modules come before the class that all of them have. */

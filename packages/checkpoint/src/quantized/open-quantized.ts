@@ -4,6 +4,7 @@ import { awq } from './awq.js';
 import { bitsandbytes } from './bitsandbytes.js';
 import { fineGrainedFp8 } from './compressed-floats.js';
 import { compressedTensors } from './compressed-tensors.js';
+import { frugal } from './frugal-layout.js';
 import { gptq } from './gptq.js';
 import type { FindQuantized, QuantizedLayout, Settings } from './quantized-matrix.js';
 
@@ -14,6 +15,7 @@ const layouts: Readonly<Record<string, QuantizedLayout>> = {
   awq,
   bitsandbytes,
   fp8: fineGrainedFp8,
+  frugal,
 };
 
 /**

@@ -1,6 +1,7 @@
-import type { PartArray } from '@frugal/tensor-core/formats';
-import type { DType } from '../dtypes.js';
+import type { PackedActivation, PartArray, PartDType, PartInfo } from '@frugal/tensor-core/formats';
+import type { DType, PlainDType } from '../dtypes.js';
 import { toFloat32, typedArrayOf } from '../numeric/convert.js';
+import type { TensorInput } from '../tensor-input.js';
 import type { TensorEntry, TensorSource } from '../tensor-source.js';
 
 /** A matrix that a checkpoint holds quantised, as a packed format of `@frugal/tensor-core/formats`. */
@@ -11,9 +12,9 @@ export interface QuantizedMatrix {
   readonly tensors: readonly string[];
   /**
    * How activations are quantised before the product: as the file says; `suited`: it keeps them, and the format's own
-   * suited quantisation is not worse than its rounding; null: to be kept.
+   * suited quantisation is not worse than its rounding; `none`: to be kept.
    */
-  readonly activation: 'int8' | 'suited' | null;
+  readonly activation: PackedActivation | 'suited';
   /** What is wrong with those tensors. */
   readonly problems: readonly string[];
   /** The parts of the format. Only to be called when there are no problems. */
@@ -23,10 +24,41 @@ export interface QuantizedMatrix {
 /** Finds the quantised matrix of a module by its name in the file; null where the module is stored dense. */
 export type FindQuantized = (base: string, shape: readonly [number, number]) => QuantizedMatrix | null;
 
+/** What decides whether a layout can hold a matrix. */
+export interface PackedShape {
+  readonly format: string;
+  readonly shape: readonly [rows: number, columns: number];
+  readonly activation: PackedActivation;
+  /** Names of its modules in the file: one, or an embedding and the head that is tied to it. */
+  readonly modules: readonly [string, ...string[]];
+  readonly isEmbedding: boolean;
+}
+
+/** A packed matrix to be stored. */
+export interface PackedMatrix extends PackedShape {
+  /** The format's parts. */
+  readonly parts: readonly MatrixPart[];
+}
+
+/** A part of known size. */
+export interface MatrixPart extends PartInfo {
+  bytes(): Promise<Uint8Array>;
+}
+
 /** A way of storing quantised matrices: one file here for each. */
 export interface QuantizedLayout {
   /** @throws CheckpointFormatError for settings of `quantization_config` that are not read here, naming them */
   open(settings: Settings, source: TensorSource): FindQuantized;
+}
+
+/** A layout that is written too. */
+export interface WritableLayout {
+  /** Why a matrix cannot be stored so, in words that follow its name; null when it can. */
+  refusal(matrix: PackedShape): string | null;
+  /** Only for matrices that are not refused. */
+  tensors(matrix: PackedMatrix): TensorInput[];
+  /** `quantization_config`; `dense` names the linear layers that stay dense. */
+  settings(matrices: readonly PackedMatrix[], dense: readonly string[]): Settings;
 }
 
 /** `quantization_config` of config.json, or a part of it. */
@@ -96,3 +128,32 @@ export class ModuleTensors {
 }
 
 export const FLOATS: readonly DType[] = ['F16', 'BF16', 'F32'];
+
+/** In the order of their first members. */
+export function groupedBy<T>(items: readonly T[], keyOf: (item: T) => string): T[][] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return [...groups.values()];
+}
+
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** How parts are called in safetensors. */
+export const partDTypes = {
+  f32: 'F32',
+  bf16: 'BF16',
+  f16: 'F16',
+  i8: 'I8',
+  u8: 'U8',
+  i32: 'I32',
+} as const satisfies Record<PartDType, PlainDType>;
+
+export async function valuesOf({ bytes, dtype }: MatrixPart): Promise<PartArray> {
+  return typedArrayOf(await bytes(), partDTypes[dtype]);
+}

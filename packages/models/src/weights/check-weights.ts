@@ -64,9 +64,11 @@ function surplus(
   const used = new Set([
     ...[...dense.keys()].map((path) => source.nameOf(path)),
     ...[...packed.values()].flatMap(({ matrix }) => matrix.tensors),
-    // A tied head may be stored as well.
-    ...model.ties.map(({ path }) => source.nameOf(path)),
   ]);
-  const unknown = [...tensors.entries.keys()].filter((name) => !used.has(name) && !source.isOptional(name));
+  // A tied head may be stored as well.
+  const tied = model.ties.flatMap(({ path }) => source.nameOf(path) ?? []);
+  const unknown = [...tensors.entries.keys()].filter(
+    (name) => !used.has(name) && !tied.some((head) => name.startsWith(head)) && !source.isOptional(name),
+  );
   return unknown.map((name) => `unknown ${name}`);
 }

@@ -59,7 +59,8 @@ function storedMatrix({ format, shape, tensors, problems, activation, read }: Qu
     format,
     tensors,
     problems,
-    activation: activation === 'suited' ? suitedActivation(format) : activation,
+    activation:
+      activation === 'suited' ? suitedActivation(format) : activation === 'none' ? null : activation,
     load: async ({ backend }) => PackedTensor.fromParts(format, shape, await read(), backend),
   };
 }
