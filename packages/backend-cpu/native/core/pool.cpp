@@ -25,8 +25,11 @@ constexpr auto REGION_SPIN_TIME = microseconds(20000);
 constexpr int SPINS_BETWEEN_CLOCKS = 32;
 /** Waiting so much longer than expected for a worker means that its core does something else. */
 constexpr auto STALL = microseconds(100);
-constexpr auto FIRST_PENALTY = microseconds(50000);
-constexpr auto LONGEST_PENALTY = microseconds(2000000);
+constexpr auto FIRST_PENALTY = microseconds(2000);
+/** Trying again costs a time slice of a few milliseconds at worst. */
+constexpr auto LONGEST_PENALTY = microseconds(250000);
+/** Helpers are worth having when they ran this many times as long as they then kept everybody waiting. */
+constexpr int WORTH = 10;
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -56,11 +59,11 @@ class Caution {
     return limit_ < 0 || limit_ > workers ? workers : limit_;
   }
 
-  void stalled(int workers) {
+  /** `since` is when the wait began. A short absence, as on any idle machine, must not cost more than it took itself. */
+  void stalled(int workers, Clock::time_point since) {
     const auto now = Clock::now();
-    penalty_ = now - last_ > 4 * LONGEST_PENALTY ? FIRST_PENALTY : penalty_ * 2;
-    if (penalty_ > LONGEST_PENALTY) penalty_ = LONGEST_PENALTY;
-    last_ = now;
+    const bool worth = since - until_ > WORTH * (now - since);
+    penalty_ = worth ? FIRST_PENALTY : 2 * penalty_ < LONGEST_PENALTY ? 2 * penalty_ : LONGEST_PENALTY;
     until_ = now + penalty_;
     limit_ = workers - 1;
   }
@@ -68,7 +71,7 @@ class Caution {
  private:
   int limit_ = -1;
   microseconds penalty_ = FIRST_PENALTY;
-  Clock::time_point last_{}, until_{};
+  Clock::time_point until_{};
 };
 
 /**
@@ -149,7 +152,7 @@ class Pool {
       relax();
     }
     const auto patience = STALL + microseconds(static_cast<int64_t>(cost / 500));
-    const auto deadline = Clock::now() + patience;
+    const auto start = Clock::now(), deadline = start + patience;
     bool stalled = false;
     while (finished_.load(std::memory_order_acquire) != others) {
       if (stalled) std::this_thread::yield();
@@ -157,7 +160,7 @@ class Pool {
       stalled = stalled || Clock::now() > deadline;
     }
     if (!stalled) return;
-    caution_.stalled(workers);
+    caution_.stalled(workers, start);
     awake_.store(false);
   }
 

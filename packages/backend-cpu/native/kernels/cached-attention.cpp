@@ -7,7 +7,7 @@ namespace frugal::FRUGAL_ISA {
 namespace {
 
 /** Blocks of keys per piece of work when decoding. */
-constexpr int64_t SPAN = 2;
+constexpr int64_t SPAN = 1;
 
 /** The work of one sequence; pieces of all key heads follow each other. */
 struct Work {
