@@ -24,7 +24,7 @@ import {
 } from '@frugal/tensor-core/nn';
 import type { EncoderModel } from './encoder.js';
 import type { Family } from './families/family.js';
-import { encoderFamilyOf, familyOf, tabularFamilyOf } from './registry.js';
+import { anyFamilyOf, encoderFamilyOf, familyOf, tabularFamilyOf } from './registry.js';
 import type { TabularModel } from './tabular.js';
 import { checkWeights } from './weights/check-weights.js';
 import { type DensePart, denseParts } from './weights/dense-parts.js';
@@ -112,6 +112,11 @@ export function skeleton(config: ModelConfig): CausalLM {
   return withoutMemory(familyOf(config), config);
 }
 
+/** {@link skeleton} for models of any kind. */
+export function structureOf(config: ModelConfig): Model {
+  return withoutMemory(anyFamilyOf(config), config);
+}
+
 function withoutMemory<M extends Model>(family: Family<M>, config: ModelConfig): M {
   return withBackend(nullBackend(), () => family.build(config, (_, shape) => zeros(shape)));
 }
@@ -162,7 +167,8 @@ function shareTiedHead(model: Model, activation: ActivationFormat | null): void 
     model.replace(tie.path.replace(/\.weight$/, ''), new PackedLinear(embed.weight, { activation }));
 }
 
-function matrixShape(module: Module): [number, number] | null {
+/** Rows and columns of a module that is a matrix. */
+export function matrixShape(module: Module): [number, number] | null {
   if (isLinearLike(module)) return [module.outFeatures, module.inFeatures];
   const embedding = module as Partial<EmbeddingLike>;
   return embedding.vocabularySize && embedding.size ? [embedding.vocabularySize, embedding.size] : null;

@@ -2,8 +2,8 @@ import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CheckpointExistsError, openCheckpoint } from '@frugal/checkpoint';
-import { noGrad, scope } from '@frugal/tensor-core';
-import { stepBatch } from '@frugal/tensor-core/nn';
+import { noGrad, PackedTensor, scope } from '@frugal/tensor-core';
+import { type CausalLM, Linear, PackedEmbedding, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { type Tokenizer, trainByteLevelBpe } from '@frugal/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -43,13 +43,32 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function saveTiny(path: string, tiny: object): Promise<void> {
+async function saveTiny(
+  path: string,
+  tiny: object,
+  change?: (model: CausalLM) => Promise<void>,
+): Promise<void> {
   const model = createModel({ ...tiny }, { seed: 11 });
+  await change?.(model);
   const files = trainByteLevelBpe(corpus, { vocabularySize: 300 }).files();
   const settings = JSON.parse(files['tokenizer_config.json']);
   files['tokenizer_config.json'] = JSON.stringify({ ...settings, chat_template: chatTemplate });
   await saveModel(model, path, { tokenizerFiles: files });
   model.dispose();
+}
+
+/** Every linear layer of the blocks, and a head together with the embedding that is tied to it. */
+async function packEverything(model: CausalLM, format: string): Promise<void> {
+  const layers = [...model.namedModules()].flatMap(([path, module]) =>
+    module instanceof Linear ? [[path, module] as const] : [],
+  );
+  for (const [path, layer] of layers) {
+    const values = await scope(() => layer.effectiveWeight()).toFloat32();
+    const packed = PackedTensor.pack(format, values, [layer.outFeatures, layer.inFeatures]);
+    const isTied = path === 'head' && model.config.tie_word_embeddings === true;
+    model.replace(path, new PackedLinear(packed));
+    if (isTied) model.replace('embed', new PackedEmbedding(packed));
+  }
 }
 
 async function open(path: string): Promise<{ logits: Float32Array; tokenizer: Tokenizer }> {
@@ -137,6 +156,35 @@ describe('convertModel', () => {
     const unpacked = join(folder, 'unpacked');
     await convertModel(q8, unpacked);
     expect(difference((await open(unpacked)).logits, first.logits)).toBeLessThan(1e-6);
+  });
+
+  it.each([
+    ['int4-g32-zero', { tie_word_embeddings: false }],
+    ['int8-channel', { tie_word_embeddings: true }],
+    ['nf4', {}],
+    ['q4_1', {}],
+  ])('makes plain numbers of a directory with %s', async (format, changes) => {
+    const [path, plain, gguf] = ['packed', 'plain', 'plain.gguf'].map((name) => join(folder, format + name));
+    await saveTiny(path, { ...config, ...changes }, (model) => packEverything(model, format));
+    await convertModel(path, plain);
+    await convertModel(path, gguf);
+    const checkpoint = await openCheckpoint(plain);
+    await checkpoint.close();
+    expect(checkpoint.config.quantization_config).toBeUndefined();
+    const expected = await open(path);
+    expect(difference(expected.logits, (await open(plain)).logits)).toBeLessThan(1e-6);
+    expect(difference(expected.logits, (await open(gguf)).logits)).toBeLessThan(1e-6);
+  });
+
+  it('passes blocks of a packed directory through to GGUF', async () => {
+    const [path, gguf] = [join(folder, 'blocks'), join(folder, 'blocks.gguf')];
+    await saveTiny(path, config, (model) => packEverything(model, 'q5_0'));
+    const { tensors } = await convertModel(path, gguf);
+    const blocks = tensors.filter(({ name }) => name.startsWith('blk.') && !name.includes('norm'));
+    expect(blocks.length).toBe(14);
+    for (const { from, to } of blocks) expect([from, to]).toEqual(['Q5_0', 'Q5_0']);
+    // The rows of queries and keys stand in another order there.
+    expect(difference((await open(path)).logits, (await open(gguf)).logits)).toBeLessThan(1e-6);
   });
 
   it('goes on where it was interrupted', async () => {

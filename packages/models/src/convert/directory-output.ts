@@ -13,7 +13,8 @@ import {
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { tokenizerOf } from '../tokenizer.js';
 import type { OutputPlan, WriteOutput } from './convert.js';
-import { fromGgufTensors, tensorsAsStored } from './model-tensors.js';
+import { fromGgufTensors } from './model-tensors.js';
+import { directoryTensors } from './quantized-tensors.js';
 
 /** Files of a directory by name; values that are no text or bytes are written as JSON. */
 type Files = Record<string, string | Uint8Array | object>;
@@ -21,9 +22,7 @@ type Files = Record<string, string | Uint8Array | object>;
 /** A Hugging Face directory from a GGUF file, or from another directory with other dtypes. */
 export async function planDirectory(checkpoint: Checkpoint, output: string): Promise<OutputPlan> {
   const isGguf = checkpoint.kind === 'gguf';
-  const { config, tensors } = isGguf
-    ? await fromGgufTensors(checkpoint)
-    : { config: checkpoint.config, tensors: tensorsAsStored(checkpoint) };
+  const { config, tensors } = isGguf ? await fromGgufTensors(checkpoint) : directoryTensors(checkpoint);
   const files = isGguf ? await ggufFiles(checkpoint, config) : await copiedFiles(checkpoint);
   return {
     container: 'safetensors',

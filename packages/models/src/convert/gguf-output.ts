@@ -15,13 +15,13 @@ import { ropeFactors } from '../gguf/rope.js';
 import { text, u32 } from '../gguf/values.js';
 import type { OutputPlan, WriteOutput } from './convert.js';
 import { tensorsAsStored, toGgufTensors } from './model-tensors.js';
+import { directoryTensors } from './quantized-tensors.js';
 
 /** A GGUF file from a directory, or from another GGUF file, whose metadata then stay as they are. */
 export async function planGguf(checkpoint: Checkpoint, output: string): Promise<OutputPlan> {
   const isGguf = checkpoint.kind === 'gguf';
   const fields = isGguf ? wholeFields(checkpoint.tensors as GgufSource) : await fieldsOf(checkpoint);
-  const stored = tensorsAsStored(checkpoint);
-  const tensors = isGguf ? stored : toGgufTensors(checkpoint.config, stored);
+  const tensors = isGguf ? tensorsAsStored(checkpoint) : toGgufTensors(directoryTensors(checkpoint));
   const extra = isGguf ? [] : extraTensors(checkpoint.config);
   return {
     container: 'gguf',

@@ -25,7 +25,13 @@ export function tensorsAsStored({ tensors }: Pick<Checkpoint, 'tensors'>): Named
 }
 
 /** The tensors of a directory under GGUF's names, as GGUF orders their rows. */
-export function toGgufTensors(config: ModelConfig, tensors: readonly NamedRows[]): NamedRows[] {
+export function toGgufTensors({
+  config,
+  tensors,
+}: {
+  readonly config: ModelConfig;
+  readonly tensors: readonly NamedRows[];
+}): NamedRows[] {
   const architecture = architectureFor(config);
   const names = namesOf(config);
   const ggufNames = ggufNamesOf(config);
