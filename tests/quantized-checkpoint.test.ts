@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '@frugal/checkpoint';
-import { compress, parseRecipe } from '@frugal/compress';
-import { loadModel, saveModel } from '@frugal/models';
+import { compress, parseRecipe, type StorageCheck } from '@frugal/compress';
+import { loadModel, saveModel, savingProblems } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
 import { type Backend, noGrad, referenceBackend, scope } from '@frugal/tensor-core';
 import { recommendedActivation } from '@frugal/tensor-core/formats';
@@ -124,6 +124,25 @@ async function temporary(): Promise<string> {
   onTestFinished(() => rm(directory, { recursive: true }));
   return directory;
 }
+
+it('says before any work what a layout cannot hold', async () => {
+  const model = await loadModel(`${fixtures}/llama-tiny`);
+  const modifiers = [
+    { type: 'quant.rtn', targets: { include: ['blocks.*.attention.*'] }, format: 'int4-g24' },
+  ];
+  const recipe = parseRecipe({ version: 1, seed: 0, stages: [{ name: 'pack', modifiers }] });
+  const options = (layout?: 'compressed-tensors') => ({
+    methods: [roundToNearest],
+    storage: ((planned, packed) => savingProblems(planned, packed, layout)) satisfies StorageCheck,
+  });
+  await expect(compress(model, recipe, options('compressed-tensors'))).rejects.toThrow(
+    /8 problems.*layout compressed-tensors: model\.layers\.0\.self_attn\.q_proj as int4-g24: .*no shorter last group/,
+  );
+  expect(model.module('blocks.0.attention.query')).toBeInstanceOf(Linear);
+  await compress(model, recipe, options());
+  expect(savingProblems(model)).toEqual([]);
+  expect(savingProblems(model, new Map(), 'bitsandbytes')).toHaveLength(8);
+});
 
 it('keeps which layers quantise their activations, and loads onto the backend that was asked for', async () => {
   const path = join(await temporary(), 'model');

@@ -6,6 +6,7 @@ import {
   fingerprint,
   type Manifest,
   openCheckpoint,
+  type QuantizedLayoutName,
   readTokenizerFiles,
   saveFile,
 } from '@frugal/checkpoint';
@@ -25,9 +26,10 @@ import {
   RecipeError,
   reportPage,
   type StagePlan,
+  type StorageCheck,
 } from '@frugal/compress';
 import { logitDistillation } from '@frugal/distill';
-import { modelOf, saveModel, skeleton } from '@frugal/models';
+import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
 import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, wanda } from '@frugal/prune';
 import { awq, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
@@ -89,7 +91,15 @@ function planRows({ name, modifiers }: StagePlan): CompressionPlan['stages'] {
   });
 }
 
-export type Inputs = Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train'>;
+export interface Inputs extends Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train'> {
+  /** How packed matrices are stored; default: the first layout that holds all. */
+  readonly layout?: QuantizedLayoutName | undefined;
+}
+
+const storageFor =
+  ({ layout }: Inputs): StorageCheck =>
+  (model, packed) =>
+    savingProblems(model, packed, layout);
 
 /** What a recipe would do to a model, from its headers alone. @throws PlanError with every problem */
 export async function planCompression(
@@ -108,7 +118,7 @@ export async function planCompression(
       name,
       modifiers: modifiers.map((spec) => createModifier(spec, methods)),
     }));
-    const planned = plan(model, stages, inputs);
+    const planned = plan(model, stages, { ...inputs, storage: storageFor(inputs) });
     if (planned.problems.length > 0) throw new PlanError(planned.problems);
     return { stages: planned.stages.flatMap(planRows) };
   });
@@ -139,6 +149,7 @@ export async function compressTo(
     compress(model, recipe, {
       ...inputs,
       methods,
+      storage: storageFor(inputs),
       rebuild: skeleton,
       store,
       onProgress: ({ done, total, path }) => update(done, total, path),
@@ -147,6 +158,7 @@ export async function compressTo(
   const { report, manifest } = compressed;
   await saveModel(compressed.model, out, {
     ...(await withCheckpoint(filesFrom, sourceFiles)),
+    layout: inputs.layout,
     manifest: { ...manifest, createdBy: `frugal ${version}`, ...extend(report) },
     force,
   });

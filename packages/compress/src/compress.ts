@@ -3,7 +3,7 @@ import type { BatchSource, CausalLM, Score } from '@frugal/tensor-core/nn';
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
-import type { Modifier, ModifierFactory } from './modifier.js';
+import type { Modifier, ModifierFactory, StorageCheck } from './modifier.js';
 import { captureModules, leafModules, packedWeightOf, restoreModules } from './module-state.js';
 import { plan } from './plan.js';
 import type { Recipe } from './recipe.js';
@@ -23,6 +23,8 @@ export interface CompressOptions {
   readonly data?: BatchSource;
   readonly train?: TrainFunction;
   readonly score?: Score;
+  /** Whether the result can be saved, asked before any work. */
+  readonly storage?: StorageCheck;
   /** Builds models of another shape, for methods that remove blocks, heads or neurons. */
   readonly rebuild?: Rebuild;
   /** Keeps what is finished, and gives it back to a run that was interrupted. */
@@ -220,7 +222,10 @@ function manifestOf({ recipe, stages, bytesBefore, bytesAfter, scoreBefore }: Co
     ...(scoreBefore !== undefined && { scoreBefore }),
     layers: stages.map(({ name, modifiers, outcomes, renamed, score }) => ({
       stage: name,
-      modifiers: modifiers.map(({ type, sites }) => ({ type, sites: sites.map((site) => ({ ...site })) })),
+      modifiers: modifiers.map(({ type, sites }) => ({
+        type,
+        sites: sites.map(({ packed, ...site }) => ({ ...site, ...(packed && { format: packed.format }) })),
+      })),
       outcomes: outcomes.map(({ path, method, measured }) => ({ path, method, ...measured })),
       ...(renamed && { renamed }),
       ...(score !== undefined && { score }),

@@ -18,8 +18,10 @@ export type {
   ModifierTraining,
   Outcome,
   Plan,
+  PlannedPacking,
   PlannedSite,
   StatsOf,
+  StorageCheck,
   TrainContext,
 } from './modifier.js';
 export { keepWeight, type LayerChange, readWeight, squaredOutput } from './output-error.js';

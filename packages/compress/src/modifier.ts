@@ -1,4 +1,5 @@
 import type { Tensor } from '@frugal/tensor-core';
+import type { PackedActivation } from '@frugal/tensor-core/formats';
 import type { BatchSource, CausalLM, Model, Output, TrainBatch } from '@frugal/tensor-core/nn';
 import type { Edit } from './edit.js';
 import type { ModifierSpec } from './recipe.js';
@@ -12,7 +13,19 @@ export interface PlannedSite {
   readonly bytesAfter: number;
   /** What differs from the other sites, such as a fall-back format. */
   readonly note?: string;
+  /** The packed matrix that the layer becomes. */
+  readonly packed?: PlannedPacking;
 }
+
+export interface PlannedPacking {
+  readonly format: string;
+  readonly activation: PackedActivation;
+  /** Modules that use the same matrix: a tied embedding. */
+  readonly sharedWith: readonly string[];
+}
+
+/** What a checkpoint of the model, with these layers packed, could not hold: a sentence each. */
+export type StorageCheck = (model: Model, packed: ReadonlyMap<string, PlannedPacking>) => readonly string[];
 
 export interface Plan {
   readonly sites: readonly PlannedSite[];

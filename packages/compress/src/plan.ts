@@ -1,6 +1,6 @@
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { CompressOptions } from './compress.js';
-import type { Modifier } from './modifier.js';
+import type { Modifier, PlannedPacking } from './modifier.js';
 import type { ModifierReport } from './report.js';
 import { findSites } from './site.js';
 
@@ -24,7 +24,7 @@ interface Stage {
 export function plan(
   model: CausalLM,
   stages: readonly Stage[],
-  options: Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train'>,
+  options: Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train' | 'storage'>,
 ): CompressPlan {
   const problems: string[] = [];
   const planned = stages.map(({ name, modifiers }) => ({
@@ -42,7 +42,14 @@ export function plan(
     }),
   }));
   for (const stage of planned) problems.push(...conflicts(stage));
+  problems.push(...(options.storage?.(model, packedLayers(planned)) ?? []));
   return { stages: planned, problems };
+}
+
+/** The layers that all stages together pack. */
+function packedLayers(stages: readonly StagePlan[]): Map<string, PlannedPacking> {
+  const sites = stages.flatMap(({ modifiers }) => modifiers.flatMap((modifier) => modifier.sites));
+  return new Map(sites.flatMap(({ path, packed }) => (packed ? [[path, packed] as const] : [])));
 }
 
 function unmetNeeds({ needs }: Modifier, options: Parameters<typeof plan>[2]): string[] {

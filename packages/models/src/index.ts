@@ -22,7 +22,7 @@ export {
   skeleton,
 } from './load.js';
 export { familyOf } from './registry.js';
-export { modelTensors, type SaveModelOptions, saveModel } from './save.js';
+export { modelTensors, type PlannedLayer, type SaveModelOptions, saveModel, savingProblems } from './save.js';
 export { type TabularBatch, TabularModel } from './tabular.js';
 export { tokenizerOf } from './tokenizer.js';
 export { configOf } from './weights/open-weights.js';

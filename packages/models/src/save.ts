@@ -1,5 +1,7 @@
 import {
+  layoutProblems,
   type Manifest,
+  type PackedShape,
   type QuantizedLayoutName,
   storeQuantized,
   type TensorInput,
@@ -7,8 +9,10 @@ import {
   writeCheckpoint,
 } from '@frugal/checkpoint';
 import { ArgumentError, type DType } from '@frugal/tensor-core';
+import type { PackedActivation } from '@frugal/tensor-core/formats';
 import type { Model } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
+import { matrixShape } from './load.js';
 import { denseLayers, packedMatrices } from './quantized-layout.js';
 import { anyFamilyOf, namesOf } from './registry.js';
 import { type DensePart, denseParts } from './weights/dense-parts.js';
@@ -48,6 +52,45 @@ export async function saveModel(model: Model, path: string, options: SaveModelOp
 /** All tensors of a model under their Hugging Face names, in the order of its modules, packed ones last; tied ones once. */
 export function modelTensors(model: Model): TensorInput[] {
   return storedModel(model).tensors;
+}
+
+/** A packed layer that is yet to be made. */
+export interface PlannedLayer {
+  readonly format: string;
+  readonly activation: PackedActivation;
+  /** Modules that will use the same matrix. */
+  readonly sharedWith: readonly string[];
+}
+
+/**
+ * Why {@link saveModel} could not write a model once the layers at `planned` are packed: known before any work. Empty when it
+ * can.
+ */
+export function savingProblems(
+  model: Model,
+  planned: ReadonlyMap<string, PlannedLayer> = new Map(),
+  layout: QuantizedLayoutName = 'frugal',
+): string[] {
+  const names = namesOf(model.config);
+  const nameOf = (path: string) => toTheirs(names, path) ?? path;
+  const nameless = [...denseParts(model, (path) => toTheirs(names, path)).keys()]
+    .filter((path) => toTheirs(names, path) === undefined)
+    .map(
+      (path) =>
+        `${path} has no place in the Hugging Face layout of this model: merge adapters and fold masks`,
+    );
+  const isPlanned = ({ modules: [first] }: PackedShape) =>
+    [...planned.keys()].some((path) => nameOf(path) === first);
+  const kept = packedMatrices(model, nameOf).filter((matrix) => !isPlanned(matrix));
+  const added = [...planned].flatMap(([path, layer]): PackedShape[] => {
+    const shape = matrixShape(model.module(path));
+    const modules = [nameOf(path), ...layer.sharedWith.map(nameOf)] as const;
+    return shape ? [{ ...layer, shape, modules, isEmbedding: layer.sharedWith.length > 0 }] : [];
+  });
+  return [
+    ...nameless,
+    ...layoutProblems(layout, [...kept, ...added]).map((problem) => `layout ${layout}: ${problem}`),
+  ];
 }
 
 function storedModel(model: Model, layout?: QuantizedLayoutName) {

@@ -1,9 +1,10 @@
-import { type CompressOptions, type CompressReport, presets } from '@frugal/compress';
+import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
+import { type CompressReport, presets } from '@frugal/compress';
 import { readDocuments } from '@frugal/data';
 import { formatBytes, formatChange, renderTable } from '@frugal/report';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
-import { compressTo, planCompression, readRecipe } from '../compression.js';
+import { compressTo, type Inputs, planCompression, readRecipe } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
 import { modelPath, openModel, openTokenizer } from '../model.js';
@@ -13,6 +14,7 @@ import {
   integer,
   type JsonOption,
   MODEL_ARGUMENT,
+  Option,
   type Verb,
   type WriteOptions,
 } from '../verb.js';
@@ -22,6 +24,7 @@ interface Options extends BackendOptions, WriteOptions, JsonOption {
   readonly calibration?: readonly string[];
   readonly calibrationTokens: number;
   readonly resume?: true;
+  readonly layout?: QuantizedLayoutName;
 }
 
 const EXAMPLE = `  version: 1
@@ -85,7 +88,13 @@ export const compressVerbs: readonly Verb[] = flavours.map((flavour) => (program
     .argument(...MODEL_ARGUMENT)
     .option('--calibration <FILES...>', 'text for methods that need statistics: text files or .jsonl')
     .option('--calibration-tokens <N>', 'how much of it is used', integer(1), 32_768)
-    .option('--resume', 'go on with the run that was interrupted');
+    .option('--resume', 'go on with the run that was interrupted')
+    .addOption(
+      new Option(
+        '--layout <NAME>',
+        'how packed weights are stored (default: the first that holds all)',
+      ).choices(quantizedLayouts),
+    );
   const recipe = ['--recipe <PRESET|FILE>', 'what to do'] as const;
   if (flavour.recipe) command.option(...recipe, flavour.recipe);
   else command.requiredOption(...recipe);
@@ -95,17 +104,17 @@ export const compressVerbs: readonly Verb[] = flavours.map((flavour) => (program
 });
 
 async function runRecipe(source: string, options: Options, context: Context): Promise<void> {
-  const { out, force, resume, json } = options;
+  const { out, force, resume, json, layout } = options;
   await refuseExisting(out, force);
   const path = await modelPath(source, context);
   const calibration =
     options.calibration && (await calibrationOf(options.calibration, path, options.calibrationTokens));
-  if (options.dryRun) return showPlan(path, options.recipe, { calibration }, options, context);
+  if (options.dryRun) return showPlan(path, options.recipe, { calibration, layout }, options, context);
   useBackend(options, context);
   const model = await openModel(path, context);
   const recipe = await readRecipe(options.recipe, model);
   const manifest = () => ({ sources: [{ role: 'base', name: source }] });
-  const inputs = { filesFrom: path, force, resume, manifest, calibration };
+  const inputs = { filesFrom: path, force, resume, manifest, calibration, layout };
   const report = await compressTo(out, model, recipe, inputs, context);
   if (json) printJson(context, { out, ...report });
   else printReport(out, report, context);
@@ -115,7 +124,7 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
 export async function showPlan(
   path: string,
   recipe: string,
-  inputs: Pick<CompressOptions, 'calibration'>,
+  inputs: Inputs,
   { json }: JsonOption,
   context: Context,
 ): Promise<void> {

@@ -12,7 +12,7 @@ import { Linear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 import { gptq } from '../maths/gptq.js';
 import { gridOf, partsOf } from '../maths/integer-parts.js';
-import { bytesAs, packedEdits } from './packing.js';
+import { bytesAs, packedEdits, plannedPacking } from './packing.js';
 
 /** Fewer calibration rows than columns leave directions of which nothing is known. */
 const STARVED_SHARE = 1;
@@ -49,9 +49,12 @@ export const gptqQuantization = defineMethod(
       needs: { stats: ['gram', 'count'] },
       plan(sites) {
         const problems: string[] = [];
-        const planned = linearSites(sites).map(({ path, layer }) => {
+        const planned = linearSites(sites).map((site) => {
+          const { path, layer } = site;
           if (!(layer instanceof Linear)) problems.push(`${path} is not dense`);
-          return { path, bytesBefore: layer.weightBytes, bytesAfter: bytesAs(format, layer, path, problems) };
+          const bytesAfter = bytesAs(format, layer, path, problems);
+          const packed = plannedPacking(site, format, activation);
+          return { path, bytesBefore: layer.weightBytes, bytesAfter, packed };
         });
         return { sites: planned, problems };
       },

@@ -1,6 +1,6 @@
-import type { Edit, LinearSite } from '@frugal/compress';
+import type { Edit, LinearSite, PlannedPacking } from '@frugal/compress';
 import type { PackedTensor } from '@frugal/tensor-core';
-import { type PackedActivation, packedByteLength } from '@frugal/tensor-core/formats';
+import { type PackedActivation, packedByteLength, recommendedActivation } from '@frugal/tensor-core/formats';
 import { type LinearLike, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
 
 /** Bytes of a layer in a packed format; a format that cannot hold it is one of the problems. */
@@ -11,6 +11,15 @@ export function bytesAs(format: string, layer: LinearLike, path: string, problem
     problems.push(`${path}: ${(error as Error).message}`);
     return layer.weightBytes;
   }
+}
+
+/** What {@link packedEdits} will make of a layer. */
+export function plannedPacking(
+  { sharedWith }: LinearSite,
+  format: string,
+  activation: PackedActivation = recommendedActivation(format),
+): PlannedPacking {
+  return { format, activation, sharedWith };
 }
 
 /** A packed matrix in the place of a layer's weight, and of the embedding that is tied to it. */

@@ -3,7 +3,7 @@ import { currentBackend, PackedTensor } from '@frugal/tensor-core';
 import { packedByteLength } from '@frugal/tensor-core/formats';
 import { Linear, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
-import { bytesAs, packedEdits } from './packing.js';
+import { bytesAs, packedEdits, plannedPacking } from './packing.js';
 
 /** Round-to-nearest: each weight becomes the closest value of a packed format. Needs no data. */
 export const roundToNearest = defineMethod(
@@ -21,12 +21,15 @@ export const roundToNearest = defineMethod(
     needs: {},
     plan(sites) {
       const problems: string[] = [];
-      const planned = linearSites(sites).map(({ path, layer }) => {
+      const planned = linearSites(sites).map((site) => {
+        const { path, layer } = site;
         if (layer instanceof PackedLinear)
           problems.push(`${path} is packed already (${layer.weight.format})`);
         const own = formatFor(layer, format, fallback);
         const bytesAfter = bytesAs(own, layer, path, problems);
-        return { path, bytesBefore: layer.weightBytes, bytesAfter, ...(own !== format && { note: own }) };
+        const packed = plannedPacking(site, own, activation);
+        const note = own === format ? {} : { note: own };
+        return { path, bytesBefore: layer.weightBytes, bytesAfter, packed, ...note };
       });
       return { sites: planned, problems };
     },
