@@ -17,9 +17,9 @@ import { type Row, report } from '../shared/result.js';
 /**
  * Does training in whole numbers cost quality? The Llama of 6.8 M parameters on real text (the corpus of the example),
  * once in bf16 and once with int8 products forward and backward, from the same weights over the same batches: training
- * loss of the last steps, held-out bits per byte, speed. Runs continue where they stopped, and `--arm int8` does that one
- * alone, so that both can run at once: `npm run bench -- int8-training`; `-- int8-training -- --steps 20` checks that the
- * program works.
+ * loss of the last steps and held-out bits per byte (`bench -- train` measures the speed). Runs continue where they
+ * stopped, and `--arm int8` does that one alone, so that both can run at once: `npm run bench -- int8-training`;
+ * `-- int8-training -- --steps 20` checks that the program works.
  */
 const WARM_UP = 100;
 /** Steps at the end whose mean is the loss of a run. */
@@ -42,7 +42,6 @@ function option(name: string): string | undefined {
 interface Result {
   readonly loss: number;
   readonly bitsPerByte: Readonly<Record<string, number>>;
-  readonly tokensPerSecond: number;
 }
 
 function mean(values: readonly number[]): number {
@@ -92,7 +91,6 @@ async function runArm(precision: Precision, run: RunDirectory): Promise<Result> 
   return {
     loss: mean(lines.slice(-TAIL).map((line) => (JSON.parse(line) as { loss: number }).loss)),
     bitsPerByte,
-    tokensPerSecond: record.tokens / record.seconds,
   };
 }
 
@@ -112,7 +110,6 @@ if (only === undefined) {
     [
       row(`int8 training loss, last ${TAIL} of ${steps} steps`, 'nats', ({ loss }) => loss),
       row('int8 held-out bits per byte', 'bits', ({ bitsPerByte }) => mean(Object.values(bitsPerByte))),
-      row('int8 speed of the whole run', 'tokens/s', ({ tokensPerSecond }) => tokensPerSecond),
     ],
     { backend: backend.description, steps, seed: size.seed, results: Object.fromEntries(results) },
   );
