@@ -1,19 +1,25 @@
 /**
- * Greedy tokens of GGUF files in llama.cpp:
- *   node open_llama_cpp.mjs FOLDER PROMPT COUNT FILE.gguf...
- * FOLDER has node-llama-cpp in its node_modules. Prints one line of JSON per file: { file, promptIds, ids, addsBos }.
+ * Greedy tokens of GGUF files in llama.cpp, their chat templates, and the tokens of a text with special ones:
+ *   node open_llama_cpp.mjs FOLDER PROMPT COUNT TEXT FILE.gguf...
+ * FOLDER has node-llama-cpp in its node_modules. Prints one line of JSON per file: { file, promptIds, ids, addsBos,
+ * template, textIds }. Keys and values are f32.
  */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [folder, prompt, count, ...files] = process.argv.slice(2);
+const [folder, prompt, count, text, ...files] = process.argv.slice(2);
 const { resolve } = createRequire(pathToFileURL(join(folder, 'any.js')));
 const { getLlama } = await import(pathToFileURL(resolve('node-llama-cpp')).href);
-const llama = await getLlama({ gpu: false, logLevel: 'error' });
+const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
 for (const modelPath of files) {
   const model = await llama.loadModel({ modelPath });
-  const context = await model.createContext({ contextSize: 64 });
+  const context = await model.createContext({
+    contextSize: 64,
+    flashAttention: false,
+    experimentalKvCacheKeyType: 'F32',
+    experimentalKvCacheValueType: 'F32',
+  });
   const addsBos = model.tokens.shouldPrependBosToken;
   const promptIds = [...(addsBos ? [model.tokens.bos] : []), ...model.tokenize(prompt, true)];
   const ids = [];
@@ -21,7 +27,9 @@ for (const modelPath of files) {
     ids.push(id);
     if (ids.length >= Number(count)) break;
   }
-  console.log(JSON.stringify({ file: modelPath, promptIds, ids, addsBos }));
+  const template = model.fileInfo.metadata.tokenizer.chat_template;
+  const textIds = model.tokenize(text, true);
+  console.log(JSON.stringify({ file: modelPath, promptIds, ids, addsBos, template, textIds }));
   await context.dispose();
   await model.dispose();
 }

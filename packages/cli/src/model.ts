@@ -1,5 +1,5 @@
-import { openCheckpoint } from '@frugal/checkpoint';
-import { loadModel, tokenizerOf } from '@frugal/models';
+import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
+import { modelOf, tokenizerOf } from '@frugal/models';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
@@ -27,14 +27,48 @@ export async function modelPath(source: string, context: Context): Promise<strin
   return source;
 }
 
+/**
+ * Tokenizer and model at a path from `modelPath`, which is opened once. `ready` is told the tokenizer before the weights are
+ * loaded, so that what is wrong with a prompt shows at once.
+ * @throws CommandError when there is no such folder or file
+ */
+export async function openSpeaker(
+  path: string,
+  context: Context,
+  options: { readonly precise?: boolean | undefined; readonly ready?: (tokenizer: Tokenizer) => void } = {},
+): Promise<{ readonly tokenizer: Tokenizer; readonly model: CausalLM }> {
+  await requireThere(path);
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const tokenizer = await tokenizerOf(checkpoint);
+    options.ready?.(tokenizer);
+    return { tokenizer, model: await load(checkpoint, context, options) };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
 /** Loads the weights at a path from `modelPath` on the current backend. */
 export async function openModel(
   path: string,
   context: Context,
-  { precise }: { readonly precise?: boolean | undefined } = {},
+  options: { readonly precise?: boolean | undefined } = {},
+): Promise<CausalLM> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    return await load(checkpoint, context, options);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function load(
+  checkpoint: Checkpoint,
+  context: Context,
+  { precise }: { readonly precise?: boolean | undefined },
 ): Promise<CausalLM> {
   const model = await withProgress(context, 'Loading', (update) =>
-    loadModel(path, { onProgress: ({ done, total }) => update(done, total) }),
+    modelOf(checkpoint, { onProgress: ({ done, total }) => update(done, total) }),
   );
   if (precise) keepActivations(model);
   return model;
@@ -42,7 +76,7 @@ export async function openModel(
 
 /** @throws CommandError when there is no such folder or file */
 export async function openTokenizer(path: string): Promise<Tokenizer> {
-  if (!(await exists(path))) throw new CommandError({ where: path, what: 'there is no such folder or file' });
+  await requireThere(path);
   if (!path.toLowerCase().endsWith('.gguf')) return loadTokenizer(path);
   const checkpoint = await openCheckpoint(path);
   try {
@@ -50,4 +84,8 @@ export async function openTokenizer(path: string): Promise<Tokenizer> {
   } finally {
     await checkpoint.close();
   }
+}
+
+async function requireThere(path: string): Promise<void> {
+  if (!(await exists(path))) throw new CommandError({ where: path, what: 'there is no such folder or file' });
 }

@@ -4,7 +4,8 @@ import { processTerminal } from './context.js';
 import { reportError } from './errors.js';
 import { Interrupts } from './interrupts.js';
 import { Program } from './program.js';
-import { verbs } from './verbs/index.js';
+import type { Verb } from './verb.js';
+import { verbsFor } from './verbs/index.js';
 import { version } from './version.js';
 
 export interface RunOptions {
@@ -20,14 +21,16 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   const { terminal = processTerminal(), signal = new AbortController().signal } = options;
   const { interrupts = new Interrupts() } = options;
   try {
-    await createProgram({ terminal, signal, interrupts }).parseAsync([...args], { from: 'user' });
+    const verbs = await verbsFor(args);
+    const program = createProgram({ terminal, signal, interrupts }, verbs);
+    await program.parseAsync([...args], { from: 'user' });
     return 0;
   } catch (error) {
     return reportError(error, terminal);
   }
 }
 
-function createProgram(context: Context): Command {
+function createProgram(context: Context, verbs: readonly Verb[]): Command {
   const { terminal } = context;
   const program = new Program('frugal')
     .description('Train, compress and serve language models cheaply.')

@@ -1,6 +1,6 @@
 #pragma once
-// Codes and scales of one block of a row, between the parts of a format and the layout rows16. Plain loops: this runs once
-// per weight.
+// Codes and scales of one block of a row, between the parts of a format and the layout rows16. All that is done to codes is
+// done to four at a time, in the bytes of a word: in both layouts four neighbours lie in four neighbouring bytes.
 #include "packed-rows.hpp"
 
 namespace frugal::FRUGAL_ISA {
@@ -25,6 +25,20 @@ static inline uint8_t* at(char* p, int64_t offset) { return reinterpret_cast<uin
 static inline uint16_t half_at(const uint8_t* p) { return static_cast<uint16_t>(p[0] | p[1] << 8); }
 static inline void put_half(uint8_t* p, uint16_t half) { p[0] = static_cast<uint8_t>(half), p[1] = static_cast<uint8_t>(half >> 8); }
 
+constexpr int WORDS = BLOCK / 4;
+
+static inline uint32_t word_at(const uint8_t* p) {
+  uint32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return word;
+}
+static inline void put_word(uint8_t* p, uint32_t word) { __builtin_memcpy(p, &word, 4); }
+/** The lowest `bits` of each byte. */
+static inline uint32_t mask_of(int bits) { return ((1u << bits) - 1) * 0x01010101u; }
+/** Four bits as the lowest of four bytes, and back. */
+static inline uint32_t spread(uint32_t bits) { return (bits * 0x00204081u) & 0x01010101u; }
+static inline uint32_t gather(uint32_t word) { return ((word & 0x01010101u) * 0x01020408u) >> 24 & 15; }
+
 // Blocks of 32 (q4_0, q4_1, q5_0, q5_1, q8_0, iq4_nl): halves, then for 5 bits a word of fifth bits, then nibbles or bytes.
 struct SimpleBlocks {
   static int64_t bytes(const Matrix& m) { return (m.scheme == Scheme::half_min ? 4 : 2) + m.bits * 4; }
@@ -34,9 +48,10 @@ struct SimpleBlocks {
     out.halves[0] = half_at(p);
     if (m.scheme == Scheme::half_min) out.halves[1] = half_at(p + 2);
     const uint8_t *q = p + start(m), *low = m.bits == 5 ? q + 4 : q;
-    for (int c = 0; c < BLOCK; c++) {
-      if (m.bits == 8) out.codes[c] = q[c] ^ 128;
-      else out.codes[c] = static_cast<uint8_t>((low[c & 15] >> (c < 16 ? 0 : 4) & 15) | (m.bits == 5 ? (q[c >> 3] >> (c & 7) & 1) << 4 : 0));
+    const uint32_t fifth = m.bits == 5 ? word_at(q) : 0;
+    for (int w = 0; w < WORDS; w++) {
+      if (m.bits == 8) put_word(out.codes + 4 * w, word_at(q + 4 * w) ^ 0x80808080u);
+      else put_word(out.codes + 4 * w, (word_at(low + 4 * (w & 3)) >> (w < 4 ? 0 : 4) & mask_of(4)) | spread(fifth >> 4 * w & 15) << 4);
     }
   }
   static void write(const Matrix& m, const RowBlock& in, uint8_t* p) {
@@ -44,13 +59,14 @@ struct SimpleBlocks {
     if (m.scheme == Scheme::half_min) put_half(p + 2, in.halves[1]);
     uint8_t *q = p + start(m), *low = m.bits == 5 ? q + 4 : q;
     if (m.bits == 8) {
-      for (int c = 0; c < BLOCK; c++) q[c] = in.codes[c] ^ 128;
+      for (int w = 0; w < WORDS; w++) put_word(q + 4 * w, word_at(in.codes + 4 * w) ^ 0x80808080u);
       return;
     }
-    for (int i = 0; i < 16; i++) low[i] = static_cast<uint8_t>((in.codes[i] & 15) | (in.codes[i + 16] & 15) << 4);
+    for (int w = 0; w < 4; w++) put_word(low + 4 * w, (word_at(in.codes + 4 * w) & mask_of(4)) | (word_at(in.codes + 4 * w + 16) & mask_of(4)) << 4);
     if (m.bits == 5) {
-      for (int i = 0; i < 4; i++) q[i] = 0;
-      for (int c = 0; c < BLOCK; c++) q[c >> 3] |= static_cast<uint8_t>((in.codes[c] >> 4) << (c & 7));
+      uint32_t fifth = 0;
+      for (int w = 0; w < WORDS; w++) fifth |= gather(word_at(in.codes + 4 * w) >> 4) << 4 * w;
+      put_word(q, fifth);
     }
   }
 };
@@ -63,10 +79,10 @@ struct SuperBlocks {
     return m.bits == 4 ? 144 : 176;
   }
 
-  /** visit(code, byte, shift in the byte, bits, shift in the code) for every piece of every code. */
+  /** visit(first code, byte, shift in the byte, bits, shift in the code) for every piece of every four codes. */
   template <class Visit>
   static void pieces(const Matrix& m, int j, const Visit& visit) {
-    for (int l = 0; l < BLOCK; l++) {
+    for (int l = 0; l < BLOCK; l += 4) {
       const int quarter = (j >> 2) * 32 + l, pair = (j >> 1) * 32 + l;
       if (m.scheme == Scheme::super_16_min) visit(l, 16 + quarter, 2 * (j & 3), 2, 0);
       else if (m.bits == 3) visit(l, 32 + quarter, 2 * (j & 3), 2, 0), visit(l, l, j, 1, 2);
@@ -86,8 +102,8 @@ struct SuperBlocks {
   }
 
   static void read(const Matrix& m, const uint8_t* p, int j, RowBlock& out) {
-    for (uint8_t& code : out.codes) code = 0;
-    pieces(m, j, [&](int l, int byte, int shift, int bits, int to) { out.codes[l] |= static_cast<uint8_t>((p[byte] >> shift & ((1 << bits) - 1)) << to); });
+    __builtin_memset(out.codes, 0, BLOCK);
+    pieces(m, j, [&](int l, int byte, int shift, int bits, int to) { put_word(out.codes + l, word_at(out.codes + l) | (word_at(p + byte) >> shift & mask_of(bits)) << to); });
     out.halves[0] = half_at(p + halves_at(m));
     if (m.scheme != Scheme::super_16) out.halves[1] = half_at(p + halves_at(m) + 2);
     if (m.scheme == Scheme::super_16_min) out.scales[0] = p[2 * j], out.scales[1] = p[2 * j + 1];
@@ -103,7 +119,7 @@ struct SuperBlocks {
 
   /** Into a block whose bytes were 0 before its first j. */
   static void write(const Matrix& m, const RowBlock& in, int j, uint8_t* p) {
-    pieces(m, j, [&](int l, int byte, int shift, int bits, int to) { p[byte] |= static_cast<uint8_t>((in.codes[l] >> to & ((1 << bits) - 1)) << shift); });
+    pieces(m, j, [&](int l, int byte, int shift, int bits, int to) { put_word(p + byte, word_at(p + byte) | (word_at(in.codes + l) >> to & mask_of(bits)) << shift); });
     put_half(p + halves_at(m), in.halves[0]);
     if (m.scheme != Scheme::super_16) put_half(p + halves_at(m) + 2, in.halves[1]);
     if (m.scheme == Scheme::super_16_min) p[2 * j] = in.scales[0], p[2 * j + 1] = in.scales[1];
@@ -142,6 +158,7 @@ struct CodeStream {
   static int64_t row_bytes(const Matrix& m) { return (m.columns * m.bits + 7) / 8; }
   static void read(const Matrix& m, const uint8_t* row, int64_t b, uint8_t (&codes)[BLOCK]) {
     const int64_t start = b * BLOCK, bytes = row_bytes(m);
+    if (start + BLOCK <= m.columns && (m.bits == 4 || m.scheme == Scheme::channel)) return read_words(m, row, start, codes);
     for (int64_t i = 0; i < BLOCK; i++) {
       codes[i] = 0;
       if (start + i >= m.columns) continue;
@@ -167,29 +184,41 @@ struct CodeStream {
       if ((bit & 7) + m.bits > 8) row[byte + 1] |= static_cast<uint8_t>(codes[i] >> (8 - (bit & 7)));
     }
   }
+
+ private:
+  /** {@link read} of a whole block, where four codes are two bytes or four. */
+  static void read_words(const Matrix& m, const uint8_t* row, int64_t start, uint8_t (&codes)[BLOCK]) {
+    for (int w = 0; w < WORDS; w++) {
+      if (m.scheme == Scheme::channel) {
+        put_word(codes + 4 * w, word_at(row + start + 4 * w) ^ 0x80808080u);
+        continue;
+      }
+      const uint32_t x = half_at(row + start / 2 + 2 * w);
+      put_word(codes + 4 * w, (x & 0xf) | (x & 0xf0) << 4 | (x & 0xf00) << 8 | (x & 0xf000) << 12);
+    }
+  }
 };
 
 // The layout itself, one lane (row of a panel) at a time.
 struct Lane {
-  /** Offsets of the bytes of code c, and where its bits begin there. */
+  /** visit(first code, byte, where the bits begin there, bits, shift in the code) for every piece of every four codes. */
   template <class Visit>
   static void planes(const Matrix& m, int lane, const Visit& visit) {
-    for (int c = 0; c < BLOCK; c++) {
-      const int i = c / 4, t = c % 4;
+    for (int i = 0; i < WORDS; i++) {
       int start = 0, to = 0;
-      if (m.bits == 8) visit(c, (i * PANEL + lane) * 4 + t, 0, 8, 0);
-      if (m.bits == 4 || m.bits == 5 || m.bits == 6) visit(c, ((i & 3) * PANEL + lane) * 4 + t, 4 * (i >> 2), 4, 0), start = 256, to = 4;
-      if (m.bits == 2 || m.bits == 3 || m.bits == 6) visit(c, start + ((i & 1) * PANEL + lane) * 4 + t, 2 * (i >> 1), 2, to), start += 128, to += 2;
-      if (m.bits == 3 || m.bits == 5) visit(c, start + lane * 4 + t, i, 1, to);
+      if (m.bits == 8) visit(4 * i, (i * PANEL + lane) * 4, 0, 8, 0);
+      if (m.bits == 4 || m.bits == 5 || m.bits == 6) visit(4 * i, ((i & 3) * PANEL + lane) * 4, 4 * (i >> 2), 4, 0), start = 256, to = 4;
+      if (m.bits == 2 || m.bits == 3 || m.bits == 6) visit(4 * i, start + ((i & 1) * PANEL + lane) * 4, 2 * (i >> 1), 2, to), start += 128, to += 2;
+      if (m.bits == 3 || m.bits == 5) visit(4 * i, start + lane * 4, i, 1, to);
     }
   }
   static void read_codes(const Matrix& m, const uint8_t* block, int lane, uint8_t (&codes)[BLOCK]) {
-    for (uint8_t& code : codes) code = 0;
-    planes(m, lane, [&](int c, int byte, int shift, int bits, int to) { codes[c] |= static_cast<uint8_t>((block[byte] >> shift & ((1 << bits) - 1)) << to); });
+    __builtin_memset(codes, 0, BLOCK);
+    planes(m, lane, [&](int c, int byte, int shift, int bits, int to) { put_word(codes + c, word_at(codes + c) | (word_at(block + byte) >> shift & mask_of(bits)) << to); });
   }
   /** Into bytes that were 0. */
   static void write_codes(const Matrix& m, const uint8_t (&codes)[BLOCK], int lane, uint8_t* block) {
-    planes(m, lane, [&](int c, int byte, int shift, int bits, int to) { block[byte] |= static_cast<uint8_t>((codes[c] >> to & ((1 << bits) - 1)) << shift); });
+    planes(m, lane, [&](int c, int byte, int shift, int bits, int to) { put_word(block + byte, word_at(block + byte) | (word_at(codes + c) >> to & mask_of(bits)) << shift); });
   }
 };
 

@@ -1,5 +1,5 @@
 import { createInterface, type Interface } from 'node:readline';
-import { ChatTemplateError, chatTemplate } from '@frugal/tokenizers';
+import { ChatTemplateError, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { Conversation } from '../conversation.js';
@@ -12,7 +12,7 @@ import {
   type GenerationOptions,
   type Speaker,
 } from '../generation.js';
-import { modelPath, openModel, openTokenizer } from '../model.js';
+import { modelPath, openSpeaker } from '../model.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -23,6 +23,8 @@ interface Options extends BackendOptions, GenerationOptions, JsonOption {
 }
 
 const PROMPT = '> ';
+
+const NO_TEMPLATE = 'The model has no chat template: it was not trained to answer. A plain one stands in.\n';
 
 const COMMANDS = `/reset        forget the conversation
 /undo         take the last question and its answer back
@@ -48,15 +50,12 @@ export const chatVerb: Verb = (program, context) => {
   addBackendOptions(addGenerationOptions(command, { temperature: 0.7 })).action(
     async (source: string, options: Options) => {
       const path = await modelPath(source, context);
-      const tokenizer = await openTokenizer(path);
-      const template = chatTemplate(tokenizer);
-      if (template.isDefault) {
-        const notice =
-          'The model has no chat template: it was not trained to answer. A plain one stands in.\n';
-        context.terminal.err(notice);
-      }
       useBackend(options, context);
-      const model = await openModel(path, context, options);
+      const ready = (tokenizer: Tokenizer) => {
+        if (chatTemplate(tokenizer).isDefault) context.terminal.err(NO_TEMPLATE);
+      };
+      const { tokenizer, model } = await openSpeaker(path, context, { ...options, ready });
+      const template = chatTemplate(tokenizer);
       const draft = await openDraft(options.draft, { model, tokenizer }, context);
       const { contextLength } = model;
       const answerTokens = Math.min(options.maxTokens ?? 128, contextLength >> 2);

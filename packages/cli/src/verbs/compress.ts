@@ -82,7 +82,7 @@ const flavours: readonly Flavour[] = [
   },
 ];
 
-export const compressVerbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
+const verbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
   const notes = `Presets:\n${presetList}\n\nA recipe is YAML or JSON; targets are globs over module paths:\n\n${EXAMPLE}\n\nStages that train run through frugal distill.`;
   const command = addVerb(program, { ...flavour, notes })
     .argument(...MODEL_ARGUMENT)
@@ -102,6 +102,8 @@ export const compressVerbs: readonly Verb[] = flavours.map((flavour) => (program
     runRecipe(source, options, context),
   );
 });
+
+export const [pruneVerb, quantizeVerb, compressVerb] = verbs;
 
 async function runRecipe(source: string, options: Options, context: Context): Promise<void> {
   const { out, force, resume, json, layout } = options;

@@ -9,7 +9,7 @@ import {
   type GenerationOptions,
   tokenLimit,
 } from '../generation.js';
-import { modelPath, openModel, openTokenizer } from '../model.js';
+import { modelPath, openSpeaker } from '../model.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -48,9 +48,8 @@ export const generateVerb: Verb = (program, context) => {
     async (source: string, options: Options) => {
       const { terminal } = context;
       const path = await modelPath(source, context);
-      const tokenizer = await openTokenizer(path);
       useBackend(options, context);
-      const model = await openModel(path, context, options);
+      const { tokenizer, model } = await openSpeaker(path, context, options);
       const promptIds = encodePrompt(tokenizer, options);
       tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
       const draft = await openDraft(options.draft, { model, tokenizer }, context);

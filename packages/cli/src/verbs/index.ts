@@ -1,31 +1,29 @@
 import type { Verb } from '../verb.js';
-import { benchVerb } from './bench.js';
-import { chatVerb } from './chat.js';
-import { compressVerbs } from './compress.js';
-import { convertVerb } from './convert.js';
-import { dataVerb } from './data/data.js';
-import { distillVerb } from './distill.js';
-import { doctorVerb } from './doctor.js';
-import { generateVerb } from './generate.js';
-import { inspectVerb } from './inspect.js';
-import { logitsVerb } from './logits.js';
-import { perplexityVerb } from './perplexity.js';
-import { pretrainVerb } from './pretrain.js';
-import { serveVerb } from './serve.js';
 
-/** In the order of `frugal --help`: along the way of a model. A new verb is its file and one entry here. */
-export const verbs: readonly Verb[] = [
-  dataVerb,
-  pretrainVerb,
-  distillVerb,
-  ...compressVerbs,
-  convertVerb,
-  inspectVerb,
-  generateVerb,
-  chatVerb,
-  serveVerb,
-  logitsVerb,
-  perplexityVerb,
-  benchVerb,
-  doctorVerb,
-];
+/**
+ * Verbs by name, in the order of `frugal --help`: along the way of a model. Each brings its own imports, so that a command
+ * loads what it needs and nothing else. A new verb is its file and one entry here.
+ */
+const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+  data: async () => (await import('./data/data.js')).dataVerb,
+  pretrain: async () => (await import('./pretrain.js')).pretrainVerb,
+  distill: async () => (await import('./distill.js')).distillVerb,
+  prune: async () => (await import('./compress.js')).pruneVerb,
+  quantize: async () => (await import('./compress.js')).quantizeVerb,
+  compress: async () => (await import('./compress.js')).compressVerb,
+  convert: async () => (await import('./convert.js')).convertVerb,
+  inspect: async () => (await import('./inspect.js')).inspectVerb,
+  generate: async () => (await import('./generate.js')).generateVerb,
+  chat: async () => (await import('./chat.js')).chatVerb,
+  serve: async () => (await import('./serve.js')).serveVerb,
+  logits: async () => (await import('./logits.js')).logitsVerb,
+  perplexity: async () => (await import('./perplexity.js')).perplexityVerb,
+  bench: async () => (await import('./bench.js')).benchVerb,
+  doctor: async () => (await import('./doctor.js')).doctorVerb,
+};
+
+/** The verb that a command line begins with; all of them where it begins with none: for help, and for hints. */
+export async function verbsFor([first]: readonly string[]): Promise<readonly Verb[]> {
+  const load = first === undefined || !Object.hasOwn(verbs, first) ? undefined : verbs[first];
+  return Promise.all(load ? [load()] : Object.values(verbs).map((each) => each()));
+}

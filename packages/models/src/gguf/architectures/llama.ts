@@ -25,10 +25,7 @@ export const llama: GgufArchitecture = {
   },
   writeConfig(config) {
     requireSilu(config);
-    const complete = {
-      ...((config.architectures as string[])[0] !== 'LlamaForCausalLM' && mistralDefaults),
-      ...config,
-    };
+    const complete: ModelConfig = { ...defaults[(config.architectures as string[])[0]], ...config };
     return {
       ...writeDecoderConfig(complete),
       ...writeGgufRope(complete),
@@ -41,7 +38,16 @@ export const llama: GgufArchitecture = {
 };
 
 /** What transformers means by fields that are left out. */
-const mistralDefaults = { num_key_value_heads: 8, max_position_embeddings: 4096 * 32 };
+const defaults: Readonly<Record<string, ModelConfig>> = {
+  LlamaForCausalLM: { max_position_embeddings: 2048 },
+  MistralForCausalLM: { num_key_value_heads: 8, max_position_embeddings: 4096 * 32 },
+  MixtralForCausalLM: {
+    num_key_value_heads: 8,
+    max_position_embeddings: 4096 * 32,
+    rms_norm_eps: 1e-5,
+    rope_theta: 1e6,
+  },
+};
 
 /** Which of the three it is. */
 function readFamily({ reader, entries }: GgufFile): ModelConfig {
