@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 const [folder, prompt, count, text, ...files] = process.argv.slice(2);
 const { resolve } = createRequire(pathToFileURL(join(folder, 'any.js')));
 const { getLlama } = await import(pathToFileURL(resolve('node-llama-cpp')).href);
-const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
+const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error', maxThreads: 1 });
 for (const modelPath of files) {
   const model = await llama.loadModel({ modelPath });
   const context = await model.createContext({

@@ -20,7 +20,7 @@ const llamaCpp = findLlamaCpp();
 
 const PROMPT = 'The three largest cities of Japan are';
 const MESSAGES = [{ role: 'user', content: 'Why is the sky blue?' }];
-const COUNT = 24;
+const COUNT = 16;
 
 interface Answer {
   readonly promptIds: readonly number[];

@@ -17,7 +17,7 @@ export async function askLlamaCpp<T>(script: string, folder: string, args: reado
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [join(root, 'oracles', script), folder, ...args],
-    { maxBuffer: 2 ** 28, timeout: 300_000 },
+    { maxBuffer: 2 ** 28, timeout: 600_000 },
   );
   return stdout
     .split('\n')

@@ -35,10 +35,13 @@ export class PooledStorage extends CpuStorage {
   }
 }
 
+/** No ArrayBuffer is larger than 4 GiB: larger files are seen through windows that overlap by half, so that whatever is not larger than that lies in one. */
+const WINDOW_BYTES = 2 ** 31;
+
 /** A file's bytes as they lie on disk; pages are read when touched. */
 export class MappedStorage extends CpuStorage {
   readonly address: number;
-  private view: ArrayBuffer | null = null;
+  private readonly windows = new Map<number, ArrayBuffer>();
 
   constructor(
     backend: Backend,
@@ -50,8 +53,15 @@ export class MappedStorage extends CpuStorage {
   }
 
   bytes(start: number, length: number): Uint8Array<ArrayBuffer> {
-    this.view ??= this.addon.mappedBytes(this.file.handle, 0, this.file.byteLength);
-    return new Uint8Array(this.view, start, length);
+    const index = Math.floor(start / WINDOW_BYTES);
+    const first = index * WINDOW_BYTES;
+    let window = this.windows.get(index);
+    if (!window) {
+      const rest = this.file.byteLength - first;
+      window = this.addon.mappedBytes(this.file.handle, first, Math.min(2 * WINDOW_BYTES, rest));
+      this.windows.set(index, window);
+    }
+    return new Uint8Array(window, start - first, length);
   }
 
   override discard(byteOffset: number, byteLength: number): void {
