@@ -35,7 +35,7 @@ export class PooledStorage extends CpuStorage {
   }
 }
 
-/** No ArrayBuffer is larger than 4 GiB: larger files are seen through windows that overlap by half, so that whatever is not larger than that lies in one. */
+/** No ArrayBuffer is larger than 4 GiB: files are seen through windows of that size that overlap by half. Half fits anywhere. */
 const WINDOW_BYTES = 2 ** 31;
 
 /** A file's bytes as they lie on disk; pages are read when touched. */
