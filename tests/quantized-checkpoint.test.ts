@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -142,6 +142,19 @@ it('says before any work what a layout cannot hold', async () => {
   await compress(model, recipe, options());
   expect(savingProblems(model)).toEqual([]);
   expect(savingProblems(model, new Map(), 'bitsandbytes')).toHaveLength(8);
+});
+
+it('refuses indices that point outside of their matrix', async () => {
+  const path = join(await temporary(), 'model');
+  await saveModel(await packed('llama-tiny', [{ include: some, format: 'bitmap' }]), path);
+  const file = join(path, 'model.safetensors');
+  const bytes = await readFile(file);
+  const length = Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + length));
+  const [start] = header['model.layers.0.self_attn.q_proj.weight.rowStarts'].data_offsets;
+  bytes.writeInt32LE(1e6, 8 + length + start + 4);
+  await writeFile(file, bytes);
+  await expect(loadModel(path)).rejects.toThrow(/no parts of bitmap: got rowStarts\[1\] is 1000000/);
 });
 
 it('keeps which layers quantise their activations, and loads onto the backend that was asked for', async () => {

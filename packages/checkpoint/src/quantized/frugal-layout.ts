@@ -1,7 +1,9 @@
 import { anyLength, type PackedActivation, packedFormat } from '@frugal/tensor-core/formats';
+import { CheckpointFormatError } from '../errors.js';
 import { typedArrayOf } from '../numeric/convert.js';
 import type { TensorInput } from '../tensor-input.js';
 import type { TensorSource } from '../tensor-source.js';
+import { indexProblem } from './part-indices.js';
 import {
   groupedBy,
   ModuleTensors,
@@ -83,11 +85,15 @@ function matrixOf(
     tensors: tensors.names,
     activation,
     problems: tensors.problems,
-    read: () =>
-      Promise.all(
+    async read() {
+      const arrays = await Promise.all(
         parts.map(async ({ name, dtype }, i) =>
           typedArrayOf(await tensors.bytes(suffix(name, i)), partDTypes[dtype]),
         ),
-      ),
+      );
+      const problem = indexProblem(format, shape, arrays);
+      if (problem === null) return arrays;
+      throw new CheckpointFormatError({ file: base, what: `these are no parts of ${format}`, got: problem });
+    },
   };
 }
