@@ -15,6 +15,7 @@ export { type GgufFields, layoutGguf } from './gguf/layout.js';
 export { type GgufSource, readGguf } from './gguf/reader.js';
 export { serializeGguf } from './gguf/serialize.js';
 export type { GgufItemType, GgufValue, GgufValueType } from './gguf/types.js';
+export { formatConfig } from './json/config-json.js';
 export { formatJson, type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json/json.js';
 export { type DataLineage, MANIFEST_FILE, type Manifest, type SourceLineage } from './manifest.js';
 export { readMindspore } from './mindspore/reader.js';

@@ -1,4 +1,5 @@
 import type { Checkpoint } from './checkpoint.js';
+import { formatConfig } from './json/config-json.js';
 import type { JsonValue } from './json/json.js';
 import { MANIFEST_FILE, type Manifest } from './manifest.js';
 import { type SaveOptions, saveDirectory } from './save/directory.js';
@@ -63,7 +64,7 @@ export async function writeCheckpoint(
   await saveDirectory(
     path,
     async (staging) => {
-      await staging.writeJson('config.json', config);
+      await staging.writeFile('config.json', formatConfig(config));
       if (generationConfig) await staging.writeJson('generation_config.json', generationConfig);
       if (manifest) await staging.writeJson(MANIFEST_FILE, manifest);
       for (const [name, content] of Object.entries({ ...contents.tokenizerFiles, ...contents.extraFiles })) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CheckpointFormatError, CheckpointWriteError } from '../errors.js';
+import { formatConfig } from './config-json.js';
 import { formatJson, parseJson, parseJsonObject } from './json.js';
 
 function problem(text: string | Uint8Array): CheckpointFormatError {
@@ -91,6 +92,22 @@ describe('formatJson', () => {
   it('keeps infinities', () => {
     const text = formatJson({ limit: [0, Number.POSITIVE_INFINITY, Number.NaN] });
     expect(parseJson(text, 'f')).toEqual({ limit: [0, Number.POSITIVE_INFINITY, Number.NaN] });
+  });
+
+  it('writes whole numbers as floats where a config wants floats', () => {
+    const config = {
+      ...{ hidden_size: 8, final_logit_softcapping: 30, router_jitter_noise: 0, attention_dropout: -0 },
+      ...{ rms_norm_eps: 1e-5, attn_logit_softcapping: null, rope_parameters: { a: { rope_theta: 1e21 } } },
+      rope_theta: 10000,
+    };
+    const text = formatConfig(config);
+    expect(text).toContain('"hidden_size": 8,');
+    expect(text).toContain('"final_logit_softcapping": 30.0,');
+    expect(text).toContain('"router_jitter_noise": 0.0,');
+    expect(text).toContain('"attention_dropout": 0.0,');
+    expect(text).toContain('"attn_logit_softcapping": null,');
+    expect(text).toContain('"rope_theta": 1e+21');
+    expect(parseJson(text, 'f')).toEqual({ ...config, attention_dropout: 0 });
   });
 
   it('refuses what JSON cannot say', () => {

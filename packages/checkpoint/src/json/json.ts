@@ -46,10 +46,11 @@ export function decodeUtf8(bytes: Uint8Array, file: string, offset = 0): string 
 
 /**
  * JSON text with two spaces of indentation and a final newline; keys keep their order, `undefined` members are left
- * out, NaN and Infinity are written as Python does. Throws {@link CheckpointWriteError} for what JSON cannot say.
+ * out, NaN and Infinity are written as Python does, whole numbers of the members named in `floats` as 1.0. Throws
+ * {@link CheckpointWriteError} for what JSON cannot say.
  */
-export function formatJson(value: unknown): string {
-  return `${format(value, '', 0)}\n`;
+export function formatJson(value: unknown, floats: ReadonlySet<string> = new Set()): string {
+  return `${format(value, { indent: '', depth: 0, floats })}\n`;
 }
 
 function parseValue(scanner: JsonScanner, depth: number): JsonValue {
@@ -79,23 +80,41 @@ function setOwn(object: JsonObject, key: string, value: JsonValue): void {
   else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-function format(value: unknown, indent: string, depth: number): string {
+interface FormatContext {
+  readonly indent: string;
+  readonly depth: number;
+  readonly floats: ReadonlySet<string>;
+  /** Whether the value belongs to one of `floats`. */
+  readonly isFloat?: boolean;
+}
+
+function format(value: unknown, context: FormatContext): string {
+  const { indent, depth, floats } = context;
   if (depth > MAX_DEPTH) throw unwritable('a value nested too deeply (a cycle?)');
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'number') return Number.isFinite(value) ? JSON.stringify(value) : String(value);
+  if (typeof value === 'number') return formatNumber(value, context);
   if (typeof value !== 'object') throw unwritable(`a ${typeof value}`);
   if ('toJSON' in value && typeof value.toJSON === 'function')
-    return format(value.toJSON(), indent, depth + 1);
+    return format(value.toJSON(), { ...context, depth: depth + 1 });
   const inner = `${indent}  `;
+  const member = { indent: inner, depth: depth + 1, floats };
   const items = Array.isArray(value)
-    ? value.map((item) => format(item, inner, depth + 1))
+    ? value.map((item) => format(item, member))
     : Object.entries(value)
-        .filter(([, member]) => member !== undefined)
-        .map(([key, member]) => `${JSON.stringify(key)}: ${format(member, inner, depth + 1)}`);
+        .filter(([, held]) => held !== undefined)
+        .map(
+          ([key, held]) => `${JSON.stringify(key)}: ${format(held, { ...member, isFloat: floats.has(key) })}`,
+        );
   const [open, close] = Array.isArray(value) ? '[]' : '{}';
   return items.length === 0
     ? `${open}${close}`
     : `${open}\n${inner}${items.join(`,\n${inner}`)}\n${indent}${close}`;
+}
+
+function formatNumber(value: number, { isFloat }: FormatContext): string {
+  if (!Number.isFinite(value)) return String(value);
+  const text = JSON.stringify(value);
+  return isFloat && /^-?\d+$/.test(text) ? `${text}.0` : text;
 }
 
 function unwritable(what: string): CheckpointWriteError {

@@ -2,6 +2,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Checkpoint,
+  formatConfig,
   layoutSafetensors,
   type Manifest,
   planShards,
@@ -52,7 +53,7 @@ async function writeFiles(
       for (const { name } of shards) await rename(join(work, name), join(staging.path, name));
       if (index) await staging.writeJson('model.safetensors.index.json', index);
       const { dtype: _, ...rest } = config;
-      await staging.writeJson('config.json', { ...rest, torch_dtype: torchDType(inputs) });
+      await staging.writeFile('config.json', formatConfig({ ...rest, torch_dtype: torchDType(inputs) }));
       await staging.writeJson('frugal.json', manifestOf(checkpoint));
       for (const [name, content] of Object.entries(files)) {
         if (typeof content === 'string' || content instanceof Uint8Array)
