@@ -62,8 +62,8 @@ export class CommandBuffer {
   putSlots(storages: readonly CpuStorage[]): void {
     if (1 + 2 * storages.length > CAPACITY) throw tooMany(storages.length);
     this.words[0] = storages.length;
-    for (const [i, { address, byteLength }] of storages.entries())
-      this.words.set([address, byteLength], 1 + 2 * i);
+    for (const [i, { address, capacity }] of storages.entries())
+      this.words.set([address, capacity], 1 + 2 * i);
   }
 
   /** For `replay`: where that memory lies now. */

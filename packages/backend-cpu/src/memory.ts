@@ -14,6 +14,8 @@ export interface Block extends Piece {
 /** Memory that kernels reach by its address. */
 export abstract class CpuStorage extends Storage {
   abstract readonly address: number;
+  /** Bytes from `address` on that belong to it; those behind its own may serve others before and after it. */
+  abstract readonly capacity: number;
   /** The bytes from `start` on, sharing memory. */
   abstract bytes(start: number, length: number): Uint8Array<ArrayBuffer>;
 }
@@ -28,6 +30,10 @@ export class PooledStorage extends CpuStorage {
   ) {
     super(backend, byteLength);
     this.address = block.address;
+  }
+
+  get capacity(): number {
+    return this.block.capacity;
   }
 
   bytes(start: number, length: number): Uint8Array<ArrayBuffer> {
@@ -62,6 +68,10 @@ export class MappedStorage extends CpuStorage {
       this.windows.set(index, window);
     }
     return new Uint8Array(window, start - first, length);
+  }
+
+  get capacity(): number {
+    return this.byteLength;
   }
 
   override discard(byteOffset: number, byteLength: number): void {

@@ -58,14 +58,18 @@ export class CpuRecording implements Recording {
     const outputs = [...new Set(results.map(({ storage }) => storage as CpuStorage))];
     command.putSlots([...given, ...outputs]);
     const program = addon.finishRecording();
+    // What else was freed on the way was an intermediate result or a constant.
+    const lost = [...watch.storages].some(
+      (storage) =>
+        storage.references <= 0 && !(storage instanceof PooledStorage && storage.block.arena === arena),
+    );
     const ownOutputs = outputs.map(
       (storage) => !given.has(storage) && storage instanceof PooledStorage && arena.release(storage.block),
     );
-    if (watch.isBroken || ownOutputs.includes(false) || given.size < inputs.length) {
+    if (watch.isBroken || lost || ownOutputs.includes(false) || given.size < inputs.length) {
       arena.close();
       return null;
     }
-    // What was freed on the way was an intermediate result or a constant.
     const needed = [...watch.storages].filter(
       (storage) => storage.references > 0 && !given.has(storage) && !outputs.includes(storage),
     );

@@ -1,0 +1,47 @@
+import { cpuBackend } from '@frugal/backend-cpu';
+import { noGrad, recordOps, type Tensor, tensor } from '@frugal/tensor-core';
+import { describe, expect, it } from 'vitest';
+import { needsNative } from './native.js';
+
+needsNative();
+
+const backend = () => cpuBackend({ threads: 1 });
+const ramp = (length: number, factor: number) =>
+  tensor(
+    Float32Array.from({ length }, (_, i) => factor * (i + 1)),
+    { backend: backend() },
+  );
+
+describe('a recording', () => {
+  it('moves all of an intermediate result whose memory becomes an output, also what lies behind the output', async () => {
+    // 255 and 250 numbers share a size class, so that the output takes the memory of what was freed before it.
+    const work = (x: Tensor) => {
+      const long = x.add(1);
+      const end = long.slice(0, 252, 255);
+      const last = end.sum();
+      for (const each of [long, end]) each.dispose();
+      const output = x.slice(0, 0, 250).mul(last);
+      return [output];
+    };
+    const first = ramp(255, 1);
+    const made = noGrad(() => recordOps([first], () => work(first)));
+    for (const factor of [2, 3]) {
+      const x = ramp(255, factor);
+      const [expected] = noGrad(() => work(x));
+      const [actual] = made.recorded!.run([x]);
+      expect(await actual.toFloat32()).toEqual(await expected.toFloat32());
+    }
+    made.recorded!.dispose();
+  });
+
+  it('is not made when memory from before it is freed on the way', () => {
+    const input = ramp(4, 1);
+    const weight = ramp(4, 2);
+    const work = () => {
+      const product = input.mul(weight);
+      weight.dispose();
+      return [product];
+    };
+    expect(noGrad(() => recordOps([input], work)).recorded).toBeNull();
+  });
+});
