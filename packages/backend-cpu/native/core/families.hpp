@@ -44,5 +44,6 @@
   X(matmul)                    \
   X(linear)                    \
   X(grouped)                   \
-  X(attention)                \
+  X(attention)                 \
+  X(packed_rows)               \
   X(probe)

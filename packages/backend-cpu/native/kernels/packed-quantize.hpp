@@ -40,18 +40,19 @@ FRUGAL_INLINE void encode_block(const float (&x)[BLOCK], float scale, XBlock& ou
   out.offset = scale * out.sum;
 }
 
+/** Block b of the row goes to out[b · stride]. */
 template <class T>
-static void quantize_blocks(const T* x, const Matrix& m, XBlock* out) {
+static void quantize_blocks(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
   float block[BLOCK];
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
-    encode_block(block, largest_of(block) / 127.0f, out[b]);
+    encode_block(block, largest_of(block) / 127.0f, out[b * stride]);
   }
 }
 
 /** One scale for the whole row, in every block. */
 template <class T>
-static void quantize_whole_row(const T* x, const Matrix& m, XBlock* out) {
+static void quantize_whole_row(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
   float block[BLOCK], largest = 0;
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
@@ -60,7 +61,7 @@ static void quantize_whole_row(const T* x, const Matrix& m, XBlock* out) {
   }
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
-    encode_block(block, largest / 127.0f, out[b]);
+    encode_block(block, largest / 127.0f, out[b * stride]);
   }
 }
 

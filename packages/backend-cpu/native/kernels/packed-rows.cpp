@@ -1,6 +1,6 @@
 // packedMatmul on the layout rows16: (x, blob) → x Wᵀ. Attributes: those of matrix_of, then activation: 0 none, 1 int8,
 // 2 int8-block32. Every element is summed block after block in one order, whatever the number of rows and threads.
-#include "packed-quantize.hpp"
+#include "packed-tiles.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
@@ -15,18 +15,6 @@ constexpr int TILE = 2, FLOAT_TILE = 1;
 #endif
 /** Panels whose bytes stay in the L2 cache while tiles of x pass over them; for few rows, small enough to share evenly. */
 constexpr int64_t CHUNK_BYTES = 96 * 1024, FEW_ROWS_CHUNK_BYTES = 24 * 1024;
-
-struct Output {
-  const Matrix* m;
-  Tensor tensor;
-  template <class T>
-  FRUGAL_MEMBER void store(int64_t row, int64_t panel, const F (&sums)[VECTORS]) const {
-    T* y = data_of<T>(tensor) + row * m->rows + panel * PANEL;
-    const int64_t count = m->rows - panel * PANEL;
-FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++)
-      if (count > v * LANES) store_f_first(y + v * LANES, sums[v], count - v * LANES < LANES ? count - v * LANES : LANES);
-  }
-};
 
 /** ROWS rows of codes times a panel. */
 template <class K, class T, int ROWS>
@@ -126,14 +114,9 @@ static void for_chunks(const Call& call, const Matrix& m, int64_t count, double 
   });
 }
 
+/** Rows of x as codes: block b of row r at x[r · blocks + b]. */
 template <class T>
-static void multiply_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
-  XBlock* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(count * m.blocks) * sizeof(XBlock) + 64));
-  for_each_row(call, Rows{count, m.columns}, 0.3, [&](int64_t row) {
-    const T* from = data_of<T>(call.tensors[0]) + row * m.columns;
-    if (whole) quantize_whole_row(from, m, x + row * m.blocks);
-    else quantize_blocks(from, m, x + row * m.blocks);
-  });
+static void multiply_few_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const XBlock* x, const Output& out) {
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
     for_chunks(call, m, count, 0.004, [&](int64_t first, int64_t end) {
@@ -145,6 +128,21 @@ static void multiply_codes(const Call& call, const Matrix& m, int64_t count, boo
       });
     });
   });
+}
+
+template <class T>
+static void multiply_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
+  const bool tiles = has_row_tiles && count >= ROW_TILE;
+  const int64_t padded = tiles ? (count + ROW_TILE - 1) / ROW_TILE * ROW_TILE : count, together = tiles ? ROW_TILE : 1;
+  XBlock* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(padded * m.blocks) * sizeof(XBlock) + 64));
+  for_each_row(call, Rows{count, m.columns}, 0.3, [&](int64_t row) {
+    const T* from = data_of<T>(call.tensors[0]) + row * m.columns;
+    XBlock* to = x + row / together * together * m.blocks + row % together;
+    if (whole) quantize_whole_row(from, m, to, together);
+    else quantize_blocks(from, m, to, together);
+  });
+  if (tiles) multiply_row_tiles<T>(call, m, count, whole, x, out);
+  else multiply_few_codes<T>(call, m, count, whole, x, out);
 }
 
 template <class T>

@@ -144,4 +144,17 @@ FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++) codes[i][v] = look_up(codes[i][v]
   }
 }
 
+/** Where products go. */
+struct Output {
+  const Matrix* m;
+  Tensor tensor;
+  template <class T>
+  FRUGAL_MEMBER void store(int64_t row, int64_t panel, const F (&sums)[VECTORS]) const {
+    T* y = data_of<T>(tensor) + row * m->rows + panel * PANEL;
+    const int64_t count = m->rows - panel * PANEL;
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++)
+      if (count > v * LANES) store_f_first(y + v * LANES, sums[v], count - v * LANES < LANES ? count - v * LANES : LANES);
+  }
+};
+
 } // namespace frugal::FRUGAL_ISA

@@ -29,18 +29,27 @@ struct Products {
   F sum() const { return to_float(first + last); }
 };
 
+// `centre` is what every code stands above its number, where that is one constant. Sums of a block are whole numbers below
+// 2²⁴ with and without it, so `add` of the products of codes and `add_centred` of those of code - centre give the same bits.
+// HALVES: there is a scale for each 16 columns, so that the two halves of Products count separately.
+
 template <int ZERO>
 struct Half {
+  static constexpr int centre = ZERO;
+  static constexpr bool halves = false;
   F scale[VECTORS];
   void header(const char*, const Matrix&) {}
   FRUGAL_MEMBER void block(const char* p, int v) { scale[v] = load_halves(p, v); }
   FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int v) const {
     return fma(fma(set(-ZERO), set(x.sum), p.sum()) * scale[v], set(x.scale), acc);
   }
+  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const XBlock& x, int v) const { return fma(p.sum() * scale[v], set(x.scale), acc); }
   FRUGAL_MEMBER F weight(F code, int, int v) const { return (code - set(ZERO)) * scale[v]; }
 };
 
 struct HalfMin {
+  static constexpr int centre = 0;
+  static constexpr bool halves = false;
   F scale[VECTORS], low[VECTORS];
   void header(const char*, const Matrix&) {}
   FRUGAL_MEMBER void block(const char* p, int v) { scale[v] = load_halves(p, v), low[v] = load_halves(p + 32, v); }
@@ -51,6 +60,8 @@ struct HalfMin {
 };
 
 struct SuperMin {
+  static constexpr int centre = 0;
+  static constexpr bool halves = false;
   F d[VECTORS], d_min[VECTORS], scale[VECTORS], low[VECTORS];
   void header(const char* p, const Matrix&) {
     for (int v = 0; v < VECTORS; v++) d[v] = load_halves(p, v), d_min[v] = load_halves(p + 32, v);
@@ -66,6 +77,8 @@ struct SuperMin {
 
 template <int ZERO>
 struct Super16 {
+  static constexpr int centre = ZERO;
+  static constexpr bool halves = true;
   F d[VECTORS], scale[2][VECTORS];
   void header(const char* p, const Matrix&) {
     for (int v = 0; v < VECTORS; v++) d[v] = load_halves(p, v);
@@ -77,10 +90,15 @@ struct Super16 {
     const F first = fma(set(-ZERO), set(x.half[0]), to_float(p.first)), last = fma(set(-ZERO), set(x.half[1]), to_float(p.last));
     return fma(fma(first, scale[0][v], last * scale[1][v]), set(x.scale), acc);
   }
+  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const XBlock& x, int v) const {
+    return fma(fma(to_float(p.first), scale[0][v], to_float(p.last) * scale[1][v]), set(x.scale), acc);
+  }
   FRUGAL_MEMBER F weight(F code, int h, int v) const { return (code - set(ZERO)) * scale[h][v]; }
 };
 
 struct Super16Min {
+  static constexpr int centre = 0;
+  static constexpr bool halves = true;
   F d[VECTORS], d_min[VECTORS], scale[2][VECTORS], low[2][VECTORS];
   void header(const char* p, const Matrix&) {
     for (int v = 0; v < VECTORS; v++) d[v] = load_halves(p, v), d_min[v] = load_halves(p + 32, v);
@@ -100,6 +118,8 @@ struct Super16Min {
 };
 
 struct Group {
+  static constexpr int centre = 0;
+  static constexpr bool halves = false;
   F scale[VECTORS], zero[VECTORS];
   void header(const char* p, const Matrix& m) {
     const char* zeros = p + m.header_bytes - PANEL;
@@ -121,11 +141,14 @@ struct Group {
 
 /** The scale of a row is applied at the end: Output. */
 struct Channel {
+  static constexpr int centre = 128;
+  static constexpr bool halves = false;
   void header(const char*, const Matrix&) {}
   FRUGAL_MEMBER void block(const char*, int) {}
   FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int) const {
     return fma(fma(set(-128.0f), set(x.sum), p.sum()), set(x.scale), acc);
   }
+  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const XBlock& x, int) const { return fma(p.sum(), set(x.scale), acc); }
   FRUGAL_MEMBER F weight(F code, int, int) const { return code - set(128.0f); }
 };
 
