@@ -12,7 +12,7 @@ import { Linear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 import { gptq } from '../maths/gptq.js';
 import { gridOf, partsOf } from '../maths/integer-parts.js';
-import { bytesAs, packedEdits, plannedPacking } from './packing.js';
+import { packedEdits, planPacking } from './packing.js';
 
 /** Fewer calibration rows than columns leave directions of which nothing is known. */
 const STARVED_SHARE = 1;
@@ -50,11 +50,8 @@ export const gptqQuantization = defineMethod(
       plan(sites) {
         const problems: string[] = [];
         const planned = linearSites(sites).map((site) => {
-          const { path, layer } = site;
-          if (!(layer instanceof Linear)) problems.push(`${path} is not dense`);
-          const bytesAfter = bytesAs(format, layer, path, problems);
-          const packed = plannedPacking(site, format, activation);
-          return { path, bytesBefore: layer.weightBytes, bytesAfter, packed };
+          if (!(site.layer instanceof Linear)) problems.push(`${site.path} is not dense`);
+          return planPacking(site, format, activation, problems);
         });
         return { sites: planned, problems };
       },

@@ -1,25 +1,24 @@
-import type { Edit, LinearSite, PlannedPacking } from '@frugal/compress';
+import type { Edit, LinearSite, PlannedSite } from '@frugal/compress';
 import type { PackedTensor } from '@frugal/tensor-core';
 import { type PackedActivation, packedByteLength, recommendedActivation } from '@frugal/tensor-core/formats';
-import { type LinearLike, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
+import { PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
 
-/** Bytes of a layer in a packed format; a format that cannot hold it is one of the problems. */
-export function bytesAs(format: string, layer: LinearLike, path: string, problems: string[]): number {
+/** What {@link packedEdits} will make of a layer; a format that cannot hold it is one of the problems. */
+export function planPacking(
+  { path, layer, sharedWith }: LinearSite,
+  format: string,
+  activation: PackedActivation | undefined,
+  problems: string[],
+): PlannedSite {
+  const bytesBefore = layer.weightBytes;
   try {
-    return packedByteLength(format, layer.outFeatures, layer.inFeatures);
+    const bytesAfter = packedByteLength(format, layer.outFeatures, layer.inFeatures);
+    const packed = { format, activation: activation ?? recommendedActivation(format), sharedWith };
+    return { path, bytesBefore, bytesAfter, packed };
   } catch (error) {
     problems.push(`${path}: ${(error as Error).message}`);
-    return layer.weightBytes;
+    return { path, bytesBefore, bytesAfter: bytesBefore };
   }
-}
-
-/** What {@link packedEdits} will make of a layer. */
-export function plannedPacking(
-  { sharedWith }: LinearSite,
-  format: string,
-  activation: PackedActivation = recommendedActivation(format),
-): PlannedPacking {
-  return { format, activation, sharedWith };
 }
 
 /** A packed matrix in the place of a layer's weight, and of the embedding that is tied to it. */

@@ -3,7 +3,7 @@ import { currentBackend, PackedTensor } from '@frugal/tensor-core';
 import { packedByteLength } from '@frugal/tensor-core/formats';
 import { Linear, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
-import { bytesAs, packedEdits, plannedPacking } from './packing.js';
+import { packedEdits, planPacking } from './packing.js';
 
 /** Round-to-nearest: each weight becomes the closest value of a packed format. Needs no data. */
 export const roundToNearest = defineMethod(
@@ -26,10 +26,8 @@ export const roundToNearest = defineMethod(
         if (layer instanceof PackedLinear)
           problems.push(`${path} is packed already (${layer.weight.format})`);
         const own = formatFor(layer, format, fallback);
-        const bytesAfter = bytesAs(own, layer, path, problems);
-        const packed = plannedPacking(site, own, activation);
-        const note = own === format ? {} : { note: own };
-        return { path, bytesBefore: layer.weightBytes, bytesAfter, packed, ...note };
+        const planned = planPacking(site, own, activation, problems);
+        return own === format ? planned : { ...planned, note: own };
       });
       return { sites: planned, problems };
     },
