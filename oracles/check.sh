@@ -49,6 +49,13 @@ trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/oracles"
 (cd oracles && find . -name '*.py' -not -path '*/fixtures/*' -exec cp --parents {} "$copy/oracles" \;)
 
+# Without bitsandbytes the scripts that use it keep its part of what was committed.
+if ! "$python" -c 'import bitsandbytes' 2>/dev/null; then
+  echo "bitsandbytes is not installed: what came from it is not made again"
+  mkdir -p "$copy/oracles/fixtures"
+  cp oracles/fixtures/formats.safetensors oracles/fixtures/quantized.* "$copy/oracles/fixtures/"
+fi
+
 code=0
 cd "$copy" || exit 1
 for script in oracles/make_*.py oracles/*/make_*.py; do
