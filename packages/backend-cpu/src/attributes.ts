@@ -74,6 +74,11 @@ export const attributeEncoders = {
   cholesky: none,
   triangularSolve: ({ transpose }) => [flag(transpose)],
 
+  linear: ({ copy = false, bias = false, residual = false, activation, scale = 1 }) => [
+    ...[copy, bias, residual].map(flag),
+    activation ? activations.indexOf(activation) : -1,
+    scale,
+  ],
   int8Matmul: none,
   quantizeInt8: ({ axis }) => [flag(axis === 'columns')],
 

@@ -43,7 +43,18 @@ const stridedOps: ReadonlySet<OpName> = new Set<OpName>([
     'lessEqual',
     'where',
   ] as const),
-  ...(['sum', 'max', 'argMax', 'copy', 'concat', 'pad', 'assign', 'matmul', 'integerMatmul'] as const),
+  ...([
+    'sum',
+    'max',
+    'argMax',
+    'copy',
+    'concat',
+    'pad',
+    'assign',
+    'matmul',
+    'integerMatmul',
+    'linear',
+  ] as const),
   ...(['attention', 'attentionBackward', 'cachedAttention'] as const),
 ]);
 
@@ -217,7 +228,11 @@ export class CpuBackend implements Backend {
         },
       ),
     );
-    for (const op of vectorOps) kernels[op] = this.withVectors(kernels[op] as Kernel<OpName>);
+    for (const op of vectorOps) kernels[op] = this.prepared(kernels[op] as Kernel<OpName>, hasVectors);
+    kernels.linear = this.prepared(
+      kernels.linear as Kernel<OpName>,
+      ({ shape, strides }, i) => i < 2 || isContiguous(shape, strides),
+    );
     return kernels as Kernels;
   }
 
@@ -226,15 +241,18 @@ export class CpuBackend implements Backend {
       this.run('sumOfSquares', part, outputs, [i > 0 ? 1 : 0]);
   }
 
-  /** A kernel whose inputs are copied where the elements of their last axis lie apart. */
-  private withVectors(kernel: Kernel<OpName>): Kernel<OpName> {
+  /** A kernel whose inputs are copied where they do not lie as it wants them. */
+  private prepared(
+    kernel: Kernel<OpName>,
+    suits: (view: TensorView, index: number) => boolean,
+  ): Kernel<OpName> {
     return (inputs, outputs, attributes) => {
-      if (inputs.every(hasVectors)) return kernel(inputs, outputs, attributes);
+      if (inputs.every(suits)) return kernel(inputs, outputs, attributes);
       const { watch } = this.runtime.command;
       if (watch) watch.isBroken = true; // the copies do not outlive this call
       const copies: Storage[] = [];
-      const views = inputs.map((view) => {
-        if (hasVectors(view)) return view;
+      const views = inputs.map((view, i) => {
+        if (suits(view, i)) return view;
         const storage = this.allocate(sizeOf(view.shape) * bytesPerElement(view.dtype));
         copies.push(storage);
         const copy = contiguousView(view.shape, view.dtype, storage);

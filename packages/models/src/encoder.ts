@@ -10,6 +10,7 @@ import {
   type Block,
   type Coupling,
   type EmbeddingLike,
+  forwardInto,
   type LayerNorm,
   type LinearLike,
   type Model,
@@ -20,13 +21,6 @@ import {
   type StepContext,
   type Tie,
 } from '@frugal/tensor-core/nn';
-
-const activate: Record<GateActivation, (x: Tensor) => Tensor> = {
-  gelu: (x) => x.gelu(),
-  'gelu-tanh': (x) => x.gelu('tanh'),
-  relu: (x) => x.relu(),
-  silu: (x) => x.silu(),
-};
 
 /** down(activation(up(x))): [N, C] → [N, C]. */
 export class PlainMLP extends Module {
@@ -39,7 +33,7 @@ export class PlainMLP extends Module {
   }
 
   forward(x: Tensor, { batch }: StepContext): Tensor {
-    return this.down.forward(activate[this.activation](this.up.forward(x, batch)), batch);
+    return this.down.forward(forwardInto(this.up, x, { activation: this.activation }, batch), batch);
   }
 }
 

@@ -49,6 +49,7 @@ export {
 export { type GradcheckOptions, GradientError, gradcheck } from './gradcheck.js';
 export { adoptStorage, expectNoLeaks, memoryUsage, releaseStorage, resetPeakMemory } from './memory.js';
 export { nullBackend } from './null/index.js';
+export { applyActivation } from './ops/activation.js';
 export {
   type IndexBound,
   mutatedInputs,
@@ -84,6 +85,7 @@ export {
   type AttentionAttributes,
   type AxesAttributes,
   type GateActivation,
+  type LinearAttributes,
   type OpName,
   type OpSpecs,
   type PackedAttributes,

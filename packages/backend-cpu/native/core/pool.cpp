@@ -1,5 +1,7 @@
 #include "pool.hpp"
 
+#include "huge-pages.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -225,6 +227,11 @@ Pool& pool() {
   return *instance;
 }
 
+/** Buffers from this size on lie in huge pages: tiles jump through packed panels, each into another page. */
+constexpr size_t LARGE = 256 << 10;
+constexpr size_t HUGE_PAGE = 2 << 20;
+constexpr size_t SMALL_PAGE = 4096;
+
 struct Buffers {
   void* memory[static_cast<int>(Scratch::count)] = {};
   size_t bytes[static_cast<int>(Scratch::count)] = {};
@@ -251,13 +258,15 @@ void* scratch(Scratch slot, size_t bytes) {
   const int index = static_cast<int>(slot);
   if (buffers.bytes[index] < bytes) {
     std::free(buffers.memory[index]);
-    const size_t rounded = (bytes + bytes / 8 + 4095) / 4096 * 4096;
-    buffers.memory[index] = std::aligned_alloc(64, rounded);
+    const size_t page = bytes >= LARGE ? HUGE_PAGE : SMALL_PAGE;
+    const size_t rounded = (bytes + bytes / 8 + page - 1) / page * page;
+    buffers.memory[index] = std::aligned_alloc(page, rounded);
     buffers.bytes[index] = rounded;
     if (!buffers.memory[index]) {
       std::fprintf(stderr, "frugal: no memory left for %zu bytes of kernel scratch\n", rounded);
       std::abort();
     }
+    if (page == HUGE_PAGE) prefer_huge_pages(buffers.memory[index], rounded);
   }
   return buffers.memory[index];
 }

@@ -1,39 +1,10 @@
 // silu, gelu and gated MLPs: swiglu = activation(gate) · up. Attributes: gelu [1 when approximated by tanh];
 // swiglu [activation: 0 silu, 1 gelu, 2 gelu-tanh, 3 relu].
+#include "activations.hpp"
 #include "rows.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
-
-struct Silu {
-  static F value(F x) { return silu(x); }
-  static void both(F x, F& value, F& derivative) {
-    const F s = sigmoid(x);
-    value = x * s;
-    derivative = s * fma(x, set(1.0f) - s, set(1.0f));
-  }
-};
-struct Gelu {
-  static F value(F x) { return gelu(x); }
-  static void both(F x, F& value, F& derivative) {
-    value = gelu(x);
-    derivative = gelu_derivative(x);
-  }
-};
-struct GeluTanh {
-  static F value(F x) { return gelu_tanh(x); }
-  static void both(F x, F& value, F& derivative) {
-    value = gelu_tanh(x);
-    derivative = gelu_tanh_derivative(x);
-  }
-};
-struct Relu {
-  static F value(F x) { return max(F{}, x); }
-  static void both(F x, F& value, F& derivative) {
-    value = max(F{}, x);
-    derivative = select(x > F{}, set(1.0f), F{});
-  }
-};
 
 constexpr int64_t BLOCK = 8192;
 

@@ -1,6 +1,7 @@
 #pragma once
 // C [m, n] = A [m, k] · B [k, n]: how the work is cut into chunks around the tile kernel of gemm-tile.hpp.
 #include "../core/parallel.hpp"
+#include "gemm-output.hpp"
 #include "gemm-pack.hpp"
 
 namespace frugal::FRUGAL_ISA {
@@ -26,42 +27,6 @@ constexpr double FLOPS_PER_NANOSECOND = 12.0 * LANES / 2;
 FRUGAL_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 FRUGAL_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 FRUGAL_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/** Where finished rows go: f32 in place, other dtypes from an f32 tile. */
-struct Output {
-  char* data;
-  DType dtype;
-  int64_t ld; // elements from row to row
-  const float* column_scale = nullptr;
-  const float* row_scale = nullptr;
-  const int32_t* row_offset = nullptr; // sums are whole numbers, from which this is taken first
-
-  /** Sums lie in the output as they are: f32, or whole numbers in i32. */
-  bool is_in_place() const { return dtype == DType::f32 || dtype == DType::i32; }
-  bool is_plain() const { return is_in_place() && !column_scale; }
-};
-
-/** The finished value of LANES sums. */
-FRUGAL_INLINE F finish(const Output& out, F sum, int64_t row, int64_t column, int64_t lanes) {
-  if (!out.column_scale) return sum;
-  F scale = load_first(out.column_scale + column, lanes);
-  if (out.row_scale) scale *= set(out.row_scale[row]);
-  return (out.row_offset ? to_float((I)sum - set_int(out.row_offset[row])) : sum) * scale;
-}
-
-/** Converts finished rows of sums into the output; they may lie there already. */
-static void store_rows(const Output& out, int64_t row, int64_t column, const float* from, int64_t ld, int64_t rows, int64_t columns) {
-  with_float_type(out.dtype, [&](auto* type) {
-    using T = ElementOf<decltype(type)>;
-    for (int64_t i = 0; i < rows; i++) {
-      T* to = reinterpret_cast<T*>(out.data) + (row + i) * out.ld + column;
-      for (int64_t j = 0; j < columns; j += LANES) {
-        const int64_t lanes = smaller(columns - j, LANES);
-        store_f_first(to + j, finish(out, load_first(from + i * ld + j, lanes), row + i, column + j, lanes), lanes);
-      }
-    }
-  });
-}
 
 template <class ReaderA, class ReaderB>
 struct Gemm {
@@ -160,16 +125,20 @@ struct Gemm {
     if (!out.is_plain()) store_rows(out, 0, column, c, ldc, m, columns);
   }
 
-  /** A long depth goes in sections, so that packed operands are used while they are still in the caches. */
+  /**
+   * A long depth goes in sections, so that packed operands are used while they are still in the caches. The sums wait in
+   * the output, which only the last section finishes.
+   */
   void many_rows_in_sections(const Call& call) const {
     constexpr int64_t SECTION = DEPTH_SECTION * STEP;
-    if (!out.is_plain() || k < 2 * SECTION) return many_rows(call);
+    if (!out.is_in_place() || k < 2 * SECTION) return many_rows(call);
     for (int64_t start = 0; start < k; start += SECTION) {
       Gemm part = *this;
       part.a.data += start * a.k_stride;
       part.b.data += start * b.k_stride;
       part.k = smaller(SECTION, k - start);
       part.accumulate = accumulate || start > 0;
+      if (start + SECTION < k) part.out = out.sums();
       part.many_rows(call);
     }
   }

@@ -1,5 +1,9 @@
 // matmul: [..., M, K] × [..., K, N] with any strides in the last two axes and broadcast batch axes.
 // integerMatmul: i8 [..., M, K] × i8 [..., N, K] → i32 [..., M, N], exact.
+// linear: (x [..., K], weight [N, K], copy?, bias? [N], residual? [..., N]) → factor · activation(x · weightᵀ + bias) +
+// residual; bias and residual contiguous. Attributes: [has copy, has bias, has residual, activation or -1, factor].
+#include <type_traits>
+
 #include "codes.hpp"
 #include "gemm.hpp"
 
@@ -55,18 +59,19 @@ void start_sums(const Call& call, const Product& gemm) {
   });
 }
 
-/** A and B as readers want them; with SWAPPED the last two axes of B are [N, K]. */
-template <class Left, class Right, bool SWAPPED>
-void multiply(const Call& call) {
+/** The last two axes change places. */
+Tensor swapped(Tensor t) {
+  const int last = t.rank - 1;
+  const int64_t columns = t.dims[last - 1], step = t.strides[last - 1];
+  t.dims[last - 1] = t.dims[last], t.strides[last - 1] = t.strides[last];
+  t.dims[last] = columns, t.strides[last] = step;
+  return t;
+}
+
+/** A [..., M, K] · B [..., K, N] as readers want them; `finish` says what becomes of the sums. */
+template <class Left, class Right>
+void multiply(const Call& call, const Tensor& a, const Tensor& b, const Tensor& c, const Output& finish = {}) {
   using T = typename Left::Element;
-  const Tensor &a = call.tensors[0], &c = call.tensors[2];
-  Tensor b = call.tensors[1];
-  if constexpr (SWAPPED) {
-    const int last = b.rank - 1;
-    const int64_t columns = b.dims[last - 1], step = b.strides[last - 1];
-    b.dims[last - 1] = b.dims[last], b.strides[last - 1] = b.strides[last];
-    b.dims[last] = columns, b.strides[last] = step;
-  }
   const int64_t n = c.dims[c.rank - 1], k = a.dims[a.rank - 1];
   int64_t m = c.dims[c.rank - 2];
   Batch batch = batch_axes(a, b, c);
@@ -81,15 +86,20 @@ void multiply(const Call& call) {
   const auto product = [&](const Call& inner, int64_t index) {
     const T* a_data = reinterpret_cast<const T*>(a.data);
     const T* b_data = reinterpret_cast<const T*>(b.data);
-    char* c_data = c.data + index * m * n * element_bytes(c.dtype);
+    const int64_t start = index * m * n * element_bytes(c.dtype);
+    Output out = finish;
+    out.data = c.data + start;
+    out.dtype = c.dtype;
+    out.ld = n;
+    if (out.residual) out.residual += start;
     for (int axis = batch.rank - 1; axis >= 0; axis--) {
       const int64_t position = index % batch.dims[axis];
       index /= batch.dims[axis];
       a_data += position * batch.a[axis];
       b_data += position * batch.b[axis];
     }
-    Gemm<Left, Right> gemm{m, n, k, {a_data, a_row, a_depth}, {b_data, b_column, b_depth}, {c_data, c.dtype, n}};
-    if constexpr (SWAPPED && WEIGHT_OFFSET != 0) {
+    Gemm<Left, Right> gemm{m, n, k, {a_data, a_row, a_depth}, {b_data, b_column, b_depth}, out};
+    if constexpr (WEIGHT_OFFSET != 0 && std::is_same_v<Right, WeightCodes>) {
       start_sums(inner, gemm);
       gemm.accumulate = true;
     }
@@ -105,24 +115,61 @@ void multiply(const Call& call) {
   }
 }
 
-void matmul(const Call& call) {
-  switch (call.tensors[0].dtype) {
+/** The same for operands of floating dtypes. */
+void multiply_floats(const Call& call, const Tensor& a, const Tensor& b, const Tensor& c, const Output& finish = {}) {
+  switch (a.dtype) {
     case DType::bf16:
 #if defined(__AVX512BF16__)
-      return multiply<PairBf16, PairBf16, false>(call);
+      return multiply<PairBf16, PairBf16>(call, a, b, c, finish);
 #else
-      return multiply<AsF32<bf16>, AsF32<bf16>, false>(call);
+      return multiply<AsF32<bf16>, AsF32<bf16>>(call, a, b, c, finish);
 #endif
     case DType::f16:
-      return multiply<AsF32<f16>, AsF32<f16>, false>(call);
+      return multiply<AsF32<f16>, AsF32<f16>>(call, a, b, c, finish);
     default:
-      return multiply<AsF32<float>, AsF32<float>, false>(call);
+      return multiply<AsF32<float>, AsF32<float>>(call, a, b, c, finish);
   }
 }
 
-void integer_matmul(const Call& call) { multiply<ActivationCodes, WeightCodes, true>(call); }
+void matmul(const Call& call) { multiply_floats(call, call.tensors[0], call.tensors[1], call.tensors[2]); }
 
-constexpr KernelEntry entries[] = {{"matmul", matmul}, {"integerMatmul", integer_matmul}};
+void integer_matmul(const Call& call) {
+  multiply<ActivationCodes, WeightCodes>(call, call.tensors[0], swapped(call.tensors[1]), call.tensors[2]);
+}
+
+/** A vector as a matrix of one row. */
+Tensor with_rows(Tensor t) {
+  if (t.rank > 1) return t;
+  t.dims[1] = t.dims[0], t.strides[1] = t.strides[0];
+  t.dims[0] = 1, t.strides[0] = 0;
+  t.rank = 2;
+  return t;
+}
+
+const float* as_f32(const Tensor& vector) {
+  if (vector.dtype == DType::f32) return reinterpret_cast<const float*>(vector.data);
+  const int64_t size = vector.dims[0];
+  float* wide = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(size) * 4 + 64));
+  with_float_type(vector.dtype, [&](auto* type) {
+    const auto* from = reinterpret_cast<const ElementOf<decltype(type)>*>(vector.data);
+    for (int64_t i = 0; i < size; i++) wide[i] = to_f32(from[i]);
+  });
+  return wide;
+}
+
+void linear(const Call& call) {
+  const Tensor* next = call.tensors + 1;
+  const Tensor* weight = next++;
+  if (call.attributes[0] != 0) weight = next++;
+  Output finish{};
+  if (call.attributes[1] != 0) finish.bias = as_f32(*next++);
+  if (call.attributes[2] != 0) finish.residual = (next++)->data;
+  finish.activation = static_cast<Activation>(static_cast<int>(call.attributes[3]));
+  finish.factor = static_cast<float>(call.attributes[4]);
+  multiply_floats(call, with_rows(call.tensors[0]), swapped(*weight), with_rows(*next), finish);
+}
+
+constexpr KernelEntry entries[] = {{"matmul", matmul}, {"integerMatmul", integer_matmul}, {"linear", linear}};
 
 } // namespace
 

@@ -76,6 +76,19 @@ void integers(Suite& suite, const Sizes& s, bool swap_a, bool swap_b) {
   });
 }
 
+/** relu(x · weightᵀ + bias) / 2 + residual, in sections of the depth and in one. */
+void layers(Suite& suite, DType dtype, int64_t m, int64_t k, int64_t n) {
+  Array x = suite.random(dtype, {m, k}), weight = suite.random(dtype, {n, k});
+  Array bias = suite.random(dtype, {n}), residual = suite.random(dtype, {m, n}), y(dtype, {m, n});
+  suite.run("linear", {&x, &weight, &bias, &residual}, {&y}, {0, 1, 1, 3, 0.5});
+  suite.expect("linear", y, 1e-5 + 1e-7 * static_cast<double>(k), [&](int64_t index) {
+    const int64_t i = index / n, j = index % n;
+    double sum = bias.at({j});
+    for (int64_t d = 0; d < k; d++) sum += x.at({i, d}) * weight.at({j, d});
+    return (sum > 0 ? sum : 0) / 2 + residual.at({i, j});
+  });
+}
+
 } // namespace
 
 void test_matmul(Suite& suite) {
@@ -91,6 +104,11 @@ void test_matmul(Suite& suite) {
     for (int form = 0; form < 4; form++) integers(suite, s, form & 1, form & 2);
   scattered(suite);
   shared(suite);
+  for (DType dtype : float_types) {
+    layers(suite, dtype, 1, 33, 70);
+    layers(suite, dtype, 70, 20, 65);
+  }
+  layers(suite, DType::f32, 66, 1030, 34);
 }
 
 } // namespace frugal::test

@@ -16,6 +16,8 @@ export { GatedMLP } from './gated-mlp.js';
 export { isWatched, onForward } from './hooks.js';
 export {
   type ActivationFormat,
+  type Epilogue,
+  forwardInto,
   isLinearLike,
   Linear,
   type LinearLike,

@@ -1,7 +1,10 @@
 import type { PackedActivation } from '../formats/index.js';
 import {
   ArgumentError,
+  applyActivation,
   type FloatDType,
+  type GateActivation,
+  isRecording,
   keep,
   noGrad,
   type PackedTensor,
@@ -11,6 +14,7 @@ import {
   type Tensor,
   zeros,
 } from '../index.js';
+import { isWatched } from './hooks.js';
 import { Module, Parameter } from './module.js';
 
 /** What travels with the rows of a step beside the activations. */
@@ -89,18 +93,17 @@ export class Linear extends Module implements LinearLike {
   }
 
   forward(x: Tensor): Tensor {
-    return addBias(this.multiply(x), this.bias);
+    return this.multiply(x, {});
   }
 
-  private multiply(x: Tensor): Tensor {
-    const { weight, products } = this;
-    if (products === 'int8') return run('int8Linear', [x, weight.value], {});
-    const isRounded = x.dtype !== weight.value.dtype;
-    return run(
-      'linear',
-      isRounded ? [x, weight.value, weight.rounded(x.dtype as FloatDType)] : [x, weight.value],
-      {},
-    );
+  /** What {@link forwardInto} fuses into the product. */
+  multiply(x: Tensor, { activation, residual }: Epilogue): Tensor {
+    const { weight, bias, products } = this;
+    const isInt8 = products === 'int8';
+    const copy = isInt8 || x.dtype === weight.value.dtype ? [] : [weight.rounded(x.dtype as FloatDType)];
+    const inputs = [x, weight.value, ...copy, ...(bias ? [bias.value] : []), ...(residual ? [residual] : [])];
+    const attributes = { copy: copy.length > 0, bias: bias !== null, residual: residual !== undefined };
+    return run(isInt8 ? 'int8Linear' : 'linear', inputs, { ...attributes, activation });
   }
 
   scaleColumns(factors: Tensor): void {
@@ -172,6 +175,25 @@ export class PackedLinear extends Module implements LinearLike {
     super.dispose();
     this.weight.dispose();
   }
+}
+
+/** What follows the product of a layer: activation(layer(x)) + residual. */
+export interface Epilogue {
+  readonly activation?: GateActivation | undefined;
+  readonly residual?: Tensor | undefined;
+}
+
+/**
+ * activation(layer(x)) + residual; a dense layer does it in one pass over its result. While gradients are recorded the
+ * activation stays an op of its own, so that the backward pass need not multiply again.
+ */
+export function forwardInto(layer: LinearLike, x: Tensor, epilogue: Epilogue, rows?: RowContext): Tensor {
+  const { activation, residual } = epilogue;
+  const isFused = layer instanceof Linear && !isWatched(layer) && !(activation && isRecording());
+  if (isFused) return layer.multiply(x, epilogue);
+  const y = layer.forward(x, rows);
+  const activated = activation ? applyActivation(activation, y) : y;
+  return residual ? activated.add(residual) : activated;
 }
 
 function addBias(y: Tensor, bias: Parameter | null): Tensor {

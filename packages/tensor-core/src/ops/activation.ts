@@ -10,7 +10,7 @@ function geluTanhInner(x: Tensor): Tensor {
   return x.add(x.mul(x).mul(x).mul(0.044715)).mul(SQRT_2_OVER_PI);
 }
 
-/** The activation of a gated MLP by name. */
+/** The activation of an MLP by name. */
 export function applyActivation(activation: GateActivation, x: Tensor): Tensor {
   switch (activation) {
     case 'silu':
@@ -25,7 +25,7 @@ export function applyActivation(activation: GateActivation, x: Tensor): Tensor {
 }
 
 /** d activation(x) / dx. */
-function activationDerivative(activation: GateActivation, x: Tensor): Tensor {
+export function activationDerivative(activation: GateActivation, x: Tensor): Tensor {
   switch (activation) {
     case 'silu': {
       const s = x.sigmoid();

@@ -1,8 +1,9 @@
 import type { TensorInfo } from '../backend.js';
 import { dispatch, run } from '../dispatch.js';
 import type { FloatDType } from '../dtype.js';
-import { ShapeError } from '../errors.js';
+import { ArgumentError, ShapeError } from '../errors.js';
 import type { Tensor } from '../tensor.js';
+import { activationDerivative, applyActivation } from './activation.js';
 import {
   describe,
   requireDType,
@@ -12,7 +13,8 @@ import {
   requireSameShape,
   requireShape,
 } from './checks.js';
-import { defineOps, type Vjp } from './definition.js';
+import { defineOps, type OpDefinition, type Vjp } from './definition.js';
+import type { LinearAttributes } from './specs.js';
 
 /** Whole numbers -127..127 [M, K], of which products sum over K, and a scale for each row. */
 interface Codes {
@@ -29,9 +31,29 @@ function multiplyCodes(left: Codes, right: Codes, dtype: FloatDType): Tensor {
   return run('int8Matmul', [left.codes, left.scales, right.codes, right.scales], { output: dtype });
 }
 
-function inferLinear(op: 'linear' | 'int8Linear', inputs: readonly TensorInfo[]): readonly TensorInfo[] {
-  const [x, weight, copy] = inputs;
-  requireFloat(op, [x, weight]);
+/** Inputs by what they are. */
+function partsOf<T>(inputs: readonly T[], { copy, bias, residual }: LinearAttributes) {
+  let next = 2;
+  const part = (isThere = false) => (isThere ? inputs[next++] : undefined);
+  return { x: inputs[0], weight: inputs[1], copy: part(copy), bias: part(bias), residual: part(residual) };
+}
+
+function inferLinear(
+  op: 'linear' | 'int8Linear',
+  inputs: readonly TensorInfo[],
+  attributes: LinearAttributes,
+): readonly TensorInfo[] {
+  const wanted = 2 + [attributes.copy, attributes.bias, attributes.residual].filter(Boolean).length;
+  if (inputs.length !== wanted) {
+    throw new ArgumentError({
+      where: op,
+      what: 'inputs and attributes name different parts',
+      got: describe(inputs),
+      expected: `${wanted} inputs`,
+    });
+  }
+  const { x, weight, copy, bias, residual } = partsOf(inputs, attributes);
+  requireFloat(op, inputs);
   requireMinRank(op, 'the input', x, 1);
   requireRank(op, 'the weight', weight, 2);
   if (x.shape[x.shape.length - 1] !== weight.shape[1]) {
@@ -45,7 +67,13 @@ function inferLinear(op: 'linear' | 'int8Linear', inputs: readonly TensorInfo[])
   if (copy) requireSameShape(op, [weight, copy]);
   if (op === 'linear')
     requireDType(op, copy ? 'the copy of the weight' : 'the weight', copy ?? weight, x.dtype);
-  return [{ shape: [...x.shape.slice(0, -1), weight.shape[0]], dtype: x.dtype }];
+  const output = { shape: [...x.shape.slice(0, -1), weight.shape[0]], dtype: x.dtype };
+  if (bias) requireShape(op, 'the bias', bias, [weight.shape[0]], inputs);
+  if (residual) {
+    requireShape(op, 'the residual', residual, output.shape, inputs);
+    requireDType(op, 'the residual', residual, x.dtype);
+  }
+  return [output];
 }
 
 /** The last axis kept, all others as one. */
@@ -57,22 +85,62 @@ function withShape(y: Tensor, shape: readonly number[]): Tensor {
   return y.reshape(...shape.slice(0, -1), y.shape[1]);
 }
 
-/** `inputGradient(g [M, N], weight [N, K])`; the weight's own is gᵀ x, summed in f32 and rounded to its dtype. */
+/** x [M, K] · weightᵀ [K, N] in `output`. */
+type Product = (x: Tensor, weight: Tensor, output: FloatDType) => Tensor;
+
+const floatProduct: Product = (x, weight, output) => run('matmul', [x, weight.transpose()], { output });
+
+const int8Product: Product = (x, weight, output) =>
+  multiplyCodes(quantize(x, 'rows'), quantize(weight, 'rows'), output);
+
+/** Sums, bias, activation, scale and residual in f32, rounded once. */
+function decomposeLinear(product: Product): NonNullable<OpDefinition<'linear'>['decompose']> {
+  return (inputs, attributes) => {
+    const { x, weight, copy = weight, bias, residual } = partsOf(inputs, attributes);
+    const { activation, scale = 1 } = attributes;
+    const dtype = x.dtype as FloatDType;
+    const isPlain = !bias && !residual && !activation && scale === 1;
+    let y = product(rowsOf(x), copy, isPlain ? dtype : 'f32');
+    if (bias) y = y.add(bias.cast('f32'));
+    if (activation) y = applyActivation(activation, y);
+    if (scale !== 1) y = y.mul(scale);
+    y = withShape(y, x.shape);
+    return [(residual ? y.add(residual.cast('f32')) : y).cast(dtype)];
+  };
+}
+
+/**
+ * `inputGradient(g [M, N], weight [N, K])`; the weight's own is gᵀ x, summed in f32 and rounded to its dtype. What an
+ * activation was applied to is computed again.
+ */
 function gradientsOfLinear(
+  product: Product,
   inputGradient: (g: Tensor, weight: Tensor) => Tensor,
 ): Vjp<'linear' | 'int8Linear'> {
   return {
-    saves: { inputs: [0, 1, 2] },
-    gradients: ({ gradient, input, inputInfos, needs }) => {
-      const g = rowsOf(gradient());
-      const [x, weight, copy] = inputInfos;
-      return [
-        needs(0) ? withShape(inputGradient(g, input(copy ? 2 : 1)), x.shape) : null,
-        needs(1)
-          ? run('matmul', [g.transpose(), rowsOf(input(0))], { output: weight.dtype as FloatDType })
-          : null,
-        null,
-      ];
+    saves: { inputs: [0, 1, 2, 3] },
+    gradients: ({ gradient, input, inputInfos, attributes, needs }) => {
+      const at = partsOf([0, 1, 2, 3, 4], attributes);
+      const { activation, scale = 1 } = attributes;
+      const [x, weight] = inputInfos;
+      const factor = () => input(at.copy ?? 1);
+      let g = rowsOf(gradient());
+      if (scale !== 1) g = g.mul(scale);
+      if (activation) {
+        const sums = product(rowsOf(input(0)), factor(), 'f32');
+        const before = at.bias === undefined ? sums : sums.add(input(at.bias).cast('f32'));
+        g = g.cast('f32').mul(activationDerivative(activation, before)).cast(x.dtype);
+      }
+      const gradients: (Tensor | null)[] = inputInfos.map(() => null);
+      if (needs(0)) gradients[0] = withShape(inputGradient(g, factor()), x.shape);
+      if (needs(1))
+        gradients[1] = run('matmul', [g.transpose(), rowsOf(input(0))], {
+          output: weight.dtype as FloatDType,
+        });
+      if (at.bias !== undefined && needs(at.bias))
+        gradients[at.bias] = g.cast(inputInfos[at.bias].dtype).sum(0);
+      if (at.residual !== undefined && needs(at.residual)) gradients[at.residual] = gradient();
+      return gradients;
     },
   };
 }
@@ -82,29 +150,21 @@ function gradientsOfLinear(
  * gradient comes out of the sums in the dtype of the weight, not rounded to that of the activations on the way.
  */
 export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8' | 'int8Matmul'>({
-  // (x [..., K], weight [N, K]) → x Wᵀ [..., N]. With a third input, the weight rounded to the dtype of x, the product
-  // takes that one; its gradient still belongs to the weight.
+  // (x [..., K], weight [N, K], …) → scale · activation(x Wᵀ + bias) + residual [..., N], in f32 until the end.
   linear: {
-    infer: (inputs) => inferLinear('linear', inputs),
-    vjp: gradientsOfLinear((g, weight) => g.matmul(weight)),
-    decompose: ([x, weight, copy = weight]) => [
-      x.rank === 1 ? x.reshape(1, -1).matmul(copy.transpose()).reshape(-1) : x.matmul(copy.transpose()),
-    ],
+    infer: (inputs, attributes) => inferLinear('linear', inputs, attributes),
+    vjp: gradientsOfLinear(floatProduct, (g, weight) => g.matmul(weight)),
+    decompose: decomposeLinear(floatProduct),
   },
   // The same in whole numbers, forward and for the gradient of x: both operands of a product become int8 along what is
   // summed over. The gradient of the weight stays a product of floats, as in SwitchBack (Wortsman et al. 2023,
   // arXiv:2304.13013): it sums over all tokens of the batch, of which few set the scale; see docs/log.md.
   int8Linear: {
-    infer: (inputs) => inferLinear('int8Linear', inputs),
-    vjp: gradientsOfLinear((g, weight) =>
+    infer: (inputs, attributes) => inferLinear('int8Linear', inputs, attributes),
+    vjp: gradientsOfLinear(int8Product, (g, weight) =>
       multiplyCodes(quantize(g, 'rows'), quantize(weight, 'columns'), g.dtype as FloatDType),
     ),
-    decompose: ([x, weight]) => [
-      withShape(
-        multiplyCodes(quantize(rowsOf(x), 'rows'), quantize(weight, 'rows'), x.dtype as FloatDType),
-        x.shape,
-      ),
-    ],
+    decompose: decomposeLinear(int8Product),
   },
   // x [M, K] → (codes i8 [M, K] = round(x / scale), ties to even; scale f32 [M] = largest |x| of the row / 127). With
   // axis `columns` the same of xᵀ: products sum over rows.

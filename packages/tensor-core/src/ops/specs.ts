@@ -26,6 +26,19 @@ export interface AttentionAttributes {
   readonly softCap?: number | undefined;
 }
 
+/** What follows the product of a linear layer, and which inputs there are for it, in this order after x and weight. */
+export interface LinearAttributes {
+  /** The weight rounded to the dtype of x: the product takes that one, the gradient still belongs to the weight. */
+  readonly copy?: boolean | undefined;
+  /** [N] of any floating dtype, added in f32. */
+  readonly bias?: boolean | undefined;
+  /** Of the shape and dtype of the result. */
+  readonly residual?: boolean | undefined;
+  readonly activation?: GateActivation | undefined;
+  /** Multiplies what the activation gives, before the residual is added; default 1. */
+  readonly scale?: number | undefined;
+}
+
 export interface PackedAttributes {
   /** Name of a packed format, see `@frugal/tensor-core/formats`. */
   readonly format: string;
@@ -125,8 +138,8 @@ export interface OpSpecs {
   triangularSolve: { readonly transpose: boolean };
 
   // fused: optional for a backend
-  linear: None;
-  int8Linear: None;
+  linear: LinearAttributes;
+  int8Linear: LinearAttributes;
   quantizeInt8: {
     /** What shares a scale: `rows` for products that sum over columns. */
     readonly axis: 'rows' | 'columns';

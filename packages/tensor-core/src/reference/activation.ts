@@ -24,7 +24,8 @@ function geluTanhGate(x: number): number {
   return Math.tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x));
 }
 
-const activations: Readonly<Record<GateActivation, Activation>> = {
+/** Values and derivatives by name. */
+export const activations: Readonly<Record<GateActivation, Activation>> = {
   silu: {
     value: (x) => x * sigmoid(x),
     derivative: (x) => {

@@ -1,4 +1,5 @@
 import type { FloatDType } from '../../dtype.js';
+import type { LinearAttributes } from '../../ops/specs.js';
 import { type ConformanceCase, defineCase, type InputSpec, input, list, uniform } from '../case.js';
 import { constant, floatDTypes, halfDTypes } from './shared.js';
 
@@ -23,10 +24,52 @@ function productCases(op: 'linear' | 'int8Linear'): ConformanceCase[] {
         op,
         `${dtype} and f32 weights`,
         [x, weight, { ...weight, dtype, constant: true }],
-        {},
+        { copy: true },
         options,
       );
     }),
+    ...epilogueCases(op, options),
+  ];
+}
+
+/** Bias, activation, scale and residual, alone and together. */
+function epilogueCases(op: 'linear' | 'int8Linear', options: { gradients: boolean }): ConformanceCase[] {
+  const [x, weight] = [input([12, 20]), input([35, 20], { values: uniform(-0.5, 0.5) })];
+  const [bias, residual] = [input([35]), input([12, 35])];
+  const one = (name: string, inputs: readonly InputSpec[], attributes: LinearAttributes) =>
+    defineCase(op, name, inputs, attributes, options);
+  return [
+    one('bias', [x, weight, bias], { bias: true }),
+    one('residual', [x, weight, residual], { residual: true }),
+    one('residual lying apart', [x, weight, { ...residual, layout: 'sliced' as const }], { residual: true }),
+    one('scale', [x, weight], { scale: -0.3 }),
+    ...(['silu', 'gelu', 'gelu-tanh', 'relu'] as const).flatMap((activation) => [
+      one(activation, [x, weight], { activation }),
+      one(`${activation} and all else`, [x, weight, bias, residual], {
+        bias: true,
+        residual: true,
+        activation,
+        scale: 2.5,
+      }),
+    ]),
+    one('a vector with all', [input([20]), weight, bias, input([35])], {
+      bias: true,
+      residual: true,
+      activation: 'silu',
+    }),
+    one('many rows with all', [input([130, 70]), input([65, 70]), input([65]), input([130, 65])], {
+      bias: true,
+      residual: true,
+      activation: 'relu',
+    }),
+    one('transposed batches', [input([3, 12, 20], { layout: 'transposed' }), weight, bias], { bias: true }),
+    ...halfDTypes.map((dtype) =>
+      one(
+        `${dtype} with all`,
+        [{ ...x, dtype }, weight, { ...weight, dtype, constant: true }, bias, { ...residual, dtype }],
+        { copy: true, bias: true, residual: true, activation: 'gelu', scale: 0.5 },
+      ),
+    ),
   ];
 }
 
@@ -48,6 +91,13 @@ export const linearCases = [
     'finite differences',
     [input([3, 5]), input([4, 5])],
     {},
+    { gradients: 'differences' },
+  ),
+  defineCase(
+    'linear',
+    'finite differences with all',
+    [input([3, 5]), input([4, 5]), input([4]), input([3, 4])],
+    { bias: true, residual: true, activation: 'silu', scale: 1.5 },
     { gradients: 'differences' },
   ),
   ...productCases('int8Linear'),
