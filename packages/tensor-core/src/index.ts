@@ -49,7 +49,7 @@ export {
 export { type GradcheckOptions, GradientError, gradcheck } from './gradcheck.js';
 export { adoptStorage, expectNoLeaks, memoryUsage, releaseStorage, resetPeakMemory } from './memory.js';
 export { nullBackend } from './null/index.js';
-export { applyActivation } from './ops/activation.js';
+export { applyActivation } from './ops/apply-activation.js';
 export {
   type IndexBound,
   mutatedInputs,

@@ -1,5 +1,6 @@
 import { dispatch } from '../dispatch.js';
 import type { Tensor } from '../tensor.js';
+import { applyActivation } from './apply-activation.js';
 import { requireFloat, requireSameDType, requireSameShape } from './checks.js';
 import { defineOps } from './definition.js';
 import type { GateActivation } from './specs.js';
@@ -8,20 +9,6 @@ const SQRT_2_OVER_PI = Math.sqrt(2 / Math.PI);
 
 function geluTanhInner(x: Tensor): Tensor {
   return x.add(x.mul(x).mul(x).mul(0.044715)).mul(SQRT_2_OVER_PI);
-}
-
-/** The activation of an MLP by name. */
-export function applyActivation(activation: GateActivation, x: Tensor): Tensor {
-  switch (activation) {
-    case 'silu':
-      return x.silu();
-    case 'relu':
-      return x.relu();
-    case 'gelu':
-      return x.gelu();
-    case 'gelu-tanh':
-      return x.gelu('tanh');
-  }
 }
 
 /** d activation(x) / dx. */

@@ -3,7 +3,8 @@ import { dispatch, run } from '../dispatch.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError, ShapeError } from '../errors.js';
 import type { Tensor } from '../tensor.js';
-import { activationDerivative, applyActivation } from './activation.js';
+import { activationDerivative } from './activation.js';
+import { applyActivation } from './apply-activation.js';
 import {
   describe,
   requireDType,
