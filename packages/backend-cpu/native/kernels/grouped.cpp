@@ -45,6 +45,11 @@ double nanoseconds(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / FLOPS_PER_NANOSECOND + 200;
 }
 
+/** Zeros; an empty tensor may have no address. */
+void clear(char* to, int64_t bytes) {
+  if (bytes > 0) __builtin_memset(to, 0, static_cast<size_t>(bytes));
+}
+
 template <class Reader>
 void multiply_groups(const Call& call) {
   using T = typename Reader::Element;
@@ -54,8 +59,8 @@ void multiply_groups(const Call& call) {
   const Tasks tasks{data_of<int32_t>(call.tensors[2]), weight.dims[0]};
   const int64_t first_row = tasks.groups > 0 ? tasks.offsets[0] : N, end = tasks.groups > 0 ? tasks.offsets[tasks.groups] : N;
   const int64_t row_bytes = F * static_cast<int64_t>(sizeof(T));
-  __builtin_memset(out.data, 0, static_cast<size_t>(smaller(first_row, N) * row_bytes));
-  __builtin_memset(out.data + end * row_bytes, 0, static_cast<size_t>((N - end) * row_bytes));
+  clear(out.data, smaller(first_row, N) * row_bytes);
+  clear(out.data + end * row_bytes, (N - end) * row_bytes);
   const Call serial = on_one_thread(call);
   const int64_t count = tasks.count();
   parallel(call, count, count > 0 ? nanoseconds(end - first_row, F, C) / static_cast<double>(count) : 0, [&](int64_t task) {
