@@ -1,5 +1,6 @@
 import { ArgumentError, PackedTensor, type Tensor } from '@frugal/tensor-core';
 import { type Buffer, type CausalLM, type ModelConfig, Module, Parameter } from '@frugal/tensor-core/nn';
+import { packedWeightOf } from './module-state.js';
 
 /**
  * A change to a model: another module at a path, other values of the parameters and buffers of the module there (also of
@@ -90,8 +91,8 @@ function* holdings(module: Module): Iterable<Holding> {
   yield* module.parameters();
   for (const [, buffer] of module.namedBuffers()) yield buffer;
   for (const [, inner] of module.namedModules()) {
-    const { weight } = inner as { weight?: unknown };
-    if (weight instanceof PackedTensor) yield weight;
+    const packed = packedWeightOf(inner);
+    if (packed) yield packed;
   }
 }
 

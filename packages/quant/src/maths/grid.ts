@@ -24,7 +24,7 @@ export function groupParameters(rows: number, columns: number, { groupSize }: Gr
 }
 
 /**
- * Fits the grid of one group to the values' range. `shrink` < 1 clips the largest to make the rest finer.
+ * Fits the grid of one group to the values' range.
  * Symmetric: scale = 2 max|w| / (2^bits - 1), as in GPTQ and compressed-tensors; a group of zeros has scale 1.
  */
 export function fitGroup(
@@ -32,7 +32,6 @@ export function fitGroup(
   start: number,
   end: number,
   { bits, zeroPoint, roundScale = Math.fround }: Grid,
-  shrink = 1,
 ): { readonly scale: number; readonly zero: number } {
   let low = 0;
   let high = 0;
@@ -45,11 +44,9 @@ export function fitGroup(
     low = -high;
   }
   const last = 2 ** bits - 1;
-  const exact = ((high - low) * shrink) / last;
+  const exact = (high - low) / last;
   const scale = exact > 0 ? roundScale(exact) || exact : 1;
-  const zero = zeroPoint
-    ? Math.max(0, Math.min(last, roundHalfEven((-low * shrink) / scale)))
-    : 2 ** (bits - 1);
+  const zero = zeroPoint ? Math.max(0, Math.min(last, roundHalfEven(-low / scale))) : 2 ** (bits - 1);
   return { scale, zero };
 }
 

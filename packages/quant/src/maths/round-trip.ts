@@ -5,7 +5,6 @@ export function roundTrip(
   weight: Float32Array,
   [rows, columns]: readonly [number, number],
   grid: Grid,
-  shrink = 1,
 ): Float32Array {
   const out = new Float32Array(weight.length);
   const last = 2 ** grid.bits - 1;
@@ -13,7 +12,7 @@ export function roundTrip(
     for (let c = 0; c < columns; c += grid.groupSize) {
       const start = r * columns + c;
       const end = r * columns + Math.min(columns, c + grid.groupSize);
-      const { scale, zero } = fitGroup(weight, start, end, grid, shrink);
+      const { scale, zero } = fitGroup(weight, start, end, grid);
       for (let i = start; i < end; i++) out[i] = (codeOf(weight[i], scale, zero, last) - zero) * scale;
     }
   }
