@@ -9,6 +9,7 @@ formats.safetensors:
   e4m3/values [256]          every code as f32 (NaN left out of comparisons); e4m3/rounded: codes of e4m3/given
 formats-error.json: the mean squared errors of ggml's own C quantisers on `values`, and of ours to beat; made only where GGML_BASE_LIBRARY
   names a libggml-base.so (node-llama-cpp brings one).
+formats-importance.json: importance [512], and the mean importance-weighted squared errors per row of the same quantisers when they get it.
 NF4 needs bitsandbytes 0.48.1; without it the script keeps what the committed fixture has.
 """
 
@@ -75,14 +76,24 @@ def ggml_errors(values: np.ndarray) -> None:
     quantize = library.ggml_quantize_chunk
     quantize.restype = ctypes.c_size_t
     quantize.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, ctypes.c_void_p]
-    errors = {}
-    for name in HALVES:
-        columns, size = GGML_QUANT_SIZES[Type[name]]
-        out = np.zeros((len(values), COLUMNS // columns * size), np.uint8)
-        quantize(int(Type[name]), values.ctypes.data, out.ctypes.data, 0, len(values), COLUMNS, None)
-        difference = quants.dequantize(out, Type[name]).astype(np.float64) - values
-        errors[name.lower()] = [float(row) for row in (difference**2).mean(axis=1)]
-    save_json("formats-error", errors, 1)
+
+    def errors(importance: np.ndarray | None) -> dict[str, list[float]]:
+        found = {}
+        for name in HALVES:
+            columns, size = GGML_QUANT_SIZES[Type[name]]
+            out = np.zeros((len(values), COLUMNS // columns * size), np.uint8)
+            weights = None if importance is None else importance.ctypes.data
+            quantize(int(Type[name]), values.ctypes.data, out.ctypes.data, 0, len(values), COLUMNS, weights)
+            squares = (quants.dequantize(out, Type[name]).astype(np.float64) - values) ** 2
+            if importance is not None:
+                squares *= importance
+            found[name.lower()] = [float(row) for row in squares.mean(axis=1)]
+        return found
+
+    save_json("formats-error", errors(None), 1)
+    # Mean squared activations: mostly alike, some columns large (its own stream: the other fixtures stay as they are).
+    importance = np.random.default_rng(12).lognormal(0, 1.5, COLUMNS).astype(np.float32)
+    save_json("formats-importance", {"importance": [float(x) for x in importance], "errors": errors(importance)}, 1)
 
 
 def nf4(values: torch.Tensor) -> None:

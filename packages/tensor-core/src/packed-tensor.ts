@@ -1,10 +1,11 @@
 import type { Backend } from './backend.js';
 import { fromBytes } from './creation.js';
 import { dispatch, run } from './dispatch.js';
-import { ShapeError } from './errors.js';
+import { ArgumentError, ShapeError } from './errors.js';
 import {
   anyLength,
   type PackedActivation,
+  type PackOptions,
   type PartArray,
   packedFormat,
   recommendedActivation,
@@ -46,14 +47,19 @@ export class PackedTensor implements ScopeMember {
     return this.physical;
   }
 
-  /** Quantises f32 values (row-major) by round-to-nearest. */
+  /**
+   * Quantises f32 values (row-major) by round-to-nearest, with scales that favour the columns of more importance.
+   * @throws ArgumentError for an importance that the format has no use for
+   */
   static pack(
     format: string,
     values: Float32Array,
     shape: readonly [number, number],
     backend = currentBackend(),
+    options: PackOptions = {},
   ): PackedTensor {
     const [rows, columns] = shape;
+    const layout = packedFormat(format);
     if (values.length !== rows * columns) {
       throw new ShapeError({
         where: 'PackedTensor.pack',
@@ -62,7 +68,15 @@ export class PackedTensor implements ScopeMember {
         expected: formatShape(shape),
       });
     }
-    return PackedTensor.fromParts(format, shape, packedFormat(format).pack(values, rows, columns), backend);
+    if (options.importance && !layout.weighsColumns) {
+      throw new ArgumentError({
+        where: 'PackedTensor.pack',
+        what: 'the format weighs all columns alike',
+        got: format,
+        expected: 'a GGUF format (q4_k, q5_0, …) where importance is given',
+      });
+    }
+    return PackedTensor.fromParts(format, shape, layout.pack(values, rows, columns, options), backend);
   }
 
   /** From the arrays of a format's parts, for example read from a checkpoint. */

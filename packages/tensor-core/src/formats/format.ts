@@ -22,6 +22,14 @@ export type PartArray = Float32Array | Uint16Array | Int8Array | Uint8Array | In
  */
 export type PackedActivation = 'none' | 'int8' | 'int8-block32';
 
+export interface PackOptions {
+  /**
+   * f32 [columns], not negative: how much the squared error of a column counts, such as the mean squared activation
+   * that meets it (an importance matrix). Only proportions matter.
+   */
+  readonly importance?: Float32Array | undefined;
+}
+
 /**
  * A layout of quantised or sparse matrices [rows, columns], as data and two pure functions over plain arrays.
  * Any range of rows can be unpacked on its own.
@@ -33,7 +41,9 @@ export interface PackedFormat {
   /** The arrays that hold a matrix of this size. @throws ArgumentError when the format cannot hold it */
   parts(rows: number, columns: number): readonly PartInfo[];
   /** Quantises f32 values, row-major; each value becomes the nearest one that the format has at the chosen scale. */
-  pack(values: Float32Array, rows: number, columns: number): readonly PartArray[];
+  pack(values: Float32Array, rows: number, columns: number, options?: PackOptions): readonly PartArray[];
+  /** Whether scales can be chosen for the columns that matter; other formats take no notice of the importance. */
+  readonly weighsColumns?: boolean | undefined;
   /** Rows rowStart … rowStart + rowCount - 1 as f32, row-major, into `out`. */
   unpack(parts: readonly PartArray[], range: UnpackRange, out: Float32Array): void;
   /** Which part holds the matrix column of each stored column (i32), for formats that store columns in an order of their own. */

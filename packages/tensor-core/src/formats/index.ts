@@ -14,6 +14,7 @@ export {
   anyLength,
   type PackedActivation,
   type PackedFormat,
+  type PackOptions,
   type PartArray,
   type PartDType,
   type PartInfo,

@@ -1,14 +1,18 @@
 import { f16ToFloat, floatToF16 } from '../../dtype.js';
 import { ArgumentError } from '../../errors.js';
 import type { PackedFormat } from '../format.js';
+import { columnWeights } from '../importance.js';
 
 /** One block of a ggml type: `columns` values of a row in `bytes` bytes, as they lie in GGUF files. */
 export interface BlockCodec {
   readonly name: string;
   readonly columns: number;
   readonly bytes: number;
-  /** `values` has one block; `block` is zeroed. */
-  encode(values: Float32Array, block: Uint8Array): void;
+  /**
+   * `values` has one block; `block` is zeroed. With `weights`, one for each value, scales are searched for the smallest
+   * Σ weight · (value - decoded)²; without, legacy types have the bytes of ggml's reference.
+   */
+  encode(values: Float32Array, block: Uint8Array, weights?: Float32Array): void;
   decode(bytes: Uint8Array, start: number, out: Float32Array, outStart: number): void;
 }
 
@@ -33,7 +37,9 @@ export function ggmlFormat(codec: BlockCodec): PackedFormat {
       }
       return [{ name: 'blocks', dtype: 'u8', shape: [rows, (columns / width) * size] }];
     },
-    pack: (values) => {
+    weighsColumns: true,
+    pack: (values, _rows, columns, { importance } = {}) => {
+      if (importance) return [packWeighted(codec, values, columns, importance)];
       const blocks = new Uint8Array((values.length / width) * size);
       for (let i = 0; i * width < values.length; i++) {
         codec.encode(values.subarray(i * width, (i + 1) * width), blocks.subarray(i * size, (i + 1) * size));
@@ -47,6 +53,33 @@ export function ggmlFormat(codec: BlockCodec): PackedFormat {
       }
     },
   };
+}
+
+/** Every block twice, with weights and without, and the one with the smaller weighted error kept. */
+function packWeighted(
+  { name, columns: width, bytes: size, encode, decode }: BlockCodec,
+  values: Float32Array,
+  columns: number,
+  importance: Float32Array,
+): Uint8Array {
+  const weights = columnWeights(name, importance, columns);
+  const blocks = new Uint8Array((values.length / width) * size);
+  const [searched, decoded] = [new Uint8Array(size), new Float32Array(width)];
+  const errorOf = (bytes: Uint8Array, start: number, first: number) => {
+    decode(bytes, start, decoded, 0);
+    let error = 0;
+    for (let i = 0; i < width; i++)
+      error += weights[(first + i) % columns] * (values[first + i] - decoded[i]) ** 2;
+    return error;
+  };
+  for (let i = 0; i * width < values.length; i++) {
+    const first = i * width;
+    const given = values.subarray(first, first + width);
+    encode(given, blocks.subarray(i * size, (i + 1) * size));
+    encode(given, searched.fill(0), weights.subarray(first % columns, (first % columns) + width));
+    if (errorOf(searched, 0, first) < errorOf(blocks, i * size, first)) blocks.set(searched, i * size);
+  }
+  return blocks;
 }
 
 /** The f16 at a byte position, as a number. */

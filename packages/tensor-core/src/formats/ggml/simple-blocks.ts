@@ -1,4 +1,5 @@
 import { type BlockCodec, readHalf, writeHalf } from './blocks.js';
+import { fitScale, fitSignedAffine } from './simple-block-fit.js';
 
 const { fround } = Math;
 
@@ -14,7 +15,7 @@ function extreme(values: Float32Array): number {
   return best;
 }
 
-/** 32 values as int8 times an f16 scale. Rounds half away from zero, as ggml does. */
+/** 32 values as int8 times an f16 scale. Rounds half away from zero, as ggml does; weights change nothing. */
 export const q8_0: BlockCodec = {
   name: 'q8_0',
   columns: 32,
@@ -49,15 +50,31 @@ function readBlockCode(bytes: Uint8Array, at: number, bits: 4 | 5, i: number): n
 }
 
 const codes = new Uint8Array(32);
+const equally = new Float32Array(32).fill(1);
+
+/** Shares of the range that first guesses of a symmetric scale cover. */
+const COVERED = [...Array.from({ length: 13 }, (_, i) => 1.12 - 0.02 * i), 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2];
 
 /** q4_0, q5_0: an f16 scale; the value of the largest magnitude gets the code of the lowest number. */
 function symmetric(name: string, bits: 4 | 5): BlockCodec {
   const half = 2 ** (bits - 1);
+  const level = (scaled: number) => Math.min(half - 1, Math.max(-half, Math.round(scaled)));
+  /** The extreme value may get the lowest code or, one step less, the highest. */
+  const search = (values: Float32Array, weights: Float32Array) => {
+    const full = extreme(values);
+    const guesses = COVERED.flatMap((share) => [(share * full) / -half, (share * full) / (half - 1)]);
+    return fitScale(values, { weights, guesses, level });
+  };
   return {
     name,
     columns: 32,
     bytes: 2 + bits * 4,
-    encode(values, block) {
+    encode(values, block, weights) {
+      if (weights) {
+        const d = writeHalf(block, 0, search(values, weights));
+        for (let i = 0; i < 32; i++) codes[i] = level(d === 0 ? 0 : values[i] / d) + half;
+        return writeCodes(block, 2, bits, codes);
+      }
       const d = fround(extreme(values) / -half);
       const factor = inverse(d);
       writeHalf(block, 0, d);
@@ -81,7 +98,16 @@ function affine(name: string, bits: 4 | 5): BlockCodec {
     name,
     columns: 32,
     bytes: 4 + bits * 4,
-    encode(values, block) {
+    encode(values, block, weights) {
+      if (weights) {
+        const fit = fitSignedAffine(values, weights, largest);
+        writeHalf(block, 0, fit.scale);
+        writeHalf(block, 2, fit.low);
+        const wide = fit.scale === 0 ? 0 : 1 / fit.scale;
+        for (let i = 0; i < 32; i++)
+          codes[i] = Math.min(largest, Math.max(0, Math.round((values[i] - fit.low) * wide)));
+        return writeCodes(block, 4, bits, codes);
+      }
       const low = values.reduce((a, b) => Math.min(a, b));
       const high = values.reduce((a, b) => Math.max(a, b));
       const d = fround(fround(high - low) / largest);
@@ -122,34 +148,18 @@ function nearestIq4(value: number): number {
   return best;
 }
 
-/** The squared error at scale d, and the scale that would suit the codes better. */
-function tryIq4(values: Float32Array, d: number): { error: number; better: number } {
-  let [error, dot, squares] = [0, 0, 0];
-  for (const value of values) {
-    const level = iq4Values[nearestIq4(d === 0 ? 0 : value / d)];
-    error += (value - d * level) ** 2;
-    dot += value * level;
-    squares += level * level;
-  }
-  return { error, better: squares === 0 ? 0 : dot / squares };
-}
-
 /** 32 codes of 4 bits that stand for unevenly spaced numbers, times an f16 scale. */
 export const iq4_nl: BlockCodec = {
   name: 'iq4_nl',
   columns: 32,
   bytes: 18,
-  encode(values, block) {
+  encode(values, block, weights = equally) {
     const largest = extreme(values);
-    let best = { error: Number.POSITIVE_INFINITY, d: 0 };
-    const consider = (wished: number) => {
-      const d = writeHalf(block, 0, wished);
-      const { error, better } = tryIq4(values, d);
-      if (error < best.error) best = { error, d };
-      return better;
-    };
-    for (let step = -7; step <= 7; step++) consider(consider(largest / (iq4Values[0] + step)));
-    const d = writeHalf(block, 0, best.d);
+    const guesses = Array.from({ length: 15 }, (_, i) => largest / (iq4Values[0] + i - 7));
+    // Columns that hardly count may lie outside the range.
+    if (weights !== equally) guesses.push(...COVERED.map((share) => (share * largest) / iq4Values[15]));
+    const level = (scaled: number) => iq4Values[nearestIq4(scaled)];
+    const d = writeHalf(block, 0, fitScale(values, { weights, guesses, level }));
     for (let i = 0; i < 32; i++) codes[i] = nearestIq4(d === 0 ? 0 : values[i] / d);
     writeCodes(block, 2, 4, codes);
   },

@@ -2,6 +2,7 @@ import { f16ToFloat, floatToF16 } from '../../dtype.js';
 
 // Scales of super-blocks. Like ggml's make_qkx2_quants and make_qx_quants: several first guesses per sub-block, each
 // improved by least squares; then the scales themselves are rounded, and their neighbours tried by their true error.
+// All errors are Σ weight · (value - decoded)²; `weights` has one number for each value.
 
 const half = (value: number) => f16ToFloat(floatToF16(value));
 const clamp = (value: number, low: number, high: number) => Math.min(high, Math.max(low, value));
@@ -20,9 +21,10 @@ interface AffineFit {
   readonly min: number;
 }
 
-/** Squared error of value ≈ scale · code - min with the best codes; keeps them in `codes` when given. */
+/** Weighted squared error of value ≈ scale · code - min with the best codes; keeps them in `codes` when given. */
 function affineError(
   values: Float32Array,
+  weights: Float32Array,
   largestCode: number,
   { scale, min }: AffineFit,
   codes?: Uint8Array,
@@ -31,31 +33,38 @@ function affineError(
   let error = 0;
   for (let i = 0; i < values.length; i++) {
     const code = clamp(Math.round((values[i] + min) * inverse), 0, largestCode);
-    error += (values[i] - scale * code + min) ** 2;
+    error += weights[i] * (values[i] - scale * code + min) ** 2;
     if (codes) codes[i] = code;
   }
   return error;
 }
 
 /** Least squares of value ≈ scale · code - min for the codes at a first guess. */
-function improveAffine(values: Float32Array, largestCode: number, low: number, inverse: number): AffineFit {
-  let [sumCode, sumSquare, sumValue, sumProduct] = [0, 0, 0, 0];
-  for (const value of values) {
-    const code = clamp(Math.round((value - low) * inverse), 0, largestCode);
-    sumCode += code;
-    sumSquare += code * code;
-    sumValue += value;
-    sumProduct += code * value;
+function improveAffine(
+  values: Float32Array,
+  weights: Float32Array,
+  largestCode: number,
+  [low, inverse]: readonly [number, number],
+): AffineFit {
+  let [sumWeight, sumCode, sumSquare, sumValue, sumProduct] = [0, 0, 0, 0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const code = clamp(Math.round((values[i] - low) * inverse), 0, largestCode);
+    const [weightedCode, weightedValue] = [weights[i] * code, weights[i] * values[i]];
+    sumWeight += weights[i];
+    sumCode += weightedCode;
+    sumSquare += weightedCode * code;
+    sumValue += weightedValue;
+    sumProduct += code * weightedValue;
   }
-  const determinant = values.length * sumSquare - sumCode * sumCode;
-  if (determinant <= 0) return { scale: 0, min: Math.max(0, -sumValue / values.length) };
-  const scale = (values.length * sumProduct - sumCode * sumValue) / determinant;
+  const determinant = sumWeight * sumSquare - sumCode * sumCode;
+  if (determinant <= 0) return { scale: 0, min: Math.max(0, -sumValue / sumWeight) };
+  const scale = (sumWeight * sumProduct - sumCode * sumValue) / determinant;
   const min = -(sumSquare * sumValue - sumCode * sumProduct) / determinant;
   if (min >= 0 && scale >= 0) return { scale, min };
   return { scale: sumSquare > 0 ? Math.max(0, sumProduct / sumSquare) : 0, min: 0 };
 }
 
-function bestAffine(values: Float32Array, largestCode: number): AffineFit {
+function bestAffine(values: Float32Array, weights: Float32Array, largestCode: number): AffineFit {
   let [low, high] = [0, values[0]];
   for (const value of values) {
     low = Math.min(low, value);
@@ -63,10 +72,10 @@ function bestAffine(values: Float32Array, largestCode: number): AffineFit {
   }
   if (high <= low) return { scale: 0, min: -low };
   let best: AffineFit = { scale: (high - low) / largestCode, min: -low };
-  let least = affineError(values, largestCode, best);
+  let least = affineError(values, weights, largestCode, best);
   const tryFrom = (lowest: number, inverse: number): AffineFit => {
-    const candidate = improveAffine(values, largestCode, lowest, inverse);
-    const error = affineError(values, largestCode, candidate);
+    const candidate = improveAffine(values, weights, largestCode, [lowest, inverse]);
+    const error = affineError(values, weights, largestCode, candidate);
     if (error < least) [least, best] = [error, candidate];
     return candidate;
   };
@@ -79,6 +88,9 @@ function bestAffine(values: Float32Array, largestCode: number): AffineFit {
   return best;
 }
 
+/** Values and how much the squared error of each counts. */
+type Weighted = readonly [values: Float32Array, weights: Float32Array];
+
 interface AffineSuperFit {
   readonly d: number;
   readonly dMin: number;
@@ -89,7 +101,7 @@ interface AffineSuperFit {
 
 /** The best whole-number scales and minima near the wished ones, for given units; fills `codes`. */
 function wholeAffine(
-  values: Float32Array,
+  [values, weights]: Weighted,
   { width, largestCode, largestScale }: AffineShape,
   wishes: readonly AffineFit[],
   [d, dMin]: readonly [number, number],
@@ -99,27 +111,28 @@ function wholeAffine(
   const mins: number[] = [];
   let total = 0;
   for (const [j, wish] of wishes.entries()) {
-    const block = values.subarray(j * width, (j + 1) * width);
+    const [from, to] = [j * width, (j + 1) * width];
+    const [block, weight] = [values.subarray(from, to), weights.subarray(from, to)];
     const near = (wished: number, unit: number) =>
       [-1, 0, 1].map((step) => clamp(Math.round(unit === 0 ? 0 : wished / unit) + step, 0, largestScale));
     let [least, scale, min] = [Number.POSITIVE_INFINITY, 0, 0];
     for (const s of near(wish.scale, d)) {
       for (const m of near(wish.min, dMin)) {
-        const error = affineError(block, largestCode, { scale: d * s, min: dMin * m });
+        const error = affineError(block, weight, largestCode, { scale: d * s, min: dMin * m });
         if (error < least) [least, scale, min] = [error, s, m];
       }
     }
     scales.push(scale);
     mins.push(min);
     const fit = { scale: d * scale, min: dMin * min };
-    total += affineError(block, largestCode, fit, codes.subarray(j * width, (j + 1) * width));
+    total += affineError(block, weight, largestCode, fit, codes.subarray(from, to));
   }
   return { d, dMin, scales, mins, error: total };
 }
 
 /** Units by least squares for the codes and whole numbers of a fit. */
 function improveUnits(
-  values: Float32Array,
+  [values, weights]: Weighted,
   width: number,
   { scales, mins }: AffineSuperFit,
   codes: Uint8Array,
@@ -128,11 +141,12 @@ function improveUnits(
   for (let i = 0; i < values.length; i++) {
     const j = Math.floor(i / width);
     const [a, b] = [scales[j] * codes[i], -mins[j]];
-    aa += a * a;
-    ab += a * b;
-    bb += b * b;
-    ax += a * values[i];
-    bx += b * values[i];
+    const [wa, wb] = [weights[i] * a, weights[i] * b];
+    aa += wa * a;
+    ab += wa * b;
+    bb += wb * b;
+    ax += wa * values[i];
+    bx += wb * values[i];
   }
   const determinant = aa * bb - ab * ab;
   if (determinant <= 1e-9 * aa * bb) return [aa > 0 ? half(Math.max(0, ax / aa)) : 0, 0];
@@ -146,10 +160,19 @@ function improveUnits(
 const ROUNDS = 3;
 
 /** Scales and minima of a super-block as whole numbers times d and dMin; fills `codes`. */
-export function fitAffine(values: Float32Array, shape: AffineShape, codes: Uint8Array): AffineSuperFit {
+export function fitAffine(
+  values: Float32Array,
+  weights: Float32Array,
+  shape: AffineShape,
+  codes: Uint8Array,
+): AffineSuperFit {
   const { width, largestCode, largestScale } = shape;
   const wishes = Array.from({ length: values.length / width }, (_, j) =>
-    bestAffine(values.subarray(j * width, (j + 1) * width), largestCode),
+    bestAffine(
+      values.subarray(j * width, (j + 1) * width),
+      weights.subarray(j * width, (j + 1) * width),
+      largestCode,
+    ),
   );
   let units: readonly [number, number] = [
     half(Math.max(...wishes.map(({ scale }) => scale)) / largestScale),
@@ -158,11 +181,11 @@ export function fitAffine(values: Float32Array, shape: AffineShape, codes: Uint8
   let best: AffineSuperFit | null = null;
   const trial = new Uint8Array(values.length);
   for (let round = 0; round < ROUNDS; round++) {
-    const fit = wholeAffine(values, shape, wishes, units, trial);
+    const fit = wholeAffine([values, weights], shape, wishes, units, trial);
     if (best && fit.error >= best.error) break;
     best = fit;
     codes.set(trial);
-    units = improveUnits(values, width, fit, trial);
+    units = improveUnits([values, weights], width, fit, trial);
   }
   return best as AffineSuperFit;
 }
@@ -175,19 +198,24 @@ export interface SymmetricShape {
   readonly highestScale: number;
 }
 
-/** Squared error of value ≈ scale · (code - half); keeps the best codes in `codes` when given. */
-function symmetricError(values: Float32Array, halfRange: number, scale: number, codes?: Uint8Array): number {
+/** Weighted squared error of value ≈ scale · (code - half); keeps the best codes in `codes` when given. */
+function symmetricError(
+  [values, weights]: Weighted,
+  halfRange: number,
+  scale: number,
+  codes?: Uint8Array,
+): number {
   const inverse = scale === 0 ? 0 : 1 / scale;
   let error = 0;
   for (let i = 0; i < values.length; i++) {
     const level = clamp(Math.round(values[i] * inverse), -halfRange, halfRange - 1);
-    error += (values[i] - scale * level) ** 2;
+    error += weights[i] * (values[i] - scale * level) ** 2;
     if (codes) codes[i] = level + halfRange;
   }
   return error;
 }
 
-function bestSymmetric(values: Float32Array, halfRange: number): number {
+function bestSymmetric([values, weights]: Weighted, halfRange: number): number {
   let extreme = 0;
   for (const value of values) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
   if (extreme === 0) return 0;
@@ -195,28 +223,32 @@ function bestSymmetric(values: Float32Array, halfRange: number): number {
   for (let step = -9; step <= 9; step++) {
     const inverse = -(halfRange + 0.1 * step) / extreme;
     let [dot, squares] = [0, 0];
-    for (const value of values) {
-      const level = clamp(Math.round(value * inverse), -halfRange, halfRange - 1);
-      dot += value * level;
-      squares += level * level;
+    for (let i = 0; i < values.length; i++) {
+      const level = clamp(Math.round(values[i] * inverse), -halfRange, halfRange - 1);
+      dot += weights[i] * values[i] * level;
+      squares += weights[i] * level * level;
     }
     const scale = squares > 0 ? dot / squares : 0;
-    const error = symmetricError(values, halfRange, scale);
+    const error = symmetricError([values, weights], halfRange, scale);
     if (error < least) [least, best] = [error, scale];
   }
   return best;
 }
 
-/** Scales of a super-block as whole numbers times d; fills `codes`. */
-export function fitSymmetric(
-  values: Float32Array,
+interface SymmetricSuperFit {
+  readonly d: number;
+  readonly scales: number[];
+}
+
+/** The best whole-number scales near the wished ones, for a given unit; fills `codes`. */
+function wholeSymmetric(
+  block: (j: number) => Weighted,
   { width, half: halfRange, lowestScale, highestScale }: SymmetricShape,
+  wishes: readonly number[],
+  d: number,
   codes: Uint8Array,
-) {
-  const block = (j: number) => values.subarray(j * width, (j + 1) * width);
-  const wishes = Array.from({ length: values.length / width }, (_, j) => bestSymmetric(block(j), halfRange));
-  const extreme = wishes.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
-  const d = half(extreme / lowestScale);
+): SymmetricSuperFit & { error: number } {
+  let total = 0;
   const scales = wishes.map((wish, j) => {
     const nearest = Math.round(d === 0 ? 0 : wish / d);
     let [least, scale] = [Number.POSITIVE_INFINITY, 0];
@@ -225,8 +257,39 @@ export function fitSymmetric(
       const error = symmetricError(block(j), halfRange, d * candidate);
       if (error < least) [least, scale] = [error, candidate];
     }
-    symmetricError(block(j), halfRange, d * scale, codes.subarray(j * width, (j + 1) * width));
+    total += symmetricError(block(j), halfRange, d * scale, codes.subarray(j * width, (j + 1) * width));
     return scale;
   });
-  return { d, scales };
+  return { d, scales, error: total };
+}
+
+/** Scales of a super-block as whole numbers times d; fills `codes`. */
+export function fitSymmetric(
+  values: Float32Array,
+  weights: Float32Array,
+  shape: SymmetricShape,
+  codes: Uint8Array,
+): SymmetricSuperFit {
+  const { width, half: halfRange, lowestScale } = shape;
+  const block = (j: number): Weighted => [
+    values.subarray(j * width, (j + 1) * width),
+    weights.subarray(j * width, (j + 1) * width),
+  ];
+  const wishes = Array.from({ length: values.length / width }, (_, j) => bestSymmetric(block(j), halfRange));
+  const extreme = wishes.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
+  let best = wholeSymmetric(block, shape, wishes, half(extreme / lowestScale), codes);
+  const trial = new Uint8Array(values.length);
+  for (let round = 1; round < ROUNDS; round++) {
+    let [dot, squares] = [0, 0];
+    for (let i = 0; i < values.length; i++) {
+      const level = best.scales[Math.floor(i / width)] * (codes[i] - halfRange);
+      dot += weights[i] * level * values[i];
+      squares += weights[i] * level * level;
+    }
+    const fit = wholeSymmetric(block, shape, wishes, squares > 0 ? half(dot / squares) : 0, trial);
+    if (fit.error >= best.error) break;
+    best = fit;
+    codes.set(trial);
+  }
+  return best;
 }

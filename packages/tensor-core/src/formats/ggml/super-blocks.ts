@@ -7,6 +7,7 @@ import { fitAffine, fitSymmetric } from './super-block-fit.js';
 const { fround } = Math;
 const COLUMNS = 256;
 const codes = new Uint8Array(COLUMNS);
+const equally = new Float32Array(COLUMNS).fill(1);
 
 /** Two bits of each code: groups 4n … 4n + 3 share the bytes 32n … 32n + 31. */
 function crumb(bytes: Uint8Array, at: number, c: number): number {
@@ -59,8 +60,8 @@ export const q2_k: BlockCodec = {
   name: 'q2_k',
   columns: COLUMNS,
   bytes: 84,
-  encode(values, block) {
-    const fit = fitAffine(values, { width: 16, largestCode: 3, largestScale: 15 }, codes);
+  encode(values, block, weights = equally) {
+    const fit = fitAffine(values, weights, { width: 16, largestCode: 3, largestScale: 15 }, codes);
     fit.scales.forEach((scale, j) => {
       block[j] = scale | (fit.mins[j] << 4);
     });
@@ -91,8 +92,13 @@ export const q3_k: BlockCodec = {
   name: 'q3_k',
   columns: COLUMNS,
   bytes: 110,
-  encode(values, block) {
-    const fit = fitSymmetric(values, { width: 16, half: 4, lowestScale: -32, highestScale: 31 }, codes);
+  encode(values, block, weights = equally) {
+    const fit = fitSymmetric(
+      values,
+      weights,
+      { width: 16, half: 4, lowestScale: -32, highestScale: 31 },
+      codes,
+    );
     fit.scales.forEach((scale, j) => {
       const stored = scale + 32;
       block[96 + (j & 7)] |= (stored & 15) << (j < 8 ? 0 : 4);
@@ -123,8 +129,13 @@ function affineSuperBlock(name: string, bits: 4 | 5): BlockCodec {
     name,
     columns: COLUMNS,
     bytes: bits === 5 ? 176 : 144,
-    encode(values, block) {
-      const fit = fitAffine(values, { width: 32, largestCode: 2 ** bits - 1, largestScale: 63 }, codes);
+    encode(values, block, weights = equally) {
+      const fit = fitAffine(
+        values,
+        weights,
+        { width: 32, largestCode: 2 ** bits - 1, largestScale: 63 },
+        codes,
+      );
       writeHalf(block, 0, fit.d);
       writeHalf(block, 2, fit.dMin);
       fit.scales.forEach((scale, j) => {
@@ -158,8 +169,13 @@ export const q6_k: BlockCodec = {
   name: 'q6_k',
   columns: COLUMNS,
   bytes: 210,
-  encode(values, block) {
-    const fit = fitSymmetric(values, { width: 16, half: 32, lowestScale: -128, highestScale: 127 }, codes);
+  encode(values, block, weights = equally) {
+    const fit = fitSymmetric(
+      values,
+      weights,
+      { width: 16, half: 32, lowestScale: -128, highestScale: 127 },
+      codes,
+    );
     for (let c = 0; c < COLUMNS; c++) {
       block[wideNibbleAt(c)] |= (codes[c] & 15) << wideNibbleShift(c);
       addCrumb(block, 128, c, codes[c] >>> 4);
