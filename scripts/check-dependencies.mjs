@@ -23,6 +23,7 @@ const ALLOWED = {
   quant: ['tensor-core', 'compress'],
   prune: ['tensor-core', 'compress'],
   distill: ['tensor-core', 'compress'],
+  lora: ['tensor-core', 'compress', 'checkpoint'],
   data: ['checkpoint', 'tokenizers'],
   eval: ['tensor-core', 'tokenizers'],
   serve: ['tensor-core', 'tokenizers'],
@@ -30,7 +31,7 @@ const ALLOWED = {
 };
 
 /** Packages of methods meet in `compress` only: not even their tests may use one another. */
-const METHODS = new Set(['quant', 'prune', 'distill']);
+const METHODS = new Set(['quant', 'prune', 'distill', 'lora']);
 
 const MAX_LINES = 400;
 const SOURCE = /\.(ts|mjs|js|cpp|cc|c|h|hpp|py|sh)$/;

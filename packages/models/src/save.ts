@@ -10,7 +10,7 @@ import {
 } from '@frugal/checkpoint';
 import { ArgumentError, type DType } from '@frugal/tensor-core';
 import type { PackedActivation } from '@frugal/tensor-core/formats';
-import type { Model } from '@frugal/tensor-core/nn';
+import { isLinearLike, type Model } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
 import { matrixShape } from './load.js';
 import { denseLayers, packedMatrices } from './quantized-layout.js';
@@ -73,12 +73,12 @@ export function savingProblems(
 ): string[] {
   const names = namesOf(model.config);
   const nameOf = (path: string) => toTheirs(names, path) ?? path;
-  const nameless = [...denseParts(model, (path) => toTheirs(names, path)).keys()]
-    .filter((path) => toTheirs(names, path) === undefined)
-    .map(
-      (path) =>
-        `${path} has no place in the Hugging Face layout of this model: merge adapters and fold masks`,
-    );
+  const unnamed = [...denseParts(model, (path) => toTheirs(names, path)).keys()].filter(
+    (path) => toTheirs(names, path) === undefined,
+  );
+  const nameless = [...wrappedLayers(model), ...unnamed].map(
+    (path) => `${path} has no place in the Hugging Face layout of this model: merge adapters and fold masks`,
+  );
   const isPlanned = ({ modules: [first] }: PackedShape) =>
     [...planned.keys()].some((path) => nameOf(path) === first);
   const kept = packedMatrices(model, nameOf).filter((matrix) => !isPlanned(matrix));
@@ -96,6 +96,7 @@ export function savingProblems(
 function storedModel(model: Model, layout?: QuantizedLayoutName) {
   const names = namesOf(model.config);
   const nameOf = (path: string) => theirName(names, path);
+  for (const path of wrappedLayers(model)) throw noPlace(path);
   const tensors = [...denseParts(model, (ours) => toTheirs(names, ours))].map(([path, part]) =>
     storedPart(nameOf(path), part),
   );
@@ -134,7 +135,18 @@ function storedPart(name: string, { shape, current }: DensePart): TensorInput {
 function theirName(names: NameMap, path: string): string {
   const name = toTheirs(names, path);
   if (name !== undefined) return name;
-  throw new ArgumentError({
+  throw noPlace(path);
+}
+
+/** Layers with an adapter or a mask around them: the parts have paths below the layer's own. */
+function wrappedLayers(model: Model): string[] {
+  return [...model.namedModules()]
+    .filter(([, module]) => isLinearLike(module) && module.base !== module)
+    .map(([path]) => path);
+}
+
+function noPlace(path: string): ArgumentError {
+  return new ArgumentError({
     where: 'saveModel',
     what: 'a parameter has no place in the Hugging Face layout of this model',
     got: path,

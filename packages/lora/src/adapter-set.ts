@@ -1,0 +1,79 @@
+import { ArgumentError, noGrad, scope } from '@frugal/tensor-core';
+import { Linear, type Module, type Parameter } from '@frugal/tensor-core/nn';
+import type { AdaptedLinear } from './adapted-linear.js';
+import { denseDType } from './dense-dtype.js';
+
+/** The adapters that were attached to a model together. */
+export class AdapterSet {
+  private merged: Map<string, Linear> | null = null;
+
+  /** @param frozen the parameters of the base that were trainable before */
+  constructor(
+    private readonly model: Module,
+    /** By the path of the layer that each adapts. */
+    readonly layers: ReadonlyMap<string, AdaptedLinear>,
+    private readonly frozen: readonly Parameter[],
+  ) {}
+
+  get isMerged(): boolean {
+    return this.merged !== null;
+  }
+
+  /** What the optimizer changes. */
+  parameters(): Parameter[] {
+    return [...this.layers.values()].flatMap(({ down, up, magnitude }) => [
+      down,
+      up,
+      ...(magnitude ? [magnitude] : []),
+    ]);
+  }
+
+  /**
+   * Puts dense layers with the adapted weights in place, in the dtype of the base. The originals stay in memory, so that
+   * {@link unmerge} gives back every bit. Experts leave their stack: save and load the model to have them in one again.
+   * @throws ArgumentError naming all packed layers, before any work: their weights would have to be rounded again
+   */
+  merge(): void {
+    if (this.merged) return;
+    const dtypes = new Map(
+      [...this.layers].map(([path, { base }]) => [path, denseDType(this.model, path, base)]),
+    );
+    const packed = [...dtypes].filter(([, dtype]) => dtype === null).map(([path]) => path);
+    if (packed.length > 0)
+      throw new ArgumentError({
+        where: 'AdapterSet.merge',
+        what: 'weights that are not dense cannot take an adapter in without rounding again',
+        got: packed.join(', '),
+        hint: 'Keep the adapter beside them, or attach it to the unpacked model.',
+      });
+    const merged = new Map<string, Linear>();
+    for (const [path, layer] of this.layers) {
+      const dtype = dtypes.get(path) ?? 'f32';
+      const weight = noGrad(() => scope(() => layer.effectiveWeight().cast(dtype)));
+      const replacement = new Linear(weight, layer.bias?.value.copy() ?? null);
+      for (const parameter of replacement.parameters()) parameter.trainable = false;
+      merged.set(path, replacement);
+      this.model.replace(path, replacement);
+    }
+    this.merged = merged;
+  }
+
+  /** Puts the adapted layers back as they were before {@link merge}. */
+  unmerge(): void {
+    for (const [path, replacement] of this.merged ?? []) {
+      this.model.replace(path, this.layers.get(path) as AdaptedLinear);
+      replacement.dispose();
+    }
+    this.merged = null;
+  }
+
+  /** Takes the adapters off and frees them; the model is what it was, trainable parameters included. */
+  detach(): void {
+    this.unmerge();
+    for (const [path, layer] of this.layers) {
+      this.model.replace(path, layer.base);
+      layer.disposeAdapter();
+    }
+    for (const parameter of this.frozen) parameter.trainable = true;
+  }
+}

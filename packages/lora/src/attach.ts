@@ -1,0 +1,137 @@
+import { matchesTargets, type Targets } from '@frugal/compress';
+import { ArgumentError, noGrad, Random, scope, type Tensor, zeros } from '@frugal/tensor-core';
+import { isLinearLike, type LinearLike, type Module } from '@frugal/tensor-core/nn';
+import { AdaptedLinear, type LowRank, rowLengths } from './adapted-linear.js';
+import { AdapterSet } from './adapter-set.js';
+
+export interface AdapterOptions {
+  /** Which layers: globs over module paths, such as `blocks.*.attention.*`; experts are `….sites.3`. */
+  readonly targets: Targets;
+  /** R. */
+  readonly rank: number;
+  /** The change is scaled by alpha / rank. Default: twice the rank. */
+  readonly alpha?: number;
+  /** Other ranks for some layers, by globs; the first that matches holds. */
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  /** Other alphas, likewise. */
+  readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** Scale by alpha / √rank (rsLoRA, Kalajdzievski 2023). Default false. */
+  readonly rankStabilized?: boolean;
+  /** Learn the length of each row apart from its direction (DoRA). Default false. */
+  readonly magnitudes?: boolean;
+  /** Of the initial A. Default 0. */
+  readonly seed?: number;
+}
+
+/**
+ * Puts a fresh adapter on every targeted layer and freezes all else. A is uniform within ±1/√C, B is zero, so the model
+ * computes what it did.
+ * @throws ArgumentError for targets and patterns that match nothing, naming the layers that exist; nothing is changed then
+ */
+export function attachAdapters(model: Module, options: AdapterOptions): AdapterSet {
+  const { targets, seed = 0, rankStabilized = false, magnitudes = false } = options;
+  const layers = linearLayers(model);
+  const paths = [...layers.keys()].filter((path) => matchesTargets(targets, path));
+  const { rankPattern = {}, alphaPattern = {} } = options;
+  for (const glob of targets.include) requireMatch('target', glob, [...layers.keys()]);
+  for (const glob of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)])
+    requireMatch('pattern', glob, paths);
+  const random = new Random(seed);
+  const adapters = new Map<string, LowRank>();
+  for (const [i, path] of paths.entries()) {
+    const rank = valueFor(path, rankPattern) ?? options.rank;
+    const alpha = valueFor(path, alphaPattern) ?? options.alpha ?? 2 * options.rank;
+    checkRank(path, rank, alpha);
+    const layer = layers.get(path) as LinearLike;
+    const scale = scaleOf(alpha, rank, rankStabilized);
+    adapters.set(path, freshAdapter(layer, { rank, scale, magnitudes, random: random.fork(i) }));
+  }
+  return placeAdapters(model, adapters);
+}
+
+/** s of an adapter: alpha / rank, or alpha / √rank for rsLoRA. */
+export function scaleOf(alpha: number, rank: number, rankStabilized: boolean): number {
+  return alpha / (rankStabilized ? Math.sqrt(rank) : rank);
+}
+
+/** Layers that can be adapted, by path: those inside of an adapted one are not counted. */
+export function linearLayers(model: Module): Map<string, LinearLike> {
+  const layers = new Map<string, LinearLike>();
+  const inner = new Set<Module>();
+  for (const [path, module] of model.namedModules()) {
+    if (!isLinearLike(module)) continue;
+    if (module instanceof AdaptedLinear) inner.add(module.base);
+    if (!inner.has(module)) layers.set(path, module);
+  }
+  return layers;
+}
+
+/** Puts given adapters on the layers at these paths and freezes all else. */
+export function placeAdapters(model: Module, adapters: ReadonlyMap<string, LowRank>): AdapterSet {
+  const layers = linearLayers(model);
+  const taken = [...adapters.keys()].filter((path) => layers.get(path) instanceof AdaptedLinear);
+  if (taken.length > 0)
+    throw new ArgumentError({
+      where: 'attachAdapters',
+      what: 'layers have an adapter already',
+      got: taken.join(', '),
+      hint: 'Detach or merge the first one before.',
+    });
+  const adapted = new Map<string, AdaptedLinear>();
+  const frozen = model.parameters().filter(({ trainable }) => trainable);
+  for (const [path, adapter] of adapters)
+    adapted.set(path, new AdaptedLinear(layers.get(path) as LinearLike, adapter));
+  for (const parameter of frozen) parameter.trainable = false;
+  for (const [path, layer] of adapted) model.replace(path, layer);
+  return new AdapterSet(model, adapted, frozen);
+}
+
+interface FreshOptions {
+  readonly rank: number;
+  readonly scale: number;
+  readonly magnitudes: boolean;
+  readonly random: Random;
+}
+
+function freshAdapter(layer: LinearLike, { rank, scale, magnitudes, random }: FreshOptions): LowRank {
+  const { inFeatures: C, outFeatures: F } = layer;
+  return noGrad(() =>
+    scope(() => {
+      const { backend } = layer.effectiveWeight(0, 1);
+      const down: Tensor = random
+        .uniform([rank, C], { backend })
+        .sub(0.5)
+        .mul(2 / Math.sqrt(C));
+      const up = zeros([F, rank], { backend });
+      const magnitude = magnitudes
+        ? rowLengths((start, count) => layer.effectiveWeight(start, count), layer)
+        : null;
+      return { down, up, scale, magnitude };
+    }),
+  );
+}
+
+function valueFor(path: string, pattern: Readonly<Record<string, number>>): number | undefined {
+  return Object.entries(pattern).find(([glob]) => matchesTargets({ include: [glob] }, path))?.[1];
+}
+
+function checkRank(path: string, rank: number, alpha: number): void {
+  if (Number.isInteger(rank) && rank > 0 && Number.isFinite(alpha)) return;
+  throw new ArgumentError({
+    where: 'attachAdapters',
+    what: `impossible rank or alpha for ${path}`,
+    got: `rank ${rank}, alpha ${alpha}`,
+    expected: 'a whole rank above 0 and a finite alpha',
+  });
+}
+
+function requireMatch(kind: string, glob: string, paths: readonly string[]): void {
+  if (paths.some((path) => matchesTargets({ include: [glob] }, path))) return;
+  const names = [...new Set(paths.map((path) => path.replace(/\.\d+(?=\.|$)/g, '.*')))];
+  throw new ArgumentError({
+    where: 'attachAdapters',
+    what: `a ${kind} matches no layer`,
+    got: glob,
+    expected: names.join(', ') || 'a model with linear layers',
+  });
+}
