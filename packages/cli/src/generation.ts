@@ -59,12 +59,10 @@ export function addGenerationOptions(command: Command, defaults: { readonly temp
     .option('--stop <TEXT...>', 'end before one of these texts')
     .option('--seed <N>', 'the same seed gives the same text', integer(), 0)
     .addOption(
-      new Option('--cache-dtype <DTYPE>', 'of keys and values (default: that of the activations)').choices([
-        'f32',
-        'bf16',
-        'f16',
-        'q8',
-      ]),
+      new Option(
+        '--cache-dtype <DTYPE>',
+        'of keys and values (default: f16 where layers quantize activations, else that of the activations)',
+      ).choices(['f32', 'bf16', 'f16', 'q8']),
     )
     .option(
       '--draft <MODEL|lookup|mtp>',

@@ -1,5 +1,5 @@
 import { type OpProfile, profile } from '@frugal/tensor-core';
-import { ModelSteps, PagedKVCache, sampleTokens } from '@frugal/tensor-core/generation';
+import { defaultCacheDType, ModelSteps, PagedKVCache, sampleTokens } from '@frugal/tensor-core/generation';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 
 /** Where the time of one new token goes. */
@@ -31,7 +31,7 @@ export async function profileDecode(
   const { promptTokens = Math.min(512, model.contextLength >> 1), newTokens = 32 } = options;
   const cache = new PagedKVCache(model.cacheSpec, {
     tokens: promptTokens + WARM_UP + newTokens + 1,
-    dtype: model.computeDType,
+    dtype: defaultCacheDType(model),
     backend: model.parameters()[0]?.value.backend,
   });
   const steps = new ModelSteps(model, cache);

@@ -1,5 +1,5 @@
 import { ArgumentError } from '@frugal/tensor-core';
-import { PagedKVCache } from '@frugal/tensor-core/generation';
+import { defaultCacheDType, PagedKVCache } from '@frugal/tensor-core/generation';
 import type { LoadedModel } from './loaded-model.js';
 import type { SchedulerLimits } from './scheduler.js';
 
@@ -43,7 +43,9 @@ export function resolveLimits({ model, contextLength }: LoadedModel, limits: Eng
       expected: `at most ${model.contextLength}`,
     });
   }
-  const affordable = Math.floor(cacheBytes / PagedKVCache.bytesPerToken(model.cacheSpec, model.computeDType));
+  const affordable = Math.floor(
+    cacheBytes / PagedKVCache.bytesPerToken(model.cacheSpec, defaultCacheDType(model)),
+  );
   if (affordable < pageSize) {
     throw new ArgumentError({
       where: 'engine',

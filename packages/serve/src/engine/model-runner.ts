@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Tensor } from '@frugal/tensor-core';
-import { chooseRows, ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
+import { chooseRows, defaultCacheDType, ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
 import { acceptRequest } from './accept.js';
 import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
 import { EngineError } from './errors.js';
@@ -29,7 +29,7 @@ export class ModelRunner {
     this.cache = new PagedKVCache(model.cacheSpec, {
       tokens: this.cacheTokens,
       pageSize,
-      dtype: model.computeDType,
+      dtype: defaultCacheDType(model),
       backend: model.parameters()[0]?.value.backend,
     });
     this.steps = new ModelSteps(model, this.cache);

@@ -1,5 +1,6 @@
 import { noGrad, type Tensor } from '../index.js';
 import type { CausalLM } from '../nn/index.js';
+import { defaultCacheDType } from './cache-dtype.js';
 import type { Draft, DraftSequence, DraftText } from './draft.js';
 import { ModelSteps } from './model-step.js';
 import { PagedKVCache } from './paged-cache.js';
@@ -29,7 +30,7 @@ class ModelGuesses implements DraftSequence {
   ) {
     this.cache = new PagedKVCache(model.cacheSpec, {
       tokens: Math.min(text.longest, model.contextLength),
-      dtype: model.computeDType,
+      dtype: defaultCacheDType(model),
       backend: model.parameters()[0]?.value.backend,
     });
     this.sequence = this.cache.open();

@@ -1,5 +1,6 @@
 import { ArgumentError, type Tensor } from '../index.js';
 import type { CacheDType, CausalLM } from '../nn/index.js';
+import { defaultCacheDType } from './cache-dtype.js';
 import type { Draft } from './draft.js';
 import type { Logprobs } from './logprobs.js';
 import { ModelSteps, type StepPart } from './model-step.js';
@@ -20,7 +21,7 @@ export interface GenerationRequest extends SamplerOptions {
 export interface BatchOptions {
   /** Prompt tokens per step, of all texts together. Default 512; changes speed and memory, not the texts. */
   readonly prefillChunk?: number | undefined;
-  /** How keys and values are stored. Default: the dtype of the activations. */
+  /** How keys and values are stored. Default: see {@link defaultCacheDType}. */
   readonly cacheDType?: CacheDType | undefined;
   /** Guesses tokens: speed, not texts. Stays the caller's. */
   readonly draft?: Draft | undefined;
@@ -47,7 +48,7 @@ export async function* generateBatch(
   requests: readonly GenerationRequest[],
   options: BatchOptions = {},
 ): AsyncGenerator<GeneratedToken> {
-  const { prefillChunk = 512, draft, draftTokens = 8, cacheDType = model.computeDType } = options;
+  const { prefillChunk = 512, draft, draftTokens = 8, cacheDType = defaultCacheDType(model) } = options;
   requirePositive({ prefillChunk, draftTokens });
   for (const request of requests) checkRequest(request, model);
   if (requests.length === 0) return;

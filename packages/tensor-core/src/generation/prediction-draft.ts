@@ -1,5 +1,6 @@
 import { ArgumentError, concat, keep, noGrad, scope, type Tensor } from '../index.js';
 import { type CausalLM, type StepBatch, stepBatch } from '../nn/index.js';
+import { defaultCacheDType } from './cache-dtype.js';
 import type { Draft, DraftSequence, DraftText } from './draft.js';
 import { PagedKVCache } from './paged-cache.js';
 import { sampleTokens } from './sampling.js';
@@ -52,7 +53,11 @@ class PredictionGuesses implements DraftSequence {
     this.cache = new PagedKVCache(
       // The block knows its place among all layers; only it needs memory here.
       model.cacheSpec.map((spec, i) => (i === layer ? spec : { ...spec, parts: [] })),
-      { tokens: text.longest, dtype: model.computeDType, backend: model.parameters()[0]?.value.backend },
+      {
+        tokens: text.longest,
+        dtype: defaultCacheDType(model),
+        backend: model.parameters()[0]?.value.backend,
+      },
     );
     this.sequence = this.cache.open();
   }
