@@ -7,13 +7,20 @@ import { denseDType } from './dense-dtype.js';
 export class AdapterSet {
   private merged: Map<string, Linear> | null = null;
 
-  /** @param frozen the parameters of the base that were trainable before */
+  /** Whether scales are alpha / √rank. */
+  readonly rankStabilized: boolean;
+  /** The parameters of the base that were trainable before. */
+  private readonly frozen: readonly Parameter[];
+
   constructor(
     private readonly model: Module,
     /** By the path of the layer that each adapts. */
     readonly layers: ReadonlyMap<string, AdaptedLinear>,
-    private readonly frozen: readonly Parameter[],
-  ) {}
+    options: { readonly frozen: readonly Parameter[]; readonly rankStabilized: boolean },
+  ) {
+    this.frozen = options.frozen;
+    this.rankStabilized = options.rankStabilized;
+  }
 
   get isMerged(): boolean {
     return this.merged !== null;

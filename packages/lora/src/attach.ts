@@ -36,6 +36,12 @@ export function attachAdapters(model: Module, options: AdapterOptions): AdapterS
   for (const glob of targets.include) requireMatch('target', glob, [...layers.keys()]);
   for (const glob of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)])
     requireMatch('pattern', glob, paths);
+  if (paths.length === 0)
+    throw new ArgumentError({
+      where: 'attachAdapters',
+      what: 'the targets leave no layer',
+      got: JSON.stringify(targets),
+    });
   const random = new Random(seed);
   const adapters = new Map<string, LowRank>();
   for (const [i, path] of paths.entries()) {
@@ -46,7 +52,7 @@ export function attachAdapters(model: Module, options: AdapterOptions): AdapterS
     const scale = scaleOf(alpha, rank, rankStabilized);
     adapters.set(path, freshAdapter(layer, { rank, scale, magnitudes, random: random.fork(i) }));
   }
-  return placeAdapters(model, adapters);
+  return placeAdapters(model, adapters, rankStabilized);
 }
 
 /** s of an adapter: alpha / rank, or alpha / √rank for rsLoRA. */
@@ -67,7 +73,11 @@ export function linearLayers(model: Module): Map<string, LinearLike> {
 }
 
 /** Puts given adapters on the layers at these paths and freezes all else. */
-export function placeAdapters(model: Module, adapters: ReadonlyMap<string, LowRank>): AdapterSet {
+export function placeAdapters(
+  model: Module,
+  adapters: ReadonlyMap<string, LowRank>,
+  rankStabilized: boolean,
+): AdapterSet {
   const layers = linearLayers(model);
   const taken = [...adapters.keys()].filter((path) => layers.get(path) instanceof AdaptedLinear);
   if (taken.length > 0)
@@ -83,7 +93,7 @@ export function placeAdapters(model: Module, adapters: ReadonlyMap<string, LowRa
     adapted.set(path, new AdaptedLinear(layers.get(path) as LinearLike, adapter));
   for (const parameter of frozen) parameter.trainable = false;
   for (const [path, layer] of adapted) model.replace(path, layer);
-  return new AdapterSet(model, adapted, frozen);
+  return new AdapterSet(model, adapted, { frozen, rankStabilized });
 }
 
 interface FreshOptions {

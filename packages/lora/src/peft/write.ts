@@ -1,0 +1,78 @@
+import { saveDirectory, tensorInput } from '@frugal/checkpoint';
+import type { AdaptedLinear } from '../adapted-linear.js';
+import type { AdapterSet } from '../adapter-set.js';
+import { AdapterError } from '../errors.js';
+import { CONFIG_FILE, type ModuleNames, PREFIX, parts, WEIGHTS_FILE } from './layout.js';
+
+export interface SaveAdapterOptions {
+  readonly names: ModuleNames;
+  /** What the config calls the base model. Default: nothing. */
+  readonly baseModel?: string;
+}
+
+/** Writes adapters as a directory that PEFT opens, in f32 and atomically. Experts get the names that a tensor of each expert would have. */
+export async function saveAdapter(
+  { layers, rankStabilized }: AdapterSet,
+  directory: string,
+  { names, baseModel }: SaveAdapterOptions,
+): Promise<void> {
+  const named = new Map<string, AdaptedLinear>();
+  const nameless: string[] = [];
+  for (const [path, layer] of layers) {
+    const name = names.toTheirs(path);
+    if (name === undefined) nameless.push(`${path} has no name in the Hugging Face layout`);
+    else named.set(name, layer);
+  }
+  if (nameless.length > 0) throw new AdapterError('saveAdapter', nameless);
+  const config = { ...peftConfig(named, rankStabilized), base_model_name_or_path: baseModel ?? null };
+  const tensors = await tensorsOf(named);
+  await saveDirectory(directory, async (staging) => {
+    await staging.writeTensors(WEIGHTS_FILE, tensors, { metadata: { format: 'pt' } });
+    await staging.writeJson(CONFIG_FILE, config);
+  });
+}
+
+async function tensorsOf(named: ReadonlyMap<string, AdaptedLinear>) {
+  const tensors = [];
+  for (const [name, { down, up, magnitude }] of named)
+    for (const [part, parameter] of Object.entries({ down, up, magnitude }))
+      if (parameter) {
+        const values = await parameter.value.toFloat32();
+        const ending = parts[part as keyof typeof parts];
+        tensors.push(tensorInput(`${PREFIX}${name}${ending}`, 'F32', parameter.shape, values));
+      }
+  return tensors;
+}
+
+function peftConfig(named: ReadonlyMap<string, AdaptedLinear>, rankStabilized: boolean) {
+  const [first] = named.values();
+  const alphaOf = ({ scale, rank }: AdaptedLinear) => tidy(scale * (rankStabilized ? Math.sqrt(rank) : rank));
+  const others = (value: (layer: AdaptedLinear) => number) =>
+    Object.fromEntries(
+      [...named]
+        .filter(([, each]) => value(each) !== value(first))
+        .map(([name, each]) => [name, value(each)]),
+    );
+  return {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    r: first.rank,
+    lora_alpha: alphaOf(first),
+    rank_pattern: others(({ rank }) => rank),
+    alpha_pattern: others(alphaOf),
+    use_rslora: rankStabilized,
+    use_dora: first.magnitude !== null,
+    target_modules: [...named.keys()],
+    bias: 'none',
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    lora_dropout: 0,
+    modules_to_save: null,
+  };
+}
+
+/** Without what dividing and multiplying again left behind: 6, not 6.000000000000001. */
+function tidy(value: number): number {
+  return Number(value.toPrecision(12));
+}
