@@ -1,5 +1,6 @@
 import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
-import { modelOf, tokenizerOf } from '@frugal/models';
+import { loadAdapter } from '@frugal/lora';
+import { huggingFaceNames, modelOf, tokenizerOf } from '@frugal/models';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
@@ -8,6 +9,15 @@ import { exists } from './files.js';
 import { isHubReference } from './hub/reference.js';
 import { keepActivations } from './precise.js';
 import { withProgress } from './progress.js';
+
+interface LoadOptions {
+  readonly precise?: boolean | undefined;
+  /** Folder of an adapter in PEFT's layout. */
+  readonly adapter?: string | undefined;
+}
+
+/** The option of verbs that apply an adapter. */
+export const ADAPTER_OPTION = ['--adapter <DIR>', "a LoRA adapter in PEFT's layout for this model"] as const;
 
 /**
  * The folder or file that MODEL names; a model of the hub is downloaded first.
@@ -35,7 +45,7 @@ export async function modelPath(source: string, context: Context): Promise<strin
 export async function openSpeaker(
   path: string,
   context: Context,
-  options: { readonly precise?: boolean | undefined; readonly ready?: (tokenizer: Tokenizer) => void } = {},
+  options: LoadOptions & { readonly ready?: (tokenizer: Tokenizer) => void } = {},
 ): Promise<{ readonly tokenizer: Tokenizer; readonly model: CausalLM }> {
   await requireThere(path);
   const checkpoint = await openCheckpoint(path);
@@ -52,7 +62,7 @@ export async function openSpeaker(
 export async function openModel(
   path: string,
   context: Context,
-  options: { readonly precise?: boolean | undefined } = {},
+  options: LoadOptions = {},
 ): Promise<CausalLM> {
   const checkpoint = await openCheckpoint(path);
   try {
@@ -65,12 +75,13 @@ export async function openModel(
 async function load(
   checkpoint: Checkpoint,
   context: Context,
-  { precise }: { readonly precise?: boolean | undefined },
+  { precise, adapter }: LoadOptions,
 ): Promise<CausalLM> {
   const model = await withProgress(context, 'Loading', (update) =>
     modelOf(checkpoint, { onProgress: ({ done, total }) => update(done, total) }),
   );
   if (precise) keepActivations(model);
+  if (adapter !== undefined) await loadAdapter(model, adapter, huggingFaceNames(model.config));
   return model;
 }
 

@@ -9,7 +9,7 @@ import {
   type GenerationOptions,
   tokenLimit,
 } from '../generation.js';
-import { modelPath, openSpeaker } from '../model.js';
+import { ADAPTER_OPTION, modelPath, openSpeaker } from '../model.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -19,6 +19,7 @@ interface Options extends BackendOptions, GenerationOptions, JsonOption {
   readonly system?: string;
   readonly draft?: string;
   readonly precise?: true;
+  readonly adapter?: string;
 }
 
 export const generateVerb: Verb = (program, context) => {
@@ -43,6 +44,7 @@ export const generateVerb: Verb = (program, context) => {
       'with --json: log probabilities, and those of the N most likely tokens',
       integer(),
     )
+    .option(...ADAPTER_OPTION)
     .option(...PRECISE_OPTION);
   addBackendOptions(addGenerationOptions(command, { temperature: 0 })).action(
     async (source: string, options: Options) => {

@@ -6,7 +6,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
-import { modelPath, openModel } from '../model.js';
+import { ADAPTER_OPTION, modelPath, openModel } from '../model.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, integerList, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -23,6 +23,7 @@ interface Options extends BackendOptions, JsonOption {
   readonly out?: string;
   readonly force?: true;
   readonly precise?: true;
+  readonly adapter?: string;
 }
 
 export const logitsVerb: Verb = (program, context) => {
@@ -33,6 +34,7 @@ export const logitsVerb: Verb = (program, context) => {
     examples: [
       'frugal logits runs/student --ids 1,2,3',
       'frugal logits runs/student --ids 1,2,3 --out logits.safetensors',
+      'frugal logits base-model --ids 1,2,3 --adapter runs/adapter',
       'frugal logits runs/student-int8 --ids 1,2,3 --precise --json',
     ],
   })
@@ -40,6 +42,7 @@ export const logitsVerb: Verb = (program, context) => {
     .requiredOption('--ids <IDS>', 'token ids, separated by commas', integerList)
     .option('--out <FILE>', 'write a safetensors file')
     .option('--force', 'replace the file')
+    .option(...ADAPTER_OPTION)
     .option(...PRECISE_OPTION);
   addBackendOptions(command).action(async (source: string, options: Options) => {
     if (options.out) await refuseExisting(options.out, options.force);
