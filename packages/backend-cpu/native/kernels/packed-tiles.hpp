@@ -85,7 +85,9 @@ static void block_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w
       else acc[r] = scales.add_centred(acc[r], p, x[r], 0);
     }
   }
-  for (int r = 0; r < ROW_TILE && r < rows; r++) {
+#pragma GCC unroll 16
+  for (int r = 0; r < ROW_TILE; r++) { // all unrolled: an `r` known only at run time would keep `acc` in memory
+    if (r >= rows) break;
     F y[VECTORS] = {acc[r]};
     if (m.scheme == Scheme::channel) y[0] *= load(m.row_scales() + panel * PANEL);
     out.store<T>(row + r, panel, y);
