@@ -5,7 +5,7 @@ const QUESTION = { role: 'user', content: 'QUESTION' };
 const ANSWER = { role: 'assistant', content: 'ANSWER' };
 
 /** What chat template, BOS and end-of-text tokens say of each other. */
-export const chat: Check = ({ tokenizer }) => {
+export const chat: Check = ({ checkpoint, tokenizer }) => {
   if (!tokenizer || Object.keys(tokenizer.chatTemplates).length === 0) return [];
   let open: string;
   let whole: string;
@@ -25,7 +25,11 @@ export const chat: Check = ({ tokenizer }) => {
       },
     ];
   }
-  return [...beginning(tokenizer, open), ...missingTokens(tokenizer, open), ...ending(tokenizer, whole)];
+  return [
+    ...beginning(tokenizer, open),
+    ...missingTokens(tokenizer, open),
+    ...ending(tokenizer, whole, checkpoint.kind === 'gguf'),
+  ];
 };
 
 function beginning(tokenizer: Tokenizer, text: string): Finding[] {
@@ -87,7 +91,7 @@ function missingTokens(tokenizer: Tokenizer, text: string): Finding[] {
 }
 
 /** The token that follows an answer must end generation. */
-function ending(tokenizer: Tokenizer, text: string): Finding[] {
+function ending(tokenizer: Tokenizer, text: string, isGguf: boolean): Finding[] {
   const after = text.slice(text.indexOf(ANSWER.content) + ANSWER.content.length);
   const ids = [...tokenizer.encode(after, { addSpecialTokens: false })];
   const end = ids.find((id) => tokenizer.isSpecial(id));
@@ -99,7 +103,9 @@ function ending(tokenizer: Tokenizer, text: string): Finding[] {
       what: `answers end with ${tokenizer.tokenOf(end)}, which is no end-of-text token`,
       evidence: `ends are ${tokenizer.eosIds.map((id) => tokenizer.tokenOf(id)).join(', ') || 'none'}`,
       consequence: 'Generation goes on after the answer, in every tool, until the limit.',
-      fix: `Add ${end} to eos_token_id in generation_config.json.`,
+      fix: isGguf
+        ? `Set tokenizer.ggml.eot_token_id to ${end}.`
+        : `Add ${end} to eos_token_id in generation_config.json.`,
     },
   ];
 }

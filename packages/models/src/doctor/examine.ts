@@ -5,7 +5,11 @@ import { tokenizerOf } from '../tokenizer.js';
 import { configOf } from '../weights/open-weights.js';
 import { chat } from './chat.js';
 import type { Check, Finding, Patient } from './finding.js';
+import { ggufAttention } from './gguf-attention.js';
+import { ggufBos } from './gguf-bos.js';
+import { ggufHead } from './gguf-head.js';
 import { ggufMetadata } from './gguf-metadata.js';
+import { ggufVocabulary } from './gguf-vocabulary.js';
 import { head } from './head.js';
 import { quantizationLabel } from './quantization-label.js';
 import { ropeOrder } from './rope-order.js';
@@ -23,6 +27,10 @@ const checks: readonly Check[] = [
   tokenIds,
   chat,
   ggufMetadata,
+  ggufAttention,
+  ggufVocabulary,
+  ggufHead,
+  ggufBos,
 ];
 
 export interface ExamineOptions {

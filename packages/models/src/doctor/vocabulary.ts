@@ -1,8 +1,8 @@
 import type { Check, Finding } from './finding.js';
 
-/** Whether every id of the tokenizer has a row in the embedding, and the other way round. */
-export const vocabulary: Check = ({ model, tokenizer }) => {
-  if (!model || !tokenizer) return [];
+/** Whether every id of the tokenizer has a row in the embedding, and the other way round. GGUF files have a stricter rule. */
+export const vocabulary: Check = ({ checkpoint, model, tokenizer }) => {
+  if (checkpoint.kind === 'gguf' || !model || !tokenizer) return [];
   const [ids, rows] = [tokenizer.vocabularySize, model.vocabularySize];
   if (ids > rows) {
     return [
@@ -32,6 +32,7 @@ export const vocabulary: Check = ({ model, tokenizer }) => {
 export const tokenIds: Check = async ({ checkpoint, config, tokenizer }) => {
   if (!tokenizer || !config) return [];
   const { bosId, eosIds } = tokenizer;
+  const isGguf = checkpoint.kind === 'gguf';
   const findings: Finding[] = [];
   if (eosIds.length === 0) {
     findings.push({
@@ -39,7 +40,9 @@ export const tokenIds: Check = async ({ checkpoint, config, tokenizer }) => {
       level: 'warning',
       what: 'the tokenizer has no end-of-text token: texts never end by themselves',
       consequence: 'Every tool generates until its limit.',
-      fix: 'Set eos_token in tokenizer_config.json or eos_token_id in generation_config.json.',
+      fix: isGguf
+        ? 'Set tokenizer.ggml.eos_token_id.'
+        : 'Set eos_token in tokenizer_config.json or eos_token_id in generation_config.json.',
     });
   }
   const known = { bos_token_id: bosId === undefined ? [] : [bosId], eos_token_id: [...eosIds] };
