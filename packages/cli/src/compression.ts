@@ -31,7 +31,7 @@ import {
 import { logitDistillation } from '@frugal/distill';
 import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
 import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, wanda } from '@frugal/prune';
-import { awq, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
+import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Context } from './context.js';
@@ -42,6 +42,7 @@ import { version } from './version.js';
 /** Every method that a recipe can name. A new one is its package and one entry here. */
 export const methods: readonly ModifierFactory[] = [
   roundToNearest,
+  ggufQuantization,
   gptqQuantization,
   awq,
   smoothQuant,

@@ -37,7 +37,15 @@ export class StageRun {
     private readonly pending: PendingStructure,
     private readonly options: ApplyOptions,
   ) {
-    this.names = [...new Set(modifiers.flatMap(({ needs }) => needs.stats ?? []))];
+    const optional = options.calibration.length > 0;
+    this.names = [
+      ...new Set(
+        modifiers.flatMap(({ needs }) => [
+          ...(needs.stats ?? []),
+          ...(optional ? (needs.optionalStats ?? []) : []),
+        ]),
+      ),
+    ];
     this.total = modifiers.reduce((sum, modifier) => sum + this.sites(modifier).length, 0);
   }
 

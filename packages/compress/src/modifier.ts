@@ -78,6 +78,8 @@ export interface Modifier {
   readonly sites: readonly SiteKind[];
   readonly needs: {
     readonly stats?: readonly StatName[];
+    /** What it makes use of where there is calibration data, and does without otherwise. */
+    readonly optionalStats?: readonly StatName[];
     readonly training?: boolean;
     readonly teacher?: boolean;
   };

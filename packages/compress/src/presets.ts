@@ -39,12 +39,12 @@ function q4KM(model: Model): ModifierSpec[] {
   const richPaths = rich.flatMap((i) => [`blocks.${i}.attention.value`, `blocks.${i}.mlp.down`]);
   return [
     {
-      type: 'quant.rtn',
+      type: 'quant.gguf',
       targets: { include: ['blocks.**'], exclude: richPaths },
       format: 'q4_k',
       fallback: 'q5_0',
     },
-    { type: 'quant.rtn', targets: { include: [...richPaths, 'head'] }, format: 'q6_k', fallback: 'q8_0' },
+    { type: 'quant.gguf', targets: { include: [...richPaths, 'head'] }, format: 'q6_k', fallback: 'q8_0' },
   ];
 }
 
@@ -80,7 +80,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     ],
   },
   q4_k_m: {
-    summary: "llama.cpp's mixture of 4 and 6 bit blocks",
+    summary: "llama.cpp's mixture of 4 and 6 bit blocks, weighed by calibration data where there is some",
     stages: (model) => [['q4_k_m', ...q4KM(model)]],
   },
   q8_0: {

@@ -1,10 +1,12 @@
 export { type AwqOptions, type AwqResult, awqScales } from './maths/awq.js';
 export { type GptqOptions, type GptqResult, gptq } from './maths/gptq.js';
 export type { Grid, GroupParameters } from './maths/grid.js';
+export { importanceOf } from './maths/importance.js';
 export { rotationMatrix } from './maths/rotation.js';
 export { roundTrip } from './maths/round-trip.js';
 export { smoothScales } from './maths/smooth.js';
 export { awq } from './modifiers/awq.js';
+export { ggufQuantization } from './modifiers/gguf.js';
 export { gptqQuantization } from './modifiers/gptq.js';
 export { rotate } from './modifiers/rotate.js';
 export { roundToNearest } from './modifiers/round-to-nearest.js';

@@ -1,9 +1,8 @@
-import { defineMethod, linearSites, RecipeError, readWeight } from '@frugal/compress';
-import { currentBackend, PackedTensor } from '@frugal/tensor-core';
-import { packedByteLength } from '@frugal/tensor-core/formats';
-import { Linear, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
+import { defineMethod, linearSites, readWeight } from '@frugal/compress';
+import { PackedTensor } from '@frugal/tensor-core';
+import { PackedLinear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
-import { packedEdits, planPacking } from './packing.js';
+import { backendOf, formatFor, packedEdits, planPacking, refusePacked } from './packing.js';
 
 /** Round-to-nearest: each weight becomes the closest value of a packed format. Needs no data. */
 export const roundToNearest = defineMethod(
@@ -33,16 +32,8 @@ export const roundToNearest = defineMethod(
     },
     async apply(site) {
       if (site.kind !== 'linear') return { edits: [] };
-      const { layer, path } = site;
-      // An earlier stage may have packed what `plan` still saw as dense: rounding twice would add errors unnoticed.
-      if (layer.base instanceof PackedLinear) {
-        throw new RecipeError({
-          where: 'quant.rtn',
-          what: 'the layer is packed already',
-          got: path,
-          hint: 'Exclude it, or leave out the earlier stage.',
-        });
-      }
+      const { layer } = site;
+      refusePacked('quant.rtn', site);
       const shape = [layer.outFeatures, layer.inFeatures] as const;
       const own = formatFor(layer, format, fallback);
       const packed = PackedTensor.pack(own, await readWeight(layer), shape, backendOf(layer));
@@ -56,18 +47,3 @@ export const roundToNearest = defineMethod(
     },
   }),
 );
-
-function backendOf({ base }: LinearLike) {
-  return base instanceof Linear ? base.weight.value.backend : currentBackend();
-}
-
-/** The format, or the fallback for a layer that it cannot hold. */
-function formatFor(layer: LinearLike, format: string, fallback: string | undefined): string {
-  if (fallback === undefined) return format;
-  try {
-    packedByteLength(format, layer.outFeatures, layer.inFeatures);
-    return format;
-  } catch {
-    return fallback;
-  }
-}
