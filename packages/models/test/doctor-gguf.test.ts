@@ -164,9 +164,12 @@ describe('the checkpoint doctor on GGUF files', () => {
   it('compares the rows of the embedding with the tokens', async () => {
     const shortened = (fields: Map<string, GgufValue>, count: number) => {
       for (const key of ['tokens', 'token_type', 'scores']) {
-        const field = fields.get(`tokenizer.ggml.${key}`) as { value: unknown[] } | undefined;
-        if (field)
-          fields.set(`tokenizer.ggml.${key}`, { ...field, value: field.value.slice(0, count) } as GgufValue);
+        const field = fields.get(`tokenizer.ggml.${key}`);
+        if (field?.type !== 'array') continue;
+        fields.set(`tokenizer.ggml.${key}`, {
+          ...field,
+          value: (field.value as readonly GgufValue[]).slice(0, count),
+        } as GgufValue);
       }
     };
     const [padded, ...others] = await problems('llama', { fields: (fields) => shortened(fields, 290) });
