@@ -1,5 +1,5 @@
 import { type OpProfile, profile } from '@frugal/tensor-core';
-import { defaultCacheDType, ModelSteps, PagedKVCache, sampleTokens } from '@frugal/tensor-core/generation';
+import { ModelSteps, modelCache, sampleTokens } from '@frugal/tensor-core/generation';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 
 /** Where the time of one new token goes. */
@@ -29,11 +29,7 @@ export async function profileDecode(
   options: DecodeProfileOptions = {},
 ): Promise<DecodeProfile> {
   const { promptTokens = Math.min(512, model.contextLength >> 1), newTokens = 32 } = options;
-  const cache = new PagedKVCache(model.cacheSpec, {
-    tokens: promptTokens + WARM_UP + newTokens + 1,
-    dtype: defaultCacheDType(model),
-    backend: model.parameters()[0]?.value.backend,
-  });
+  const cache = modelCache(model, { tokens: promptTokens + WARM_UP + newTokens + 1 });
   const steps = new ModelSteps(model, cache);
   const sequence = cache.open();
   const step = async (tokens: readonly number[], index: number): Promise<number> => {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Tensor } from '@frugal/tensor-core';
-import { chooseRows, defaultCacheDType, ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
+import { chooseRows, ModelSteps, modelCache, type PagedKVCache } from '@frugal/tensor-core/generation';
 import { acceptRequest } from './accept.js';
 import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
 import { EngineError } from './errors.js';
@@ -26,12 +26,7 @@ export class ModelRunner {
     this.served = prepareModel(loaded, contextLength);
     const pages = Math.ceil(cacheTokens / pageSize);
     this.cacheTokens = pages * pageSize;
-    this.cache = new PagedKVCache(model.cacheSpec, {
-      tokens: this.cacheTokens,
-      pageSize,
-      dtype: defaultCacheDType(model),
-      backend: model.parameters()[0]?.value.backend,
-    });
+    this.cache = modelCache(model, { tokens: this.cacheTokens, pageSize });
     this.steps = new ModelSteps(model, this.cache);
     this.scheduler = new Scheduler({ pages, pageSize, ...scheduling });
   }

@@ -1,9 +1,9 @@
 import { noGrad, type Tensor } from '../index.js';
 import type { CausalLM } from '../nn/index.js';
-import { defaultCacheDType } from './cache-dtype.js';
 import type { Draft, DraftSequence, DraftText } from './draft.js';
+import { modelCache } from './model-cache.js';
 import { ModelSteps } from './model-step.js';
-import { PagedKVCache } from './paged-cache.js';
+import type { PagedKVCache } from './paged-cache.js';
 import { sampleTokens } from './sampling.js';
 
 /** Prompt tokens that the draft reads in one step. */
@@ -28,11 +28,7 @@ class ModelGuesses implements DraftSequence {
     private readonly model: CausalLM,
     private readonly text: DraftText,
   ) {
-    this.cache = new PagedKVCache(model.cacheSpec, {
-      tokens: Math.min(text.longest, model.contextLength),
-      dtype: defaultCacheDType(model),
-      backend: model.parameters()[0]?.value.backend,
-    });
+    this.cache = modelCache(model, { tokens: Math.min(text.longest, model.contextLength) });
     this.sequence = this.cache.open();
     this.steps = new ModelSteps(model, this.cache);
   }

@@ -1,10 +1,9 @@
 import { ArgumentError, type Tensor } from '../index.js';
 import type { CacheDType, CausalLM } from '../nn/index.js';
-import { defaultCacheDType } from './cache-dtype.js';
 import type { Draft } from './draft.js';
 import type { Logprobs } from './logprobs.js';
+import { modelCache } from './model-cache.js';
 import { ModelSteps, type StepPart } from './model-step.js';
-import { PagedKVCache } from './paged-cache.js';
 import { RunningText } from './running-text.js';
 import { checkSampler, chooseRows, type SamplerOptions } from './sampler.js';
 
@@ -21,7 +20,7 @@ export interface GenerationRequest extends SamplerOptions {
 export interface BatchOptions {
   /** Prompt tokens per step, of all texts together. Default 512; changes speed and memory, not the texts. */
   readonly prefillChunk?: number | undefined;
-  /** How keys and values are stored. Default: see {@link defaultCacheDType}. */
+  /** How keys and values are stored. Default: `defaultCacheDType` of the model. */
   readonly cacheDType?: CacheDType | undefined;
   /** Guesses tokens: speed, not texts. Stays the caller's. */
   readonly draft?: Draft | undefined;
@@ -48,16 +47,16 @@ export async function* generateBatch(
   requests: readonly GenerationRequest[],
   options: BatchOptions = {},
 ): AsyncGenerator<GeneratedToken> {
-  const { prefillChunk = 512, draft, draftTokens = 8, cacheDType = defaultCacheDType(model) } = options;
+  const { prefillChunk = 512, draft, draftTokens = 8, cacheDType } = options;
   requirePositive({ prefillChunk, draftTokens });
   for (const request of requests) checkRequest(request, model);
   if (requests.length === 0) return;
-  const cache = new PagedKVCache(model.cacheSpec.slice(0, model.blocks.length), {
+  const cache = modelCache(model, {
+    spec: model.cacheSpec.slice(0, model.blocks.length),
     // Each text begins pages of its own.
     tokens: requests.reduce((sum, request) => sum + wholePages(request), 0),
     pageSize: PAGE,
     dtype: cacheDType,
-    backend: model.parameters()[0]?.value.backend,
   });
   const texts = requests.map(
     (request, i) => new RunningText(i, request, cache.open(), model.vocabularySize, draft, draftTokens),

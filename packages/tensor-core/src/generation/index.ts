@@ -1,4 +1,3 @@
-export { defaultCacheDType } from './cache-dtype.js';
 export type { Draft, DraftSequence, DraftText } from './draft.js';
 export { draftModel } from './draft-model.js';
 export { type GenerateOptions, generate } from './generate.js';
@@ -9,6 +8,7 @@ export {
   generateBatch,
 } from './generate-batch.js';
 export { type Logprobs, logprobsOf } from './logprobs.js';
+export { defaultCacheDType, type ModelCacheOptions, modelCache } from './model-cache.js';
 export { ModelSteps, type StepPart, type StepResult } from './model-step.js';
 export { CacheFullError, PagedKVCache, type PagedKVCacheOptions } from './paged-cache.js';
 export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';

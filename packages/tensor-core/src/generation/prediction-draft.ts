@@ -1,8 +1,8 @@
 import { ArgumentError, concat, keep, noGrad, scope, type Tensor } from '../index.js';
 import { type CausalLM, type StepBatch, stepBatch } from '../nn/index.js';
-import { defaultCacheDType } from './cache-dtype.js';
 import type { Draft, DraftSequence, DraftText } from './draft.js';
-import { PagedKVCache } from './paged-cache.js';
+import { modelCache } from './model-cache.js';
+import type { PagedKVCache } from './paged-cache.js';
 import { sampleTokens } from './sampling.js';
 
 /** Prompt tokens that the prediction block reads in one step. */
@@ -50,15 +50,11 @@ class PredictionGuesses implements DraftSequence {
     private readonly text: DraftText,
   ) {
     const layer = model.blocks.length;
-    this.cache = new PagedKVCache(
+    this.cache = modelCache(model, {
+      tokens: text.longest,
       // The block knows its place among all layers; only it needs memory here.
-      model.cacheSpec.map((spec, i) => (i === layer ? spec : { ...spec, parts: [] })),
-      {
-        tokens: text.longest,
-        dtype: defaultCacheDType(model),
-        backend: model.parameters()[0]?.value.backend,
-      },
-    );
+      spec: model.cacheSpec.map((spec, i) => (i === layer ? spec : { ...spec, parts: [] })),
+    });
     this.sequence = this.cache.open();
   }
 
