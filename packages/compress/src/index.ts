@@ -24,7 +24,7 @@ export type {
   StorageCheck,
   TrainContext,
 } from './modifier.js';
-export { keepWeight, type LayerChange, readWeight, squaredOutput } from './output-error.js';
+export { backendOf, keepWeight, type LayerChange, readWeight, squaredOutput } from './output-error.js';
 export { type CompressPlan, plan, type StagePlan } from './plan.js';
 export { presetRecipe, presets } from './presets.js';
 export { type ModifierSpec, matchesTargets, parseRecipe, type Recipe, type Targets } from './recipe.js';

@@ -1,5 +1,5 @@
-import { noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
-import type { LinearLike } from '@frugal/tensor-core/nn';
+import { type Backend, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
+import { Linear, type LinearLike } from '@frugal/tensor-core/nn';
 
 /** A layer's weight as it was, to be compared with what became of it. */
 export interface LayerChange {
@@ -41,6 +41,13 @@ export async function readWeight(layer: LinearLike): Promise<Float32Array> {
   const values = await weight.toFloat32();
   weight.dispose();
   return values;
+}
+
+/** Where a layer's weight lies. */
+export function backendOf(layer: LinearLike): Backend {
+  const { base } = layer;
+  if (base instanceof Linear) return base.weight.value.backend;
+  return scope(() => noGrad(() => layer.effectiveWeight(0, 1).backend));
 }
 
 /** Σ ‖W x‖² over the calibration rows: tr(W G Wᵀ), for W row-major [rows, columns]. */

@@ -1,10 +1,8 @@
-import { defineMethod, linearSites, readWeight } from '@frugal/compress';
-import { PackedTensor } from '@frugal/tensor-core';
+import { defineMethod } from '@frugal/compress';
 import { packedFormat } from '@frugal/tensor-core/formats';
-import { PackedLinear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 import { importanceOf } from '../maths/importance.js';
-import { backendOf, formatFor, packedEdits, planPacking, refusePacked } from './packing.js';
+import { planRounding, roundingOptions, roundLayer, staysPacked } from './rounding.js';
 
 /**
  * Rounds to the block formats of GGUF files. With calibration data scales are chosen by an importance matrix, so that
@@ -16,48 +14,27 @@ export const ggufQuantization = defineMethod(
   {
     /** `q2_k` … `q6_k`, `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q8_0`, `iq4_nl`. */
     format: z.string(),
-    /** Another one for layers that the first cannot hold: k-quants need widths that are multiples of 256. */
-    fallback: z.string().optional(),
     /** `calibration`: from calibration data where there is some; `none`: every weight counts alike. */
     importance: z.enum(['calibration', 'none']).default('calibration'),
-    /** How activations are quantised when the model runs; default: what suits the format. */
-    activation: z.enum(['none', 'int8', 'int8-block32']).optional(),
+    ...roundingOptions,
   },
-  ({ format, fallback, importance, activation }) => ({
+  ({ importance, ...rounding }) => ({
     sites: ['linear'],
     needs: { optionalStats: importance === 'calibration' ? ['squares', 'count'] : [] },
     plan(sites) {
+      const { format, fallback } = rounding;
       const problems = [format, ...(fallback ? [fallback] : [])].flatMap(formatProblem);
       if (problems.length > 0) return { sites: [], problems };
-      const planned = linearSites(sites).map((site) => {
-        if (site.layer instanceof PackedLinear)
-          problems.push(`${site.path} is packed already (${site.layer.weight.format})`);
-        const own = formatFor(site.layer, format, fallback);
-        const place = planPacking(site, own, activation, problems);
-        return own === format ? place : { ...place, note: own };
-      });
-      return { sites: planned, problems };
+      return { sites: planRounding(sites, rounding, problems), problems };
     },
     async apply(site, statsOf) {
       if (site.kind !== 'linear') return { edits: [] };
-      refusePacked('quant.gguf', site);
-      const { layer } = site;
-      const shape = [layer.outFeatures, layer.inFeatures] as const;
-      const own = formatFor(layer, format, fallback);
       const weigh = importance === 'calibration' && site.sharedWith.length === 0;
       const columns = weigh ? await importanceOf(statsOf(site.path)) : null;
-      const packed = PackedTensor.pack(own, await readWeight(layer), shape, backendOf(layer), {
-        importance: columns ?? undefined,
-      });
-      const measured = { importance: columns ? 'calibration' : 'none' };
-      return { edits: packedEdits(site, packed, activation), measured };
+      const edits = await roundLayer('quant.gguf', site, rounding, { importance: columns ?? undefined });
+      return { edits, measured: { importance: columns ? 'calibration' : 'none' } };
     },
-    async invariant(site) {
-      if (site.kind !== 'linear') return null;
-      const { base } = site.layer;
-      const packed = base instanceof PackedLinear && [format, fallback].includes(base.weight.format);
-      return packed ? null : 'the layer is no longer packed';
-    },
+    invariant: (site) => staysPacked(site, rounding),
   }),
 );
 

@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { gptq } from '../maths/gptq.js';
 import { gridOf, partsOf } from '../maths/integer-parts.js';
 import { packedEdits, planPacking } from './packing.js';
+import { roundingOptions } from './rounding.js';
 
 /** Fewer calibration rows than columns leave directions of which nothing is known. */
 const STARVED_SHARE = 1;
@@ -30,8 +31,7 @@ export const gptqQuantization = defineMethod(
     damping: z.number().positive().max(1).default(0.01),
     /** Columns with the largest activations first. Costs nothing when the model runs. */
     actOrder: z.boolean().default(false),
-    /** How activations are quantised when the model runs; default: what suits the format. */
-    activation: z.enum(['none', 'int8', 'int8-block32']).optional(),
+    activation: roundingOptions.activation,
   },
   ({ format, damping, actOrder, activation }) => {
     const groups = parseIntegerGroups(format);
