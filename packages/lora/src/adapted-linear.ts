@@ -73,8 +73,15 @@ export class AdaptedLinear extends Module implements LinearLike {
     return this.base.activation;
   }
   get weightBytes(): number {
-    const own = [this.down, this.up, ...(this.magnitude ? [this.magnitude] : [])];
-    return own.reduce((sum, { value }) => sum + value.storage.byteLength, this.base.weightBytes);
+    return this.adapterParameters().reduce(
+      (sum, { value }) => sum + value.storage.byteLength,
+      this.base.weightBytes,
+    );
+  }
+
+  /** A, B and, for DoRA, the magnitude: all that the layer adds to its base. */
+  adapterParameters(): Parameter[] {
+    return [this.down, this.up, ...(this.magnitude ? [this.magnitude] : [])];
   }
 
   forward(x: Tensor, rows?: RowContext): Tensor {
@@ -145,10 +152,10 @@ export class AdaptedLinear extends Module implements LinearLike {
 
   /** Frees the adapter and leaves the base alone. */
   disposeAdapter(): void {
-    for (const parameter of [this.down, this.up, this.magnitude]) {
-      parameter?.clearGradient();
-      parameter?.clearCopy();
-      parameter?.value.dispose();
+    for (const parameter of this.adapterParameters()) {
+      parameter.clearGradient();
+      parameter.clearCopy();
+      parameter.value.dispose();
     }
     this.forgetLengths();
   }

@@ -28,11 +28,7 @@ export class AdapterSet {
 
   /** What the optimizer changes. */
   parameters(): Parameter[] {
-    return [...this.layers.values()].flatMap(({ down, up, magnitude }) => [
-      down,
-      up,
-      ...(magnitude ? [magnitude] : []),
-    ]);
+    return [...this.layers.values()].flatMap((layer) => layer.adapterParameters());
   }
 
   /**

@@ -1,4 +1,4 @@
-import { matchesTargets, type Targets } from '@frugal/compress';
+import { backendOf, matchesTargets, type Targets } from '@frugal/compress';
 import { ArgumentError, noGrad, Random, scope, type Tensor, zeros } from '@frugal/tensor-core';
 import { isLinearLike, type LinearLike, type Module } from '@frugal/tensor-core/nn';
 import { AdaptedLinear, type LowRank, rowLengths } from './adapted-linear.js';
@@ -107,7 +107,7 @@ function freshAdapter(layer: LinearLike, { rank, scale, magnitudes, random }: Fr
   const { inFeatures: C, outFeatures: F } = layer;
   return noGrad(() =>
     scope(() => {
-      const { backend } = layer.effectiveWeight(0, 1);
+      const backend = backendOf(layer);
       const down: Tensor = random
         .uniform([rank, C], { backend })
         .sub(0.5)

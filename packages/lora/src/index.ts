@@ -2,6 +2,5 @@ export { AdaptedLinear, type LowRank } from './adapted-linear.js';
 export { AdapterSet } from './adapter-set.js';
 export { type AdapterOptions, attachAdapters } from './attach.js';
 export { AdapterError } from './errors.js';
-export type { ModuleNames } from './peft/layout.js';
 export { loadAdapter } from './peft/read.js';
 export { type SaveAdapterOptions, saveAdapter } from './peft/write.js';

@@ -21,7 +21,7 @@ export {
   modelOf,
   skeleton,
 } from './load.js';
-export { huggingFaceNames, type ModuleNames } from './module-names.js';
+export { huggingFaceNames } from './module-names.js';
 export { familyOf } from './registry.js';
 export { modelTensors, type PlannedLayer, type SaveModelOptions, saveModel, savingProblems } from './save.js';
 export { type TabularBatch, TabularModel } from './tabular.js';

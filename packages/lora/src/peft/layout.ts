@@ -12,9 +12,3 @@ export const parts = {
 } as const;
 
 export type Part = keyof typeof parts;
-
-/** Paths of modules here ↔ their names in the base model's Hugging Face checkpoint: `huggingFaceNames` of @frugal/models. */
-export interface ModuleNames {
-  toTheirs(path: string): string | undefined;
-  toOurs(name: string): string | undefined;
-}

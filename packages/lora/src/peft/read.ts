@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSafetensors, parseJsonObject, type TensorSource, toFloat32 } from '@frugal/checkpoint';
+import { backendOf } from '@frugal/compress';
 import { type Tensor, tensor } from '@frugal/tensor-core';
-import type { LinearLike, Module } from '@frugal/tensor-core/nn';
+import type { LinearLike, Module, ModuleNames } from '@frugal/tensor-core/nn';
 import type { LowRank } from '../adapted-linear.js';
 import type { AdapterSet } from '../adapter-set.js';
 import { linearLayers, placeAdapters } from '../attach.js';
 import { AdapterError } from '../errors.js';
 import { type PeftConfig, readPeftConfig } from './config.js';
-import { CONFIG_FILE, type ModuleNames, type Part, PREFIX, parts, WEIGHTS_FILE } from './layout.js';
+import { CONFIG_FILE, type Part, PREFIX, parts, WEIGHTS_FILE } from './layout.js';
 
 /** The tensors of one layer, by part. */
 type Stored = Partial<Record<Part, string>>;
@@ -91,9 +92,7 @@ async function readLayer(
   scale: number,
   layer: LinearLike,
 ): Promise<LowRank> {
-  const probe = layer.effectiveWeight(0, 1);
-  const { backend } = probe;
-  probe.dispose();
+  const backend = backendOf(layer);
   const read = async (name: string): Promise<Tensor> => {
     const { dtype, shape } = source.entries.get(name)!;
     return tensor(toFloat32(await source.read(name), dtype), { shape, backend });

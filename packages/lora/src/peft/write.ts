@@ -1,8 +1,10 @@
 import { saveDirectory, tensorInput } from '@frugal/checkpoint';
+import type { ModuleNames } from '@frugal/tensor-core/nn';
 import type { AdaptedLinear } from '../adapted-linear.js';
 import type { AdapterSet } from '../adapter-set.js';
+import { scaleOf } from '../attach.js';
 import { AdapterError } from '../errors.js';
-import { CONFIG_FILE, type ModuleNames, PREFIX, parts, WEIGHTS_FILE } from './layout.js';
+import { CONFIG_FILE, PREFIX, parts, WEIGHTS_FILE } from './layout.js';
 
 export interface SaveAdapterOptions {
   readonly names: ModuleNames;
@@ -46,7 +48,7 @@ async function tensorsOf(named: ReadonlyMap<string, AdaptedLinear>) {
 
 function peftConfig(named: ReadonlyMap<string, AdaptedLinear>, rankStabilized: boolean) {
   const [first] = named.values();
-  const alphaOf = ({ scale, rank }: AdaptedLinear) => tidy(scale * (rankStabilized ? Math.sqrt(rank) : rank));
+  const alphaOf = ({ scale, rank }: AdaptedLinear) => tidy(scale / scaleOf(1, rank, rankStabilized));
   const others = (value: (layer: AdaptedLinear) => number) =>
     Object.fromEntries(
       [...named]

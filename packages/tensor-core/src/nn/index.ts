@@ -34,6 +34,7 @@ export type {
   LogitHead,
   Model,
   ModelConfig,
+  ModuleNames,
   NormGroup,
   Output,
   Score,

@@ -105,6 +105,15 @@ export interface CausalLM extends Model {
   finish(hidden: Tensor, context: StepContext): Output;
 }
 
+/**
+ * Paths of modules and parameters here ↔ their names in a Hugging Face checkpoint (`huggingFaceNames` of
+ * `@frugal/models`); undefined for what one side lacks.
+ */
+export interface ModuleNames {
+  toTheirs(path: string): string | undefined;
+  toOurs(name: string): string | undefined;
+}
+
 /** A number that tells how good a model is, for searches and reports. */
 export interface Score {
   readonly name: string;
