@@ -10,10 +10,10 @@ import {
   tensorInput,
   toFloat32,
 } from '@frugal/checkpoint';
-import { trainByteLevelBpe } from '@frugal/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { convertModel, createModel, examineModel, type Finding, saveModel } from '../src/index.js';
+import { convertModel, examineModel, type Finding } from '../src/index.js';
 import { inverseOrder, pairedRows } from '../src/weights/row-order.js';
+import { saveWithTokenizer } from './support/save-with-tokenizer.js';
 
 const HEAD_SIZE = 16;
 const llama = {
@@ -30,7 +30,6 @@ const llama = {
   eos_token_id: 0,
 };
 const qwen = { ...llama, architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2' };
-const corpus = ['It is a matter of great satisfaction that the country is at peace. '.repeat(9)];
 const u32 = (value: number): GgufValue => ({ type: 'u32', value });
 const text = (value: string): GgufValue => ({ type: 'string', value });
 
@@ -44,17 +43,12 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function save(name: string, config: object): Promise<void> {
-  const model = createModel({ ...config }, { seed: 3 });
-  const files = trainByteLevelBpe(corpus, { vocabularySize: 290 }).files();
-  const settings = {
-    ...JSON.parse(files['tokenizer_config.json']),
+  const tokenizerConfig = {
     bos_token: '<|endoftext|>',
     eos_token: '<|endoftext|>',
     chat_template: "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}",
   };
-  files['tokenizer_config.json'] = JSON.stringify(settings);
-  await saveModel(model, join(folder, name), { tokenizerFiles: files });
-  model.dispose();
+  await saveWithTokenizer(join(folder, name), config, { tokenizerConfig });
   await convertModel(join(folder, name), join(folder, `${name}.gguf`));
 }
 

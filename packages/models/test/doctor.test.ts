@@ -8,10 +8,10 @@ import {
   tensorInput,
   toFloat32,
 } from '@frugal/checkpoint';
-import { trainByteLevelBpe } from '@frugal/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createModel, examineModel, type Finding, saveModel } from '../src/index.js';
+import { examineModel, type Finding } from '../src/index.js';
 import { inverseOrder, pairedRows } from '../src/weights/row-order.js';
+import { saveWithTokenizer, type TokenizerChanges } from './support/save-with-tokenizer.js';
 
 const config = {
   architectures: ['LlamaForCausalLM'],
@@ -24,7 +24,6 @@ const config = {
   max_position_embeddings: 64,
   eos_token_id: 0,
 };
-const corpus = ['It is a matter of great satisfaction that the country is at peace. '.repeat(9)];
 const chatml =
   "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
@@ -34,14 +33,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-interface Changes {
+interface Changes extends TokenizerChanges {
   readonly config?: (config: Record<string, unknown>) => void;
-  readonly tokenizerConfig?: object;
-  readonly tokenizer?: (json: {
-    post_processor: unknown;
-    added_tokens: { id: number; content: string }[];
-  }) => void;
-  readonly files?: Record<string, string>;
   readonly tensors?: (
     name: string,
     shape: readonly number[],
@@ -52,15 +45,7 @@ interface Changes {
 /** A sound checkpoint with one thing made wrong. */
 async function made(name: string, changes: Changes = {}): Promise<string> {
   const path = join(folder, name);
-  const model = createModel({ ...config }, { seed: 3 });
-  const files = trainByteLevelBpe(corpus, { vocabularySize: 290 }).files();
-  const settings = JSON.parse(files['tokenizer_config.json']);
-  files['tokenizer_config.json'] = JSON.stringify({ ...settings, ...changes.tokenizerConfig });
-  const tokenizer = JSON.parse(files['tokenizer.json']);
-  changes.tokenizer?.(tokenizer);
-  files['tokenizer.json'] = JSON.stringify(tokenizer);
-  await saveModel(model, path, { tokenizerFiles: { ...files, ...changes.files } });
-  model.dispose();
+  await saveWithTokenizer(path, config, changes);
   const json = JSON.parse(await readFile(join(path, 'config.json'), 'utf8'));
   changes.config?.(json);
   await writeFile(join(path, 'config.json'), JSON.stringify(json));

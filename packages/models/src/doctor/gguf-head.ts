@@ -1,9 +1,8 @@
+import { compareBeginnings } from './compare-beginnings.js';
 import type { Check, Finding } from './finding.js';
 
 const EMBEDDING = 'token_embd.weight';
 const HEAD = 'output.weight';
-/** Equal beginnings of this length are equal matrices: they are hundreds of rows of a vocabulary. */
-const SAMPLE_BYTES = 2 ** 16;
 
 /**
  * What can be said of a head. A GGUF file without one means that it is tied to the embedding, and has no field that says
@@ -28,9 +27,8 @@ export const ggufHead: Check = async ({ checkpoint }) => {
     ];
   }
   if (head.dtype !== embedding.dtype || head.byteLength !== embedding.byteLength) return [];
-  const sample = Math.min(SAMPLE_BYTES, head.byteLength);
-  const [a, b] = [await tensors.readRange(EMBEDDING, 0, sample), await tensors.readRange(HEAD, 0, sample)];
-  if (!a.every((byte, i) => byte === b[i])) return [];
+  const { sample, differing } = await compareBeginnings(tensors, EMBEDDING, HEAD);
+  if (differing > 0) return [];
   return [
     {
       check: 'tied-head',

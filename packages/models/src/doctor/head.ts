@@ -1,8 +1,8 @@
+import { compareBeginnings } from './compare-beginnings.js';
 import type { Check, Finding } from './finding.js';
 
 const EMBEDDING = 'model.embed_tokens.weight';
 const HEAD = 'lm_head.weight';
-const SAMPLE_BYTES = 2 ** 16;
 
 /** Whether the head is what the config says: stored, tied, or both and equal. */
 export const head: Check = async ({ checkpoint, config }) => {
@@ -12,13 +12,7 @@ export const head: Check = async ({ checkpoint, config }) => {
   const tied = config.tie_word_embeddings === true;
   if (!tied && !stored) return [missingHead()];
   if (!tied || !entries.has(HEAD)) return [];
-  const [one, other] = [entries.get(EMBEDDING), entries.get(HEAD)];
-  const sample = Math.min(SAMPLE_BYTES, one?.byteLength ?? 0, other?.byteLength ?? 0);
-  const [a, b] = [
-    await checkpoint.tensors.readRange(EMBEDDING, 0, sample),
-    await checkpoint.tensors.readRange(HEAD, 0, sample),
-  ];
-  const differing = a.reduce((count, byte, i) => count + Number(byte !== b[i]), 0);
+  const { sample, differing } = await compareBeginnings(checkpoint.tensors, EMBEDDING, HEAD);
   if (differing === 0) return [];
   return [
     {
