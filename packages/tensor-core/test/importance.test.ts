@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { PackedTensor } from '@frugal/tensor-core';
+import { PackedTensor, Random } from '@frugal/tensor-core';
 import { packedFormat, packedFormatNames } from '@frugal/tensor-core/formats';
 import { describe, expect, it } from 'vitest';
 import { readFixture } from './safetensors.js';
@@ -17,24 +17,7 @@ const ONE_WAY = 'q8_0';
 
 const weighing = packedFormatNames().filter((name) => packedFormat(name).weighsColumns);
 
-/** Numbers in 0 … 1, always the same (mulberry32). */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function normal(count: number, seed: number): Float32Array {
-  const random = uniform(seed);
-  return Float32Array.from(
-    { length: count },
-    () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),
-  );
-}
+const normal = (count: number, seed: number) => new Random(seed).normal([count]).toFloat32();
 
 /** Mean Σ importance · (decoded - value)² of each row. */
 function rowErrors(
@@ -55,14 +38,14 @@ function rowErrors(
   return errors;
 }
 
-const spread = normal(COLUMNS, 5).map((x) => Math.exp(2 * x));
+const spread = (await normal(COLUMNS, 5)).map((x) => Math.exp(2 * x));
 const cases: Record<string, readonly [values: Float32Array, importance: Float32Array]> = {
-  random: [normal(ROWS * COLUMNS, 1), spread],
+  random: [await normal(ROWS * COLUMNS, 1), spread],
   // One weight in 40 is thirty times as large: outliers in columns that matter and in some that do not.
-  outliers: [normal(ROWS * COLUMNS, 2).map((x, i) => (i % 40 === 7 ? 30 * x : x)), spread],
+  outliers: [(await normal(ROWS * COLUMNS, 2)).map((x, i) => (i % 40 === 7 ? 30 * x : x)), spread],
   // Columns that never saw an activation.
-  'dead columns': [normal(ROWS * COLUMNS, 3), spread.map((x, c) => (c % 3 === 0 || c < 64 ? 0 : x))],
-  positive: [normal(ROWS * COLUMNS, 4).map((x) => Math.abs(x) + 2), spread],
+  'dead columns': [await normal(ROWS * COLUMNS, 3), spread.map((x, c) => (c % 3 === 0 || c < 64 ? 0 : x))],
+  positive: [(await normal(ROWS * COLUMNS, 4)).map((x) => Math.abs(x) + 2), spread],
 };
 
 describe.each(weighing)('%s with an importance', (format) => {
@@ -88,8 +71,8 @@ describe.each(weighing)('%s with an importance', (format) => {
   });
 });
 
-it('packs as without when all columns count alike or nothing, and never worse', () => {
-  const values = normal(COLUMNS, 9);
+it('packs as without when all columns count alike or nothing, and never worse', async () => {
+  const values = await normal(COLUMNS, 9);
   for (const format of ['q4_k', 'q6_k', 'iq4_nl']) {
     const plain = packedFormat(format).pack(values, 1, COLUMNS);
     const importance = new Float32Array(COLUMNS);
@@ -102,8 +85,8 @@ it('packs as without when all columns count alike or nothing, and never worse', 
   }
 });
 
-it('refuses an importance that does not fit, is no weight, or has no use', () => {
-  const values = normal(COLUMNS, 1);
+it('refuses an importance that does not fit, is no weight, or has no use', async () => {
+  const values = await normal(COLUMNS, 1);
   const pack = (importance: Float32Array, format = 'q4_k') =>
     PackedTensor.pack(format, values, [1, COLUMNS], undefined, { importance });
   expect(() => pack(new Float32Array(3))).toThrow('not one number for each column: got 3; expected 512');
