@@ -8,7 +8,13 @@ export interface TrainJob {
   readonly model: CausalLM;
   readonly batches: BatchSource;
   /** Σ over the rows of a batch, in nats, what it is divided by, and how many tokens were read. */
-  loss(batch: TrainBatch): { readonly sum: Tensor; readonly weight: number; readonly tokens: number };
+  loss(batch: TrainBatch): {
+    readonly sum: Tensor;
+    readonly weight: number;
+    readonly tokens: number;
+    /** What must be finite, by what it is: f32 [], 1 or 0. */
+    readonly checks: ReadonlyMap<string, Tensor>;
+  };
   afterStep(step: number): void;
 }
 
@@ -62,7 +68,7 @@ export async function trainStage(
 function stageLoss(
   parts: readonly ModifierTraining[],
   { model, teacher, batch }: { model: CausalLM; teacher: CausalLM | null; batch: TrainBatch },
-): { sum: Tensor; weight: number; tokens: number } {
+): ReturnType<TrainJob['loss']> {
   const { vocabularySize } = model;
   requireAligned(batch);
   const step = stepBatch(batch.sequences, { vocabularySize });
@@ -77,8 +83,12 @@ function stageLoss(
     teacher: teacher && noGrad(() => teacher.forward(teacherStep)),
   };
   const losses = parts.map((part) => part.loss?.(inputs)).filter((loss) => loss !== undefined);
-  const sum = losses.reduce((total, loss) => total.add(loss));
-  return { sum, weight: countedRows(batch), tokens: batch.targets.length };
+  const weight = countedRows(batch);
+  const { losses: ofLayers, checks } = inputs.student;
+  // What layers ask for (balancing of experts) are means over rows.
+  const all = [...losses, ...[...ofLayers.values()].map((loss) => loss.mul(weight))];
+  const sum = all.reduce((total, loss) => total.add(loss));
+  return { sum, weight, tokens: batch.targets.length, checks };
 }
 
 /** Losses are divided by what targets and weights say, so each must belong to a token. */

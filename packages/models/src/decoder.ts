@@ -136,7 +136,13 @@ export class DecoderModel extends Module implements CausalLM {
   }
 
   begin(batch: StepBatch): { hidden: Tensor; context: StepContext } {
-    const context: StepContext = { batch, shared: new Map(), collected: new Map(), losses: new Map() };
+    const context: StepContext = {
+      batch,
+      shared: new Map(),
+      collected: new Map(),
+      losses: new Map(),
+      checks: new Map(),
+    };
     for (const rotary of this.options.rotaries) rotary.tables(context);
     const hidden = this.embed.forward(batch.tokens, this.computeDType);
     return { hidden: this.scaled(hidden), context };
@@ -150,24 +156,29 @@ export class DecoderModel extends Module implements CausalLM {
     return hidden.mul(tensor(embeddingScale, { dtype, backend }));
   }
 
-  finish(hidden: Tensor, { batch, collected, losses }: StepContext): Output {
+  finish(hidden: Tensor, { batch, collected, losses, checks }: StepContext): Output {
     const wanted = batch.logitRows.shape[0] === hidden.shape[0] ? hidden : hidden.gatherRows(batch.logitRows);
     const normalized = this.norm.forward(wanted);
-    return { hidden: normalized, collected, losses, logits: () => this.head.forward(normalized, batch) };
+    return {
+      hidden: normalized,
+      collected,
+      losses,
+      checks,
+      logits: () => this.head.forward(normalized, batch),
+    };
   }
 }
 
 /** A block of which only the input is stored. What it reports beside its output leaves through the same door. */
 function recomputed(block: Block, hidden: Tensor, context: StepContext): Tensor {
-  const { losses, collected } = context;
-  let names: { losses: string[]; collected: string[] } = { losses: [], collected: [] };
+  const reports = ['losses', 'collected', 'checks'] as const;
+  let names: (readonly [report: (typeof reports)[number], name: string])[] = [];
   const [output, ...reported] = checkpointAll((x) => {
-    const own: StepContext = { ...context, losses: new Map(), collected: new Map() };
+    const own: StepContext = { ...context, losses: new Map(), collected: new Map(), checks: new Map() };
     const next = block.forward(x, own);
-    names = { losses: [...own.losses.keys()], collected: [...own.collected.keys()] };
-    return [next, ...own.losses.values(), ...own.collected.values()];
+    names = reports.flatMap((report) => [...own[report].keys()].map((name) => [report, name] as const));
+    return [next, ...reports.flatMap((report) => [...own[report].values()])];
   }, hidden);
-  names.losses.forEach((name, i) => void losses.set(name, reported[i]));
-  names.collected.forEach((name, i) => void collected.set(name, reported[names.losses.length + i]));
+  for (const [i, [report, name]] of names.entries()) context[report].set(name, reported[i]);
   return output;
 }

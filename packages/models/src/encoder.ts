@@ -131,7 +131,13 @@ export class EncoderModel extends Module implements Model {
   /** The same in steps, for whoever walks block by block. */
   begin(batch: StepBatch, types?: Tensor): { hidden: Tensor; context: StepContext } {
     const { tokens, positions } = batch;
-    const context: StepContext = { batch, shared: new Map(), collected: new Map(), losses: new Map() };
+    const context: StepContext = {
+      batch,
+      shared: new Map(),
+      collected: new Map(),
+      losses: new Map(),
+      checks: new Map(),
+    };
     const kinds = types ?? zeros(tokens.shape, { dtype: 'i32', backend: tokens.backend });
     const sum = this.embed
       .forward(tokens, this.computeDType)

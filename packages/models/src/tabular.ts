@@ -154,5 +154,5 @@ function contextOf(rows: number, length: number, { backend }: Tensor): StepConte
     sequenceStarts: integers(rows + 1, (i) => i * length),
     logitRows: integers(rows, (i) => i * length),
   };
-  return { batch, shared: new Map(), collected: new Map(), losses: new Map() };
+  return { batch, shared: new Map(), collected: new Map(), losses: new Map(), checks: new Map() };
 }

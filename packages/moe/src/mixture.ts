@@ -29,6 +29,11 @@ export class MixtureOfExperts extends Module {
     this.options = options;
   }
 
+  /** What its losses, checks and collected values are called by. */
+  get path(): string {
+    return this.options.path;
+  }
+
   /** [N, C] → [N, C]. While training its balancing losses go to `context.losses`, as `PATH.switchLoss` and so on. */
   forward(x: Tensor, context: StepContext): Tensor {
     const routing = this.router.forward(x);
@@ -39,7 +44,8 @@ export class MixtureOfExperts extends Module {
     return this.shared ? routed.add(this.shared.forward(x, context)) : routed;
   }
 
-  private report(routing: Routing, { load }: Dispatch, { batch, collected, losses }: StepContext): void {
+  private report(routing: Routing, { load }: Dispatch, context: StepContext): void {
+    const { batch, collected, losses, checks } = context;
     const { path, balance = {} } = this.options;
     if (batch.collect?.has(`${path}.load`)) collected.set(`${path}.load`, load);
     if (batch.collect?.has(`${path}.scores`))
@@ -48,6 +54,11 @@ export class MixtureOfExperts extends Module {
         noGrad(() => routing.scores.detach()),
       );
     if (!isTraining()) return;
+    // A router that has gone astray sends rows anywhere: the trainer stops and names the layer.
+    checks.set(
+      `router logits of ${path}`,
+      noGrad(() => routing.logits.detach().sum().isFinite().cast('f32')),
+    );
     const add = (name: string, weight: number | undefined, loss: () => Tensor) => {
       if (weight) losses.set(`${path}.${name}`, loss().mul(weight));
     };

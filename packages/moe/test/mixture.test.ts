@@ -29,7 +29,7 @@ function contextOf(
   collect?: string[],
 ): StepContext {
   const batch = stepBatch(sequences, { vocabularySize: 64, ...(collect && { collect: new Set(collect) }) });
-  return { batch, shared: new Map(), collected: new Map(), losses: new Map() };
+  return { batch, shared: new Map(), collected: new Map(), losses: new Map(), checks: new Map() };
 }
 
 function mixture(

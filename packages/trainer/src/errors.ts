@@ -9,6 +9,8 @@ export interface NonFiniteStep {
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
+  /** What the model says was not finite first, such as `router logits of blocks.3.mlp`; null when it says nothing. */
+  readonly culprit: string | null;
   /** The newest checkpoint, all of whose numbers are finite; null when none was written. */
   readonly checkpoint: string | null;
 }
@@ -21,12 +23,13 @@ export class NonFiniteLossError extends NonFiniteError implements NonFiniteStep 
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
+  readonly culprit: string | null;
   readonly checkpoint: string | null;
 
-  constructor({ step, loss, gradientNorm, learningRate, checkpoint }: NonFiniteStep) {
+  constructor({ step, loss, gradientNorm, learningRate, culprit, checkpoint }: NonFiniteStep) {
     super({
       where: 'train',
-      what: `step ${step} is not finite`,
+      what: `step ${step} is not finite${culprit ? `, first the ${culprit}` : ''}`,
       got: `loss ${loss} and gradient norm ${gradientNorm} at learning rate ${learningRate}`,
       expected: 'finite numbers',
       hint: `Lower the learning rate or warm up longer. ${checkpoint ? `Last good checkpoint: ${checkpoint}.` : 'No checkpoint was written.'}`,
@@ -35,6 +38,7 @@ export class NonFiniteLossError extends NonFiniteError implements NonFiniteStep 
     this.loss = loss;
     this.gradientNorm = gradientNorm;
     this.learningRate = learningRate;
+    this.culprit = culprit;
     this.checkpoint = checkpoint;
   }
 }

@@ -1,6 +1,6 @@
 export type { CheckpointOptions, TrainerState } from './checkpoints.js';
 export { NonFiniteLossError, type NonFiniteStep, TrainerError } from './errors.js';
-export { languageModelLoss, type TargetRows, targetRows } from './losses.js';
+export { type LossObserver, languageModelLoss, type TargetRows, targetRows } from './losses.js';
 export { AdamW, type AdamWOptions } from './optimizers/adamw.js';
 export { createOptimizer, muonWithAdamW, type OptimizerConfig } from './optimizers/create.js';
 export { type ParameterGroup, ParameterGroups } from './optimizers/groups.js';

@@ -1,4 +1,4 @@
-import { tensor } from '@frugal/tensor-core';
+import { type Tensor, tensor } from '@frugal/tensor-core';
 import { type CausalLM, nextTokenLoss, stepBatch, type TrainBatch } from '@frugal/tensor-core/nn';
 import { TrainerError } from './errors.js';
 import type { Loss } from './options.js';
@@ -46,16 +46,26 @@ export function targetRows({ sequences, targets, weights }: TrainBatch): TargetR
   };
 }
 
+/** Values of each micro-batch that somebody wants to see, such as the loads of experts. */
+export interface LossObserver {
+  /** Names of what the model shall collect. */
+  readonly collect: ReadonlySet<string>;
+  /** Called once per micro-batch, however often its blocks are computed. */
+  observe(collected: ReadonlyMap<string, Tensor>): void;
+}
+
 /** Next-token cross-entropy in nats, plus what the model's layers ask for (balancing of experts): pretraining, and fine-tuning with weights or targets on the answers only. */
-export function languageModelLoss(model: CausalLM): Loss<TrainBatch> {
+export function languageModelLoss(model: CausalLM, observer?: LossObserver): Loss<TrainBatch> {
   return (batch) => {
     const { rows, targets, weights, totalWeight } = targetRows(batch);
-    const input = stepBatch(batch.sequences, { vocabularySize: model.vocabularySize, logits: rows });
-    const { hidden, losses } = model.forward(input);
+    const { vocabularySize } = model;
+    const input = stepBatch(batch.sequences, { vocabularySize, logits: rows, collect: observer?.collect });
+    const { hidden, losses, collected, checks } = model.forward(input);
+    observer?.observe(collected);
     let sum = nextTokenLoss(hidden, model.head, tensor(targets), weights && tensor(weights));
     // Means over the step's rows, so that they count as much in a small micro-batch as in a large one.
     for (const loss of losses.values()) sum = sum.add(loss.mul(totalWeight));
-    return { sum, weight: totalWeight, tokens: countTokens(batch.sequences) };
+    return { sum, weight: totalWeight, tokens: countTokens(batch.sequences), checks };
   };
 }
 

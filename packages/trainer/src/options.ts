@@ -21,6 +21,8 @@ export interface BatchLoss {
   readonly weight: number;
   /** Tokens that were read, for the statistics. Default: weight. */
   readonly tokens?: number;
+  /** What must be finite beside loss and gradients, by what it is: f32 [], 1 or 0. A step in which one is 0 changes nothing. */
+  readonly checks?: ReadonlyMap<string, Tensor>;
 }
 
 /** Runs synchronously, in a scope of its own. */
@@ -51,8 +53,11 @@ export interface TrainOptions<B = TrainBatch> {
   readonly random?: Random;
   readonly checkpoint?: CheckpointOptions;
   readonly evaluate?: EvaluationOptions;
-  /** Called right after each update, before anything else reads the parameters: masks that must hold. */
-  readonly afterStep?: (step: number) => void;
+  /**
+   * Called right after each update, before anything else reads the parameters: masks that must hold. `finite` is f32 [],
+   * 0 where the update changed nothing.
+   */
+  readonly afterStep?: (step: number, finite: Tensor) => void;
   /** File of one JSON object per step; a resumed run cuts off what lies behind its checkpoint. */
   readonly log?: string;
   /** Ends the run after the step at hand: writes a checkpoint, then throws the reason of the signal. */

@@ -1,4 +1,4 @@
-import { concat, noGrad, scope, type Tensor, tensor, withBackend } from '@frugal/tensor-core';
+import { concat, keep, noGrad, scope, type Tensor, tensor, withBackend } from '@frugal/tensor-core';
 import { TrainerError } from './errors.js';
 import { summarizeGradients } from './gradients.js';
 import type { NamedParameter } from './optimizers/optimizer.js';
@@ -18,8 +18,9 @@ export interface StepPlan {
 /** A step that is enqueued on the device and may still be running. */
 export interface LaunchedStep extends Pick<StepPlan, 'step' | 'learningRate'> {
   readonly tokens: number;
-  /** f32 [3]: loss, gradient norm, 1 if finite. To be disposed. */
+  /** f32 [3 + checks]: loss, gradient norm, 1 if finite, then each check. To be disposed. */
   readonly outcome: Tensor;
+  readonly checks: readonly string[];
   /** The values of `outcome`, asked for before the next step is enqueued. */
   readonly values: Promise<Float32Array>;
 }
@@ -31,7 +32,7 @@ export async function launchStep<B>(
   plan: StepPlan,
 ): Promise<LaunchedStep> {
   const { step, learningRate, lossScale, previous } = plan;
-  const parts: Required<BatchLoss>[] = [];
+  const parts: Part[] = [];
   try {
     for (let i = 0; i < accumulate; i++) {
       parts.push(addGradients(parameters, await batches.next(), loss, lossScale));
@@ -41,23 +42,34 @@ export async function launchStep<B>(
       const what = `the items of step ${step} weigh nothing`;
       throw new TrainerError({ where: 'train', what, got: String(weight) });
     }
+    const checks = [...new Set(parts.flatMap((part) => [...part.checks.keys()]))];
     const outcome = update(parameters, () => {
       const { norm, scale } = summarizeGradients(parameters, weight * lossScale, clipNorm);
       const sums = parts.map(({ sum }) => sum);
       const mean = sums.reduce((all, sum) => all.add(sum)).mul(1 / weight);
-      const flag = mean.add(norm).isFinite().cast('f32').reshape(1);
+      const passed = checks.map((name) => passedBy(parts, name));
+      const flag = [mean.add(norm).isFinite().cast('f32').reshape(1), ...passed].reduce((a, b) => a.mul(b));
       const finite = previous ? flag.mul(previous.outcome.slice(0, 2, 3)) : flag;
       optimizer.step(parameters, { learningRate, step: plan.update, scale, finite: finite.reshape() });
-      afterStep?.(step);
-      return concat([mean.reshape(1), norm.reshape(1), finite]);
+      afterStep?.(step, finite.reshape());
+      return concat([mean.reshape(1), norm.reshape(1), finite, ...passed]);
     });
     const values = outcome.toFloat32();
     values.catch(() => {}); // whoever awaits it sees the error; nobody does when the run ends early
-    return { step, learningRate, tokens: total(parts, 'tokens'), outcome, values };
+    return { step, learningRate, tokens: total(parts, 'tokens'), checks, outcome, values };
   } finally {
-    for (const { sum } of parts) sum.dispose();
+    for (const { sum, checks } of parts) for (const tensor of [sum, ...checks.values()]) tensor.dispose();
     for (const { parameter } of parameters) parameter.clearGradient();
   }
+}
+
+/** What is left of a micro-batch once its gradients are added; its tensors are outside of all scopes. */
+type Part = Required<BatchLoss>;
+
+/** f32 [1]: 1 where a check passed in all micro-batches that made it. */
+function passedBy(parts: readonly Part[], name: string): Tensor {
+  const made = parts.map(({ checks }) => checks.get(name)).filter((check) => check !== undefined);
+  return made.reduce((a, b) => a.mul(b)).reshape(1);
 }
 
 function addGradients<B>(
@@ -65,11 +77,12 @@ function addGradients<B>(
   batch: B,
   loss: Loss<B>,
   lossScale: number,
-): Required<BatchLoss> {
+): Part {
   return onBackendOf(parameters, () => {
-    const { sum, weight, tokens = weight } = loss(batch);
+    const { sum, weight, tokens = weight, checks = new Map() } = loss(batch);
     sum.backward(tensor(lossScale));
-    return { sum: sum.detach(), weight, tokens };
+    const flags = [...checks].map(([name, check]) => [name, keep(check.detach())] as const);
+    return { sum: sum.detach(), weight, tokens, checks: new Map(flags) };
   });
 }
 
@@ -82,6 +95,6 @@ function onBackendOf<T>([{ parameter }]: readonly NamedParameter[], fn: () => T)
   return withBackend(parameter.value.backend, () => scope(fn));
 }
 
-function total(parts: readonly Required<BatchLoss>[], field: 'weight' | 'tokens'): number {
+function total(parts: readonly Part[], field: 'weight' | 'tokens'): number {
   return parts.reduce((sum, part) => sum + part[field], 0);
 }

@@ -37,14 +37,15 @@ export async function* train<B = TrainBatch>(
 
   /** Waits for the oldest step in flight and tells how it went. */
   const settle = async (): Promise<StepEvent> => {
-    const { step, learningRate, tokens, values } = inFlight[0];
-    const [loss, gradientNorm, finite] = await values;
+    const { step, learningRate, tokens, checks, values } = inFlight[0];
+    const [loss, gradientNorm, finite, ...passed] = await values;
     inFlight.shift()?.outcome.dispose();
     const skipped = finite === 0;
     if (skipped) run.updates--;
     const facts = { step, loss, gradientNorm, learningRate };
     if (!run.lossScale.adjust(!skipped)) {
-      throw new NonFiniteLossError({ ...facts, checkpoint: store?.latestPath ?? null });
+      const culprit = checks[passed.indexOf(0)] ?? null;
+      throw new NonFiniteLossError({ ...facts, culprit, checkpoint: store?.latestPath ?? null });
     }
     const reading = meter.observe(step, steps, loss, tokens);
     Object.assign(run, { tokens: reading.tokens, seconds: reading.seconds });

@@ -34,6 +34,8 @@ const trainingSchema = settings({
   optimizer: z.union([z.enum(['muon', 'adamw']), z.looseObject({ type: z.string() })]).default('muon'),
   clipNorm: z.number().positive().default(1),
   precision: z.enum(['f32', 'bf16', 'f16', 'int8']).default('f32'),
+  /** How far the selection bias of an expert moves per step, in models whose routers have one (DeepSeek-V3). */
+  selectionBiasRate: z.number().positive().default(0.001),
   seed: z.number().int().nonnegative().default(1),
   /** Seconds between two checkpoints. */
   checkpointEvery: z.number().positive().default(60),

@@ -1,11 +1,13 @@
 import type { JsonObject } from '@frugal/checkpoint';
 import { type Document, readDocuments, SequenceSampler, type TokenDataset } from '@frugal/data';
 import { perplexity } from '@frugal/eval';
+import { hasSelectionBias, SelectionBalancer } from '@frugal/moe';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import {
   createOptimizer,
   type EvaluationOptions,
+  languageModelLoss,
   muonWithAdamW,
   type OptimizerConfig,
   progressBar,
@@ -82,6 +84,17 @@ export async function runTraining(
     if (signal.aborted) terminal.err('A checkpoint is kept: go on with --resume.\n');
   }
   return record;
+}
+
+/** Next-token training of a model, whose experts are balanced by their selection bias where they have one. */
+export function languageModelJob(
+  model: CausalLM,
+  { selectionBiasRate }: Pick<TrainingConfig, 'selectionBiasRate'>,
+): Pick<TrainOptions, 'model' | 'loss' | 'afterStep'> {
+  if (!hasSelectionBias(model)) return { model, loss: languageModelLoss(model) };
+  const balancer = new SelectionBalancer(model, selectionBiasRate);
+  const loss = languageModelLoss(model, balancer);
+  return { model, loss, afterStep: (_, finite) => balancer.update(finite) };
 }
 
 export function batchesOf(

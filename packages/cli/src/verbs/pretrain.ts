@@ -4,7 +4,6 @@ import { createModel, saveModel, skeleton } from '@frugal/models';
 import { formatDuration, formatNumber } from '@frugal/report';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
-import { languageModelLoss } from '@frugal/trainer';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
@@ -14,6 +13,7 @@ import { finishRun, openRunDirectory, type RunOptions } from '../training/run-di
 import {
   batchesOf,
   evaluationOf,
+  languageModelJob,
   runTraining,
   type TrainingRecord,
   trainingFacts,
@@ -90,7 +90,7 @@ export async function pretrain(
   const run = await openRunDirectory(out, experiment, options);
   const evaluate = evaluation && (await evaluationOf(model, tokenizer, evaluation, training));
   const record = await runTraining(
-    { model, batches: batchesOf(dataset, training), loss: languageModelLoss(model) },
+    { ...languageModelJob(model, training), batches: batchesOf(dataset, training) },
     { label: 'pretrain', config: training, run, resume: options.resume ?? false, evaluate },
     context,
   );

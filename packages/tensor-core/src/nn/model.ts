@@ -60,6 +60,8 @@ export interface StepContext {
   readonly collected: Map<string, Tensor>;
   /** Losses that layers ask for beside the one of the task (router balancing), already weighted, by name; f32 []. */
   readonly losses: Map<string, Tensor>;
+  /** Whether numbers that decide something are finite, by what they are; f32 [], 1 or 0. Set while training alone. */
+  readonly checks: Map<string, Tensor>;
 }
 
 /** One layer of a stack: hidden states [N, C] → [N, C]. */
@@ -73,6 +75,8 @@ export interface Output {
   readonly collected: ReadonlyMap<string, Tensor>;
   /** Auxiliary losses by name, already weighted, f32 []; means over the rows of the step. Empty without training. */
   readonly losses: ReadonlyMap<string, Tensor>;
+  /** What was not finite, if something was, by what it is (`router logits of blocks.3.mlp`): f32 [], 1 or 0. Empty without training. */
+  readonly checks: ReadonlyMap<string, Tensor>;
   /** [M, V], computed when asked for: losses that stream the vocabulary never do. */
   logits(): Tensor;
 }

@@ -37,7 +37,7 @@ export interface StepBatchOptions {
   readonly startPositions?: readonly number[];
   readonly cache?: CacheView;
   readonly adapters?: readonly number[];
-  readonly collect?: ReadonlySet<string>;
+  readonly collect?: ReadonlySet<string> | undefined;
   readonly backend?: Backend;
 }
 
