@@ -97,6 +97,7 @@ export async function openTokenizer(path: string): Promise<Tokenizer> {
   }
 }
 
-async function requireThere(path: string): Promise<void> {
+/** @throws CommandError when there is no such folder or file */
+export async function requireThere(path: string): Promise<void> {
   if (!(await exists(path))) throw new CommandError({ where: path, what: 'there is no such folder or file' });
 }

@@ -1,13 +1,15 @@
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Interrupted } from '../src/errors.js';
 import { run, type Terminal } from '../src/index.js';
 import { Interrupts } from '../src/interrupts.js';
 import { frugal } from './support/terminal.js';
 import { saveTinyModel, temporaryFolder } from './support/tiny.js';
 
+const engineProcess = new URL('../dist/serving/engine-process.js', import.meta.url);
 const folder = await temporaryFolder();
 const model = await saveTinyModel(join(folder, 'tiny'));
 
@@ -87,6 +89,10 @@ describe('chat', () => {
 });
 
 describe('serve', () => {
+  beforeEach((context) => {
+    if (!existsSync(engineProcess)) context.skip('the package is not built');
+  });
+
   it('serves what it was given until it is stopped', async () => {
     const controller = new AbortController();
     let tell: (text: string) => void = () => {};

@@ -1,16 +1,14 @@
-import type { AddressInfo } from 'node:net';
-import { FrugalError } from '@frugal/tensor-core';
+import type { Engine } from './engine/contract.js';
 import { createEngine } from './engine/in-process-engine.js';
 import type { EngineLimits } from './engine/limits.js';
 import type { LoadedModel } from './engine/loaded-model.js';
+import { type ListenOptions, listen } from './server/listen.js';
 import { createServer, type ServerOptions } from './server/server.js';
 
-export interface ServeOptions extends ServerOptions {
+export interface ServeEngineOptions extends ServerOptions, ListenOptions {}
+
+export interface ServeOptions extends ServeEngineOptions {
   readonly models: readonly LoadedModel[];
-  /** Default 127.0.0.1: only this machine. */
-  readonly host?: string | undefined;
-  /** Default 8080; 0: any free one. */
-  readonly port?: number | undefined;
   readonly limits?: EngineLimits | undefined;
 }
 
@@ -21,40 +19,40 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** The server cannot listen where it was told to. */
-export class ListenError extends FrugalError {}
-
 /**
- * Serves loaded models with OpenAI's API and a chat page.
+ * Serves loaded models, from this process, with OpenAI's API and a chat page. Every answer waits while a step is
+ * computed: a server for many should have its engine elsewhere, see `spawnEngine`.
  * @throws ListenError when the port is taken or the host is not this machine's
  */
-export async function serveModels({
-  models,
-  host = '127.0.0.1',
-  port = 8080,
-  limits,
-  ...options
-}: ServeOptions): Promise<RunningServer> {
-  const engine = createEngine(models, limits);
-  const server = createServer(engine, options);
+export async function serveModels({ models, limits, ...options }: ServeOptions): Promise<RunningServer> {
+  return serveEngine(createEngine(models, limits), options);
+}
+
+/**
+ * Serves an engine, which it closes at the end, also when it cannot listen.
+ * @throws ListenError when the port is taken or the host is not this machine's
+ */
+export async function serveEngine(engine: Engine, options: ServeEngineOptions = {}): Promise<RunningServer> {
+  const { host, port, ...rest } = options;
   let closing: Promise<void> | null = null;
+  const server = createServer(engine, rest);
   const close = async () => {
     await server.close();
     await engine.close();
   };
   try {
-    await server.listen({ host, port });
-  } catch (cause) {
+    const url = await listen(server, { host, port });
+    return {
+      url,
+      close: () => {
+        closing ??= close();
+        return closing;
+      },
+    };
+  } catch (error) {
     await close();
-    throw listenError(cause, host, port);
+    throw error;
   }
-  return {
-    url: urlOf(server.addresses()[0] as AddressInfo),
-    close: () => {
-      closing ??= close();
-      return closing;
-    },
-  };
 }
 
 /**
@@ -74,36 +72,4 @@ export async function closeOnSignal(
     for (const name of names) signals.on(name, first);
   });
   await server.close();
-}
-
-function urlOf({
-  address,
-  port,
-  family,
-}: {
-  address: string;
-  port: number;
-  family: string | number;
-}): string {
-  const everywhere = address === '0.0.0.0' || address === '::';
-  const host = everywhere ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
-  return `http://${host}:${port}/`;
-}
-
-function listenError(cause: unknown, host: string, port: number): unknown {
-  const { code } = cause as NodeJS.ErrnoException;
-  const got = `${host}:${port}`;
-  if (code === 'EADDRINUSE') {
-    return new ListenError({
-      where: 'serve',
-      what: 'the port is in use',
-      got,
-      hint: 'Choose another one; 0 takes any free one.',
-      cause,
-    });
-  }
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES') {
-    return new ListenError({ where: 'serve', what: `cannot listen there (${code})`, got, cause });
-  }
-  return cause;
 }

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { basename, resolve } from 'node:path';
-import type { LoadedModel } from '@frugal/serve';
-import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { addBackendOptions, type BackendOptions } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
 import { isHubReference } from '../hub/reference.js';
-import { modelPath, openModel, openTokenizer } from '../model.js';
+import { modelPath, requireThere } from '../model.js';
+import type { EngineSettings, ModelSource } from '../serving/engine-settings.js';
 import { addVerb, integer, type JsonOption, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, JsonOption {
@@ -36,13 +36,14 @@ export const serveVerb: Verb = (program, context) => {
       const hint = 'Give each a name: NAME=MODEL.';
       throw new UsageError({ where: 'serve', what: 'two models have one name', got: twice.name, hint });
     }
-    useBackend(options, context);
-    const models: LoadedModel[] = [];
+    const models: ModelSource[] = [];
     for (const { name, source } of named) {
       const path = await modelPath(source, context);
-      models.push({ name, tokenizer: await openTokenizer(path), model: await openModel(path, context) });
+      await requireThere(path);
+      models.push({ name, path });
     }
-    await serveUntilStopped(models, options, context);
+    const { backend, threads } = options;
+    await serveUntilStopped({ models, backend: { backend, threads } }, options, context);
   });
 };
 
@@ -53,16 +54,16 @@ function nameOf(model: string): { readonly name: string; readonly source: string
   return { name: isHubReference(model) ? model.slice(3) : basename(resolve(model)), source: model };
 }
 
-async function serveUntilStopped(
-  models: readonly LoadedModel[],
-  { host, port, json }: Options,
-  context: Context,
-) {
+async function serveUntilStopped(settings: EngineSettings, { host, port, json }: Options, context: Context) {
   const { terminal, signal } = context;
   // Loaded only here: the HTTP stack would slow every other verb down.
-  const { serveModels } = await import('@frugal/serve');
-  const server = await serveModels({ models, host, port });
-  if (json) printJson(context, { url: server.url, models: models.map(({ name }) => name) });
+  const { serveEngine } = await import('@frugal/serve');
+  const { describeNotice, startEngine } = await import('../serving/start-engine.js');
+  const engine = await startEngine(settings, context, (notice) =>
+    terminal.err(`${describeNotice(notice)}\n`),
+  );
+  const server = await serveEngine(engine, { host, port });
+  if (json) printJson(context, { url: server.url, models: engine.models().map(({ name }) => name) });
   else terminal.out(`Chat page: ${server.url}   API: ${server.url}v1   (Ctrl-C ends)\n`);
   if (!signal.aborted) await once(signal, 'abort');
   await server.close();

@@ -6,6 +6,8 @@ import type { ChatMessage } from '@frugal/tokenizers';
  * cross a process boundary too, so an engine in a child process is another implementation of the same interface.
  */
 export interface Engine {
+  /** Whether it takes requests now: not while a crashed process is started again, nor once it is closed. */
+  readonly isAvailable: boolean;
   /** What can be asked for, in the order in which it was loaded. */
   models(): readonly ModelCard[];
   /**

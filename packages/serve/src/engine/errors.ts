@@ -10,6 +10,8 @@ export type EngineErrorCode =
   | 'context-length-exceeded'
   /** The queue is full; try again later. */
   | 'overloaded'
+  /** The process of the engine crashed and is being started again; try again later. */
+  | 'unavailable'
   | 'closed'
   /** A step failed; the request is lost, the engine goes on. */
   | 'failed';

@@ -17,6 +17,7 @@ export function createEngine(models: readonly LoadedModel[], limits: EngineLimit
 
 class InProcessEngine implements Engine {
   private readonly runners = new Map<string, ModelRunner>();
+  private closed = false;
 
   constructor(models: readonly LoadedModel[], limits: EngineLimits) {
     if (models.length === 0) throw new ArgumentError({ where: 'engine', what: 'no models to serve' });
@@ -26,6 +27,10 @@ class InProcessEngine implements Engine {
       void this.close();
       throw error;
     }
+  }
+
+  get isAvailable(): boolean {
+    return !this.closed;
   }
 
   models(): readonly ModelCard[] {
@@ -51,6 +56,7 @@ class InProcessEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     await Promise.all([...this.runners.values()].map((runner) => runner.close()));
   }
 

@@ -28,6 +28,7 @@ const ofEngine: Record<EngineErrorCode, { status: number; code: string; param: s
   'invalid-request': { status: 400, code: 'invalid_value', param: null },
   'context-length-exceeded': { status: 400, code: 'context_length_exceeded', param: null },
   overloaded: { status: 503, code: 'overloaded', param: null },
+  unavailable: { status: 503, code: 'engine_unavailable', param: null },
   closed: { status: 503, code: 'shutting_down', param: null },
   failed: { status: 500, code: 'generation_failed', param: null },
 };

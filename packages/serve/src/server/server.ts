@@ -63,7 +63,7 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   addGenerationRoute(app, engine, lifetime, chatCompletions);
   addGenerationRoute(app, engine, lifetime, completions);
   addModelRoutes(app, engine);
-  addHealthRoute(app, engine, lifetime);
+  addHealthRoutes(app, engine, lifetime);
   addPageRoute(app);
   return app;
 }
@@ -124,12 +124,14 @@ function logRequest(request: FastifyRequest, response: ServerResponse, milliseco
   );
 }
 
-function addHealthRoute(app: FastifyInstance, engine: Engine, lifetime: Lifetime): void {
+/** `/health`: whether to send requests here. `/health/live`: whether this process answers at all. */
+function addHealthRoutes(app: FastifyInstance, engine: Engine, lifetime: Lifetime): void {
   app.get('/health', async (_request, reply) => {
     const { waiting, running } = engine.stats();
-    const status = lifetime.isDraining ? 'draining' : 'ok';
-    return reply.code(lifetime.isDraining ? 503 : 200).send({ status, waiting, running });
+    const status = lifetime.isDraining ? 'draining' : engine.isAvailable ? 'ok' : 'restarting';
+    return reply.code(status === 'ok' ? 200 : 503).send({ status, waiting, running });
   });
+  app.get('/health/live', async () => ({ status: 'ok' }));
 }
 
 function addPageRoute(app: FastifyInstance): void {

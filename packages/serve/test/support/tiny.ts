@@ -64,17 +64,19 @@ const config = {
   num_attention_heads: 4,
   num_key_value_heads: 2,
   vocab_size: 260,
-  max_position_embeddings: 256,
 };
 
 interface TinyOptions extends Partial<LoadedModel> {
   readonly seed?: number;
   readonly backend?: Backend;
+  /** The longest text that the model can read; default 256. */
+  readonly positions?: number;
 }
 
 /** A small Llama with random weights: its texts mean nothing, but they are always the same. */
-export function tinyModel({ seed = 1, backend, ...rest }: TinyOptions = {}): LoadedModel {
-  return { name: 'tiny', model: createModel(config, { seed, backend }), tokenizer: byteTokenizer(), ...rest };
+export function tinyModel({ seed = 1, backend, positions = 256, ...rest }: TinyOptions = {}): LoadedModel {
+  const model = createModel({ ...config, max_position_embeddings: positions }, { seed, backend });
+  return { name: 'tiny', model, tokenizer: byteTokenizer(), ...rest };
 }
 
 export function chatModel(options: Partial<LoadedModel> = {}): LoadedModel {

@@ -1,0 +1,15 @@
+import type { EngineLimits } from '@frugal/serve/engine';
+import type { BackendOptions } from '../backend.js';
+
+/** A model that the engine loads itself, from a path that `modelPath` gave. */
+export interface ModelSource {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** What the process of the engine is told. */
+export interface EngineSettings {
+  readonly models: readonly ModelSource[];
+  readonly backend: BackendOptions;
+  readonly limits?: EngineLimits | undefined;
+}

@@ -1,0 +1,20 @@
+/** The engine without the HTTP server: `@frugal/serve/engine`. */
+export type {
+  Engine,
+  EngineStats,
+  FinishReason,
+  GenerationEvent,
+  GenerationRequest,
+  ModelCard,
+  Prompt,
+  TokenLogprobs,
+  TokenProbability,
+  Usage,
+} from './engine/contract.js';
+export { EngineError, type EngineErrorCode } from './engine/errors.js';
+export { createEngine } from './engine/in-process-engine.js';
+export type { EngineLimits } from './engine/limits.js';
+export type { LoadedModel } from './engine/loaded-model.js';
+export { EngineStartError } from './process/child.js';
+export { runEngine } from './process/run-engine.js';
+export { type EngineNotice, type EngineProcessOptions, spawnEngine } from './process/spawn-engine.js';

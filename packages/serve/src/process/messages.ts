@@ -1,0 +1,24 @@
+import type { EngineStats, GenerationEvent, GenerationRequest, ModelCard } from '../engine/contract.js';
+import type { PlainError } from './plain-error.js';
+
+/** A request without what cannot cross a process boundary; cancelling it is a message of its own. */
+export type SentRequest = Omit<GenerationRequest, 'signal'>;
+
+/** To the process that has the engine. `start` comes first, once. */
+export type ToEngine =
+  | { readonly type: 'start'; readonly settings: unknown }
+  | { readonly type: 'submit'; readonly id: number; readonly request: SentRequest }
+  | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'close' };
+
+/** What happened to one request. Nothing follows a `finish` event or an error. */
+export type RequestNews =
+  | { readonly id: number; readonly event: GenerationEvent }
+  | { readonly id: number; readonly error: PlainError };
+
+/** From the process that has the engine. */
+export type FromEngine =
+  | { readonly type: 'ready'; readonly models: readonly ModelCard[]; readonly stats: EngineStats }
+  | { readonly type: 'not-started'; readonly error: PlainError }
+  /** All that happened since the last message of this kind: one message a step, however many requests run. */
+  | { readonly type: 'news'; readonly news: readonly RequestNews[]; readonly stats: EngineStats };
