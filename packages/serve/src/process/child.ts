@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { FrugalError } from '@frugal/tensor-core';
 import type { EngineStats, ModelCard } from '../engine/contract.js';
@@ -17,6 +18,9 @@ export interface ReadyEngine {
 
 type News = Extract<FromEngine, { type: 'news' }>;
 
+/** Lower than ordinary priority. */
+const engineNiceness = 5;
+
 /** How long a process may take to end when it was asked to, in milliseconds. */
 const closeTimeout = 5000;
 
@@ -33,6 +37,8 @@ export class EngineChild {
       execArgv: [], // flags of Node that are meant for both are in NODE_OPTIONS
       stdio: ['ignore', 2, 2, 'ipc'], // what the engine prints is no result of this program: it goes to its errors
     });
+    // The engine would keep every core busy: answering must not wait for its turn.
+    if (this.process.pid) setPriority(this.process.pid, engineNiceness);
     this.process.on('error', () => {}); // a failed start or send; `exit` tells what came of it
     this.process.on('message', (message: FromEngine) => {
       if (message.type === 'news') this.onNews(message);
