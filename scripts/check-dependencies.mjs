@@ -22,7 +22,7 @@ const ALLOWED = {
   compress: ['tensor-core', 'checkpoint', 'report'],
   quant: ['tensor-core', 'compress'],
   prune: ['tensor-core', 'compress'],
-  distill: ['tensor-core', 'compress'],
+  distill: ['tensor-core', 'compress', 'checkpoint'],
   lora: ['tensor-core', 'compress', 'checkpoint'],
   data: ['checkpoint', 'tokenizers'],
   eval: ['tensor-core', 'tokenizers'],

@@ -1,54 +1,52 @@
-import { type Modifier, type ModifierFactory, type ModifierSpec, RecipeError } from '@frugal/compress';
-import { type CausalLM, distillationLoss, nextTokenLoss } from '@frugal/tensor-core/nn';
+import { defineMethod, RecipeError } from '@frugal/compress';
+import { type CausalLM, nextTokenLoss } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
+import { divergenceByName, divergenceOptions } from './divergence-by-name.js';
+import { divergenceLoss } from './losses/index.js';
 
-const optionsSchema = z.strictObject({
-  type: z.literal('distill.logits'),
-  targets: z.unknown(),
+const options = {
+  ...divergenceOptions,
   /** Softens both distributions; 1 was best for small models trained on raw text. */
   temperature: z.number().positive().default(1),
   /** Share of the teacher's distribution in the loss; the rest is the next token itself. */
   alpha: z.number().min(0).max(1).default(1),
-});
+  /** Compare the teacher's likeliest tokens alone, and all others as one. */
+  topK: z.number().int().positive().optional(),
+  /** Tokens of the tokenizer that both use, where one head is padded beyond them. */
+  vocabulary: z.number().int().positive().optional(),
+};
 
 /**
  * Knowledge distillation on logits (Hinton et al. 2015, arXiv:1503.02531): the student learns the teacher's whole
- * next-token distribution, alpha · T² · KL(teacher ‖ student) + (1 - alpha) · cross-entropy.
+ * next-token distribution, alpha · T² · divergence(teacher, student) + (1 - alpha) · cross-entropy.
  */
-export const logitDistillation: ModifierFactory = {
-  type: 'distill.logits',
-  create(spec: ModifierSpec): Modifier {
-    const parsed = optionsSchema.safeParse(spec);
-    if (!parsed.success)
-      throw new RecipeError({
-        where: 'distill.logits',
-        what: 'bad options',
-        got: z.prettifyError(parsed.error),
-      });
-    const { temperature, alpha } = parsed.data;
-    return {
-      spec,
-      sites: ['block'],
-      needs: { training: true, teacher: true },
-      plan: (sites) => ({
-        sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })),
-        problems: [],
-      }),
-      train: ({ student, teacher }) => ({
+export const logitDistillation = defineMethod('distill.logits', options, (chosen) => {
+  const { temperature, alpha, topK } = chosen;
+  const divergence = divergenceByName(chosen);
+  return {
+    sites: ['block'],
+    needs: { training: true, teacher: true },
+    plan: (sites) => ({
+      sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })),
+      problems: [],
+    }),
+    train: ({ student, teacher }) => {
+      const vocabulary = teacher ? sharedVocabulary(student, teacher, chosen.vocabulary) : undefined;
+      return {
         loss({ targets, weights, student: output, teacher: target }) {
-          if (!teacher || !target)
+          if (!teacher || !target) {
             throw new RecipeError({
               where: 'distill.logits',
               what: 'no teacher',
               hint: 'Pass a teacher to compress().',
             });
-          requireSameVocabulary(student, teacher);
+          }
           const soft = () =>
-            distillationLoss(
+            divergenceLoss(
               output.hidden,
               student.head,
               { hidden: target.hidden, head: teacher.head },
-              { temperature, weights },
+              { divergence, temperature, weights, topK, vocabulary },
             );
           const hard = () => nextTokenLoss(output.hidden, student.head, targets, weights);
           if (alpha === 1) return soft();
@@ -58,18 +56,28 @@ export const logitDistillation: ModifierFactory = {
                 .mul(alpha)
                 .add(hard().mul(1 - alpha));
         },
-      }),
-    };
-  },
-};
+      };
+    },
+  };
+});
 
-/** Each logit is compared with the teacher's of the same token. */
-function requireSameVocabulary(student: CausalLM, teacher: CausalLM): void {
-  if (student.head.outFeatures === teacher.head.outFeatures) return;
+/**
+ * Ids from 0 that both heads have: each logit is compared with the teacher's of the same token, so a difference in size
+ * must be declared as padding. @throws RecipeError when it is not, or the tokenizer has more tokens than a head
+ */
+export function sharedVocabulary(
+  student: CausalLM,
+  teacher: CausalLM,
+  vocabulary?: number,
+): number | undefined {
+  const [ours, theirs] = [student.head.outFeatures, teacher.head.outFeatures];
+  if (ours === theirs && vocabulary === undefined) return undefined;
+  if (vocabulary !== undefined && vocabulary <= Math.min(ours, theirs)) return vocabulary;
   throw new RecipeError({
-    where: 'distill.logits',
+    where: 'distill',
     what: 'student and teacher have different vocabularies',
-    got: `${student.head.outFeatures} and ${teacher.head.outFeatures} tokens`,
-    hint: 'Both must use one tokenizer.',
+    got: `${ours} and ${theirs} tokens`,
+    ...(vocabulary !== undefined && { expected: `at least the ${vocabulary} of the tokenizer` }),
+    hint: 'If both use one tokenizer and a head is padded, set vocabulary to the tokens of the tokenizer; otherwise use distill.uld.',
   });
 }

@@ -25,7 +25,7 @@ export {
   type Products,
   type RowContext,
 } from './linear.js';
-export { distillationLoss, nextTokenLoss, type StreamOptions, streamLogits, type Teacher } from './loss.js';
+export { nextTokenLoss, requireRows, type StreamOptions, streamLogits, weightedSum } from './loss.js';
 export type {
   Block,
   CausalLM,

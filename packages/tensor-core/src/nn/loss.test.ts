@@ -1,13 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { expectNoLeaks, noGrad, Random, scope, type Tensor, tensor } from '../index.js';
 import { Linear } from './linear.js';
-import { distillationLoss, nextTokenLoss } from './loss.js';
+import { nextTokenLoss } from './loss.js';
 
 const ROWS = 7;
 const random = new Random(4);
 const values = random.normal([ROWS, 5]);
 const head = Linear.init(5, 11, { random });
-const teacher = { hidden: random.normal([ROWS, 5]), head: Linear.init(5, 11, { random }) };
 const targets = tensor(Int32Array.of(1, 2, -100, 4, 10, 0, 3));
 const weights = tensor(Float32Array.of(1, 0.5, 3, 1, 1, 0, 2));
 
@@ -27,25 +26,14 @@ function expectClose(a: Float32Array, b: Float32Array): void {
   for (const [i, x] of a.entries()) expect(Math.abs(x - b[i])).toBeLessThan(1e-5);
 }
 
-describe.each([
-  [
-    'nextTokenLoss',
-    (hidden: Tensor, maximumLogitBytes: number) =>
-      nextTokenLoss(hidden, head, targets, weights, { maximumLogitBytes }),
-  ],
-  [
-    'distillationLoss',
-    (hidden: Tensor, maximumLogitBytes: number) =>
-      distillationLoss(hidden, head, teacher, { temperature: 2, weights, maximumLogitBytes }),
-  ],
-])('%s', (_, loss) => {
-  it('gives the same in pieces as in one', async () => {
-    const whole = await results(loss, 1e9);
-    for (const bytes of [1, 2 * 11 * 4, 3 * 11 * 4]) {
-      const pieces = await results(loss, bytes);
-      for (const [i, piece] of pieces.entries()) expectClose(piece, whole[i]);
-    }
-  });
+it('gives the same in pieces as in one', async () => {
+  const loss = (hidden: Tensor, maximumLogitBytes: number) =>
+    nextTokenLoss(hidden, head, targets, weights, { maximumLogitBytes });
+  const whole = await results(loss, 1e9);
+  for (const bytes of [1, 2 * 11 * 4, 3 * 11 * 4]) {
+    const pieces = await results(loss, bytes);
+    for (const [i, piece] of pieces.entries()) expectClose(piece, whole[i]);
+  }
 });
 
 it('passes on the gradient that it is given, also to a frozen head and in bf16', async () => {
@@ -74,20 +62,8 @@ it('leaves nothing behind when it streams', async () => {
   expect(hidden.grad).toBe(null);
 });
 
-it('distillation pulls to nothing when student and teacher agree', async () => {
-  const same = { hidden: values, head };
-  const hidden = values.copy().setRequiresGrad(true);
-  const loss = distillationLoss(hidden, head, same);
-  loss.backward();
-  expect(Math.abs(await loss.item())).toBeLessThan(1e-6);
-  expect(Math.max(...(await (hidden.grad as Tensor).toFloat32()).map(Math.abs))).toBeLessThan(1e-6);
-  head.weight.clearGradient();
-});
-
-it('refuses targets, weights and teachers of another number of rows', () => {
+it('refuses targets and weights of another number of rows', () => {
   const more = tensor(new Int32Array(ROWS + 1));
   expect(() => nextTokenLoss(values, head, more)).toThrow(/targets and hidden states differ in rows/);
   expect(() => nextTokenLoss(values, head, targets, weights.slice(0, 0, 3))).toThrow(/weights/);
-  const longer = { hidden: random.normal([ROWS + 2, 5]), head: teacher.head };
-  expect(() => distillationLoss(values, head, longer)).toThrow(/teacher/);
 });

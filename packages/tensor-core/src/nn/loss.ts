@@ -4,7 +4,6 @@ import {
   crossEntropy,
   customGradient,
   isRecording,
-  klDivergence,
   noGrad,
   ShapeError,
   scope,
@@ -86,34 +85,15 @@ export function nextTokenLoss(
   return streamLogits(hidden, head, loss, options);
 }
 
-/** What distillation needs of the model that teaches. */
-export interface Teacher {
-  /** [M, C] of the same rows as the student's, without gradients. */
-  readonly hidden: Tensor;
-  readonly head: LogitHead;
-}
-
-/** Σ of weighted KL(teacher ‖ student) of the next-token distributions at a temperature, times T² (Hinton et al. 2015). */
-export function distillationLoss(
+/**
+ * Refuses what has not one entry per row of hidden states: pieces are cut from all of them, so a longer one would go
+ * unnoticed, and be out of step. @throws ShapeError
+ */
+export function requireRows(
+  where: string,
   hidden: Tensor,
-  head: LogitHead,
-  teacher: Teacher,
-  {
-    temperature = 1,
-    weights = null,
-    ...options
-  }: StreamOptions & { temperature?: number; weights?: Tensor | null } = {},
-): Tensor {
-  requireRows('distillationLoss', hidden, { weights, teacher: teacher.hidden });
-  const loss = (logits: Tensor, start: number, end: number) => {
-    const target = noGrad(() => teacher.head.forward(teacher.hidden.slice(0, start, end)));
-    return weightedSum(klDivergence(logits, target.cast(logits.dtype), { temperature }), weights, start, end);
-  };
-  return streamLogits(hidden, head, loss, options).mul(temperature ** 2);
-}
-
-/** Pieces are cut from all of them: a longer one would go unnoticed, and be out of step. */
-function requireRows(where: string, hidden: Tensor, others: Readonly<Record<string, Tensor | null>>): void {
+  others: Readonly<Record<string, Tensor | null>>,
+): void {
   for (const [name, other] of Object.entries(others)) {
     if (!other || other.shape[0] === hidden.shape[0]) continue;
     throw new ShapeError({
@@ -125,6 +105,7 @@ function requireRows(where: string, hidden: Tensor, others: Readonly<Record<stri
   }
 }
 
-function weightedSum(losses: Tensor, weights: Tensor | null, start: number, end: number): Tensor {
+/** Σ of rows start … end-1 of a loss, each times its weight f32 [M]. */
+export function weightedSum(losses: Tensor, weights: Tensor | null, start: number, end: number): Tensor {
   return (weights ? losses.mul(weights.slice(0, start, end)) : losses).sum();
 }
