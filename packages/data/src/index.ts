@@ -1,5 +1,9 @@
+export { type ChatExample, chatExample, isChatRecord } from './chat/chat-example.js';
+export { encodeChat, type TokenExample } from './chat/encode-chat.js';
+export { readTuningData, type TuningData } from './chat/read-tuning-data.js';
 export { type Document, type Split, splitByHash, textFraction } from './documents.js';
 export { DataError } from './errors.js';
+export { ExampleSampler, type ExampleSamplerOptions, type ExampleSamplerState } from './example-sampler.js';
 export {
   type SampledBatch,
   type SamplerOptions,
@@ -14,4 +18,4 @@ export {
   packDocuments,
   type TokenDataset,
 } from './shards.js';
-export { readDocuments } from './text-files.js';
+export { readDocuments, readRecords, type SourceRecord } from './text-files.js';

@@ -71,7 +71,7 @@ export class SequenceSampler {
     const { length, seed } = this.options;
     const epoch = Math.floor(draw / this.pieces);
     const { pieces } = this.orderOf(epoch);
-    return pieces[draw % this.pieces] * length + (hash(seed, epoch, 'shift') % length);
+    return pieces[draw % this.pieces] * length + (hashOf(`${seed}:${epoch}:shift`) % length);
   }
 
   state(): SamplerState {
@@ -99,16 +99,7 @@ export class SequenceSampler {
 
   private orderOf(epoch: number): { readonly pieces: Uint32Array } {
     if (this.order?.epoch === epoch) return this.order;
-    const pieces = Uint32Array.from({ length: this.pieces }, (_, i) => i);
-    // Fisher–Yates with a SplitMix32 stream: quick, and the same everywhere.
-    let state = hash(this.options.seed, epoch, 'order');
-    for (let i = pieces.length - 1; i > 0; i--) {
-      state = (state + 0x9e3779b9) >>> 0;
-      let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-      mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-      const j = ((mixed ^ (mixed >>> 15)) >>> 0) % (i + 1);
-      [pieces[i], pieces[j]] = [pieces[j], pieces[i]];
-    }
+    const pieces = shuffled(this.pieces, `${this.options.seed}:${epoch}:order`);
     this.order = { epoch, pieces };
     return this.order;
   }
@@ -124,6 +115,21 @@ function requirePositive(name: string, value: number): void {
   });
 }
 
-function hash(seed: number, epoch: number, purpose: string): number {
-  return createHash('sha256').update(`${seed}:${epoch}:${purpose}`).digest().readUInt32LE(0);
+/** The numbers below `length` in an order that depends on `key` alone: quick, and the same everywhere. */
+export function shuffled(length: number, key: string): Uint32Array {
+  const order = Uint32Array.from({ length }, (_, i) => i);
+  // Fisher–Yates with a SplitMix32 stream.
+  let state = hashOf(key);
+  for (let i = length - 1; i > 0; i--) {
+    state = (state + 0x9e3779b9) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    const j = ((mixed ^ (mixed >>> 15)) >>> 0) % (i + 1);
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+}
+
+function hashOf(key: string): number {
+  return createHash('sha256').update(key).digest().readUInt32LE(0);
 }

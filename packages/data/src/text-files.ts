@@ -22,31 +22,53 @@ export async function* readDocuments(paths: Iterable<string>): AsyncGenerator<Do
 }
 
 async function* readJsonLines(path: string): AsyncGenerator<Document> {
-  let line = 0;
-  for await (const bytes of splitLines(path)) {
-    line++;
-    const text = decode(bytes, `${path}:${line}`).trim();
-    if (!text) continue;
-    const document = parseLine(text, path, line);
+  for await (const record of readRecords(path)) {
+    const document = documentOf(record);
     if (document.text) yield document;
   }
 }
 
-function parseLine(line: string, path: string, number: number): Document {
-  const id = `${path}:${number}`;
-  let value: unknown;
-  try {
-    value = JSON.parse(line.replace(/^\uFEFF/, ''));
-  } catch (cause) {
-    throw new DataError({ file: id, what: 'the line is not JSON', got: (cause as Error).message, cause });
+/** One value of a file of many, with the name of its place for messages. */
+export interface SourceRecord {
+  readonly place: string;
+  readonly value: unknown;
+}
+
+/**
+ * The values of a file with one JSON value per line; empty lines are left out.
+ * @throws DataError naming file and line of what cannot be read
+ */
+export async function* readRecords(path: string): AsyncGenerator<SourceRecord> {
+  let line = 0;
+  for await (const bytes of splitLines(path)) {
+    line++;
+    const place = `${path}:${line}`;
+    const text = decode(bytes, place).trim();
+    if (text) yield { place, value: parseJson(text, place, 'the line is not JSON') };
   }
-  const { text, id: ownId, label } = (value ?? {}) as { text?: unknown; id?: unknown; label?: unknown };
+}
+
+/** A whole file as JSON. @throws DataError */
+export async function readJsonFile(path: string): Promise<unknown> {
+  return parseJson(decode(await readAll(path), path), path, 'the file is not JSON');
+}
+
+function parseJson(text: string, place: string, what: string): unknown {
+  try {
+    return JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch (cause) {
+    throw new DataError({ file: place, what, got: (cause as Error).message, cause });
+  }
+}
+
+function documentOf({ place, value }: SourceRecord): Document {
+  const { text, id, label } = (value ?? {}) as { text?: unknown; id?: unknown; label?: unknown };
   if (typeof text !== 'string') {
     const got = `${JSON.stringify(value)}`.slice(0, 60);
-    throw new DataError({ file: id, what: 'the line has no text', got, expected: '{"text": "…"}' });
+    throw new DataError({ file: place, what: 'the line has no text', got, expected: '{"text": "…"}' });
   }
   return {
-    id: typeof ownId === 'string' && ownId !== '' ? ownId : id,
+    id: typeof id === 'string' && id !== '' ? id : place,
     text,
     ...(typeof label === 'string' && { label }),
   };

@@ -26,4 +26,5 @@ export { familyOf } from './registry.js';
 export { modelTensors, type PlannedLayer, type SaveModelOptions, saveModel, savingProblems } from './save.js';
 export { type TabularBatch, TabularModel } from './tabular.js';
 export { tokenizerOf } from './tokenizer.js';
+export { unpackModel } from './unpack.js';
 export { configOf } from './weights/open-weights.js';

@@ -12,13 +12,16 @@ export interface TrainingFlags {
   readonly seed?: number;
 }
 
+/** What a verb does when a flag is left out, for its help. */
+const DEFAULTS = { sequence: '128', batch: '16', learningRate: '0.01' };
+
 /** `--steps`, `--sequence`, `--batch`, `--learning-rate`, `--precision`, `--seed`. */
-export function addTrainingOptions(command: Command): Command {
+export function addTrainingOptions(command: Command, defaults = DEFAULTS): Command {
   return command
     .option('--steps <N>', 'updates in all', integer(1))
-    .option('--sequence <N>', 'tokens per sequence (default: 128)', integer(2))
-    .option('--batch <N>', 'sequences per step (default: 16)', integer(1))
-    .option('--learning-rate <R>', 'peak of the schedule (default: 0.01)', number(0))
+    .option('--sequence <N>', `tokens per sequence (default: ${defaults.sequence})`, integer(2))
+    .option('--batch <N>', `sequences per batch (default: ${defaults.batch})`, integer(1))
+    .option('--learning-rate <R>', `peak of the schedule (default: ${defaults.learningRate})`, number(0))
     .addOption(
       new Option('--precision <P>', 'of the activations (default: f32)').choices([
         'f32',

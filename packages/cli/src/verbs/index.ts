@@ -7,6 +7,7 @@ import type { Verb } from '../verb.js';
 const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   data: async () => (await import('./data/data.js')).dataVerb,
   pretrain: async () => (await import('./pretrain.js')).pretrainVerb,
+  finetune: async () => (await import('./finetune.js')).finetuneVerb,
   distill: async () => (await import('./distill.js')).distillVerb,
   prune: async () => (await import('./compress.js')).pruneVerb,
   quantize: async () => (await import('./compress.js')).quantizeVerb,

@@ -1,4 +1,4 @@
-import { saveDirectory, tensorInput } from '@frugal/checkpoint';
+import { MANIFEST_FILE, type Manifest, saveDirectory, tensorInput } from '@frugal/checkpoint';
 import type { ModuleNames } from '@frugal/tensor-core/nn';
 import type { AdaptedLinear } from '../adapted-linear.js';
 import type { AdapterSet } from '../adapter-set.js';
@@ -10,13 +10,15 @@ export interface SaveAdapterOptions {
   readonly names: ModuleNames;
   /** What the config calls the base model. Default: nothing. */
   readonly baseModel?: string;
+  /** How the adapter came to be, as `frugal.json` beside it. */
+  readonly manifest?: Manifest;
 }
 
 /** Writes adapters as a directory that PEFT opens, in f32 and atomically. Experts get the names that a tensor of each expert would have. */
 export async function saveAdapter(
   { layers, rankStabilized }: AdapterSet,
   directory: string,
-  { names, baseModel }: SaveAdapterOptions,
+  { names, baseModel, manifest }: SaveAdapterOptions,
 ): Promise<void> {
   const named = new Map<string, AdaptedLinear>();
   const nameless: string[] = [];
@@ -31,6 +33,7 @@ export async function saveAdapter(
   await saveDirectory(directory, async (staging) => {
     await staging.writeTensors(WEIGHTS_FILE, tensors, { metadata: { format: 'pt' } });
     await staging.writeJson(CONFIG_FILE, config);
+    if (manifest) await staging.writeJson(MANIFEST_FILE, manifest);
   });
 }
 
