@@ -26,6 +26,12 @@ function attention({
   return [scale, flag(causal), window ?? 0, softCap ?? 0, pageSize ?? 1];
 }
 
+/** `tensors`: of a group without copy. */
+function adamw(attributes: OpSpecs['adamw'], tensors: number): number[] {
+  const { learningRate, beta1, beta2, epsilon, weightDecay, step, copies } = attributes;
+  return [learningRate, beta1, beta2, epsilon, weightDecay, step, copies ? tensors + 1 : tensors];
+}
+
 /** Every op that the addon runs under its own name, with its attributes. */
 export const attributeEncoders = {
   fill: ({ value }) => [value],
@@ -104,13 +110,6 @@ export const attributeEncoders = {
   crossEntropyBackward: target,
   klDivergence: temperature,
   klDivergenceBackward: temperature,
-  adamw: ({ learningRate, beta1, beta2, epsilon, weightDecay, step, copies }) => [
-    learningRate,
-    beta1,
-    beta2,
-    epsilon,
-    weightDecay,
-    step,
-    copies ? 5 : 4,
-  ],
+  adamw: (attributes) => adamw(attributes, 4),
+  adamw8bit: (attributes) => adamw(attributes, 6),
 } satisfies { readonly [N in OpName]?: Encoder<N> };

@@ -211,13 +211,8 @@ export class CpuBackend implements Backend {
         command.run(number, execution, inputs, outputs, attributesOf(attributes));
       };
     }
-    const adamw = kernels.adamw as Kernel<'adamw'>;
-    kernels.adamw = ((inputs, outputs, attributes) => {
-      const shared = inputs.slice(-2);
-      const width = attributes.copies ? 5 : 4;
-      for (const part of parts(inputs.slice(0, -2), width * Math.floor((addon.maxTensors - 2) / width)))
-        adamw([...part, ...shared], outputs, attributes);
-    }) satisfies Kernel<'adamw'>;
+    kernels.adamw = this.inParts(kernels.adamw as Kernel<'adamw'>, 4, 2);
+    kernels.adamw8bit = this.inParts(kernels.adamw8bit as Kernel<'adamw8bit'>, 6, 4);
     Object.assign(
       kernels,
       packedKernels(
@@ -239,6 +234,21 @@ export class CpuBackend implements Backend {
   private sumOfSquares(inputs: readonly TensorView[], outputs: readonly TensorView[]): void {
     for (const [i, part] of parts(inputs, this.runtime.addon.maxTensors - 1).entries())
       this.run('sumOfSquares', part, outputs, [i > 0 ? 1 : 0]);
+  }
+
+  /** An optimizer of groups of `width` tensors (one more with copies), then `shared` ones: as many at once as fit. */
+  private inParts<N extends 'adamw' | 'adamw8bit'>(
+    kernel: Kernel<N>,
+    width: number,
+    shared: number,
+  ): Kernel<N> {
+    return (inputs, outputs, attributes) => {
+      const group = width + (attributes.copies ? 1 : 0);
+      const most = group * Math.floor((this.runtime.addon.maxTensors - shared) / group);
+      const last = inputs.slice(-shared);
+      for (const part of parts(inputs.slice(0, -shared), most))
+        kernel([...part, ...last], outputs, attributes);
+    };
   }
 
   /** A kernel whose inputs are copied where they do not lie as it wants them. */

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { summarizeGradients } from '../src/gradients.js';
 import {
   AdamW,
+  AdamW8bit,
   createOptimizer,
   Muon,
   muonWithAdamW,
@@ -118,6 +119,7 @@ describe('optimizers follow PyTorch', () => {
 describe('every optimizer', () => {
   const kinds: [string, () => Optimizer][] = [
     ['AdamW', () => new AdamW()],
+    ['AdamW8bit', () => new AdamW8bit({ minimumSize: 50 })],
     ['SGD', () => new SGD({ momentum: 0.9, nesterov: true })],
     ['Muon', () => new Muon()],
   ];

@@ -22,6 +22,7 @@
   X(attention_backward)    \
   X(loss)                  \
   X(optimizer)             \
+  X(quantized_optimizer)   \
   X(packed)                \
   X(grouped)               \
   X(packed_rows)           \

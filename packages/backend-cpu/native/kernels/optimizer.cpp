@@ -1,34 +1,16 @@
 // adamw: per group (parameter, first moment, second moment, gradient[, rounded copy]), all but the gradient changed in
 // place; then scale [] and finite []. Attributes: [learningRate, beta1, beta2, epsilon, weightDecay, step, tensors of a
 // group].
-#include "rows.hpp"
+#include "optimizer-rule.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
 
 constexpr int64_t BLOCK = 8192;
 
-struct Rule {
-  F scale, b1, c1, b2, c2, step_size, correction, epsilon, decay;
-};
-
-Rule rule_of(const double* a, float scale) {
-  const double rate = a[0], beta1 = a[1], beta2 = a[2], step = a[5];
-  const auto narrow = [](double x) { return set(static_cast<float>(x)); };
-  return {set(scale),
-          narrow(beta1),
-          narrow(1 - beta1),
-          narrow(beta2),
-          narrow(1 - beta2),
-          narrow(rate / (1 - __builtin_pow(beta1, step))),
-          narrow(1 / (1 - __builtin_pow(beta2, step))),
-          narrow(a[3]),
-          narrow(1 - rate * a[4])};
-}
-
 /** Elements [start, start + count) of one group; the copy is written where the new value is at hand. */
 template <class Gradient, class Copy>
-void update(const Tensor* group, const Rule& r, int64_t start, int64_t count, Copy* copy) {
+void update(const Tensor* group, const AdamWRule& r, int64_t start, int64_t count, Copy* copy) {
   float *parameter = data_of<float>(group[0]), *first = data_of<float>(group[1]), *second = data_of<float>(group[2]);
   const Gradient* gradient = data_of<Gradient>(group[3]);
   for_vectors(count, [&](int64_t k, int64_t lanes) {
@@ -36,7 +18,7 @@ void update(const Tensor* group, const Rule& r, int64_t start, int64_t count, Co
     const F g = load_f_first(gradient + i, lanes) * r.scale;
     const F m = fma(r.b1, load_first(first + i, lanes), r.c1 * g);
     const F v = fma(r.b2, load_first(second + i, lanes), r.c2 * g * g);
-    const F next = fma(load_first(parameter + i, lanes), r.decay, -(r.step_size * m / (sqrt(v * r.correction) + r.epsilon)));
+    const F next = r.apply(load_first(parameter + i, lanes), m, v);
     store_first(parameter + i, next, lanes);
     store_first(first + i, m, lanes);
     store_first(second + i, v, lanes);
@@ -44,7 +26,7 @@ void update(const Tensor* group, const Rule& r, int64_t start, int64_t count, Co
   });
 }
 
-void update_block(const Tensor* group, bool has_copy, const Rule& rule, int64_t start) {
+void update_block(const Tensor* group, bool has_copy, const AdamWRule& rule, int64_t start) {
   const int64_t size = size_of(group[0]), count = size - start < BLOCK ? size - start : BLOCK;
   with_float_type(group[3].dtype, [&](auto* gradient) {
     using G = ElementOf<decltype(gradient)>;
@@ -60,7 +42,7 @@ void adamw(const Call& call) {
   const Tensor *scale = call.tensors + call.input_count - 2, *finite = scale + 1;
   if (*data_of<float>(*finite) == 0.0f) return;
   const int width = static_cast<int>(call.attributes[6]), groups = (call.input_count - 2) / width;
-  const Rule rule = rule_of(call.attributes, *data_of<float>(*scale));
+  const AdamWRule rule = adamw_rule(call.attributes, *data_of<float>(*scale));
   // Blocks of all groups are numbered through: group g has those from ends[g - 1] to ends[g] - 1.
   int64_t ends[MAX_TENSORS];
   int64_t blocks = 0;

@@ -59,7 +59,7 @@ export const classOf: { readonly [N in OpName]?: ToleranceClass } = {
   ...classes('exact', ['reshape', 'permute', 'slice', 'expand']),
   ...classes('rounded', ['arange', 'add', 'sub', 'mul', 'div', 'sqrt', 'unpack', 'packedGather']),
   ...classes('elementwise', ['exp', 'log', 'rsqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'erf', 'pow']),
-  ...classes('elementwise', ['silu', 'gelu', 'swiglu', 'swigluBackward', 'rope', 'adamw']),
+  ...classes('elementwise', ['silu', 'gelu', 'swiglu', 'swigluBackward', 'rope', 'adamw', 'adamw8bit']),
   ...classes('linalg', ['cholesky', 'triangularSolve']),
 };
 

@@ -13,6 +13,7 @@ import { movementOps } from './movement.js';
 import { normOps } from './norm.js';
 import { optimizerOps } from './optimizer.js';
 import { packedOps } from './packed.js';
+import { quantizedOptimizerOps } from './quantized-optimizer.js';
 import { reduceOps } from './reduce.js';
 import { ropeOps } from './rope.js';
 import { samplingOps } from './sampling.js';
@@ -39,6 +40,7 @@ export const operations: OpDefinitions = {
   ...attentionOps,
   ...lossOps,
   ...optimizerOps,
+  ...quantizedOptimizerOps,
   ...packedOps,
   ...groupedOps,
 };

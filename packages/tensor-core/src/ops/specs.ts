@@ -167,6 +167,7 @@ export interface OpSpecs {
   klDivergence: { readonly temperature: number };
   klDivergenceBackward: { readonly temperature: number };
   adamw: AdamWAttributes;
+  adamw8bit: AdamWAttributes;
   sample: None;
 
   // packed weights and experts

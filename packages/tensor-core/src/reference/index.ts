@@ -17,6 +17,7 @@ import { movementKernels } from './movement.js';
 import { normKernels } from './norm.js';
 import { optimizerKernels } from './optimizer.js';
 import { packedKernels } from './packed.js';
+import { quantizedOptimizerKernels } from './quantized-optimizer.js';
 import { reduceKernels } from './reduce.js';
 import { ropeKernels } from './rope.js';
 import { samplingKernels } from './sampling.js';
@@ -47,6 +48,7 @@ const kernels: { readonly [N in Exclude<OpName, ViewOp | LayoutOp>]: Kernel<N> }
   ...attentionKernels,
   ...lossKernels,
   ...optimizerKernels,
+  ...quantizedOptimizerKernels,
   ...packedKernels,
   ...groupedKernels,
 };

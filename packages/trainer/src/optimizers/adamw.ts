@@ -1,4 +1,4 @@
-import { dispatch } from '@frugal/tensor-core';
+import { type AdamWAttributes, dispatch, type Tensor } from '@frugal/tensor-core';
 import type { Update } from './optimizer.js';
 import { type SlotMember, SlotOptimizer } from './slots.js';
 
@@ -19,18 +19,36 @@ export class AdamW extends SlotOptimizer {
     super(['first', 'second']);
   }
 
-  protected override updateAll(members: readonly SlotMember[], { scale, finite, ...update }: Update): void {
-    const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = this.options;
-    for (const copies of [false, true]) {
-      const part = members.filter(({ parameter }) => (parameter.roundedCopy !== null) === copies);
-      if (part.length === 0) continue;
-      const groups = part.flatMap(({ parameter, value, gradient, slots }) => {
-        const copy = parameter.roundedCopy;
-        return [value, ...slots, gradient, ...(copy ? [copy] : [])];
-      });
-      const attributes = { ...update, beta1, beta2, epsilon, weightDecay, copies };
-      dispatch('adamw', [...groups, scale, finite], attributes);
+  protected override updateAll(members: readonly SlotMember[], update: Update): void {
+    const { scale, finite } = update;
+    for (const { members: part, tensors, copies } of adamwGroups(members)) {
+      dispatch('adamw', [...tensors, scale, finite], { ...adamwRates(this.options, update), copies });
       if (copies) for (const { parameter } of part) parameter.copyWasWritten();
     }
   }
+}
+
+/** Members whose groups of tensors go into one call: parameter, slots, gradient[, rounded copy]. */
+export interface AdamWGroups {
+  readonly members: readonly SlotMember[];
+  readonly tensors: readonly Tensor[];
+  readonly copies: boolean;
+}
+
+/** Those without rounded copies of the weights, then those with. */
+export function adamwGroups(members: readonly SlotMember[]): AdamWGroups[] {
+  return [false, true].flatMap((copies) => {
+    const part = members.filter(({ parameter }) => (parameter.roundedCopy !== null) === copies);
+    const tensors = part.flatMap(({ parameter, value, gradient, slots }) => {
+      const copy = parameter.roundedCopy;
+      return [value, ...slots, gradient, ...(copy ? [copy] : [])];
+    });
+    return part.length > 0 ? [{ members: part, tensors, copies }] : [];
+  });
+}
+
+/** Attributes of the op in one update. */
+export function adamwRates(options: AdamWOptions, { learningRate, step }: Update): AdamWAttributes {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = options;
+  return { learningRate, step, beta1, beta2, epsilon, weightDecay };
 }

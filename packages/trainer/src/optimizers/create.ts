@@ -1,6 +1,7 @@
 import type { FloatDType } from '@frugal/tensor-core';
 import { TrainerError } from '../errors.js';
 import { AdamW, type AdamWOptions } from './adamw.js';
+import { AdamW8bit, type AdamW8bitOptions } from './adamw-8bit.js';
 import { type ParameterGroup, ParameterGroups } from './groups.js';
 import { Muon, type MuonOptions } from './muon.js';
 import type { Optimizer } from './optimizer.js';
@@ -9,6 +10,7 @@ import { SGD, type SGDOptions } from './sgd.js';
 /** An optimizer as data: JSON or YAML. */
 export type OptimizerConfig =
   | ({ readonly type: 'adamw' } & AdamWOptions)
+  | ({ readonly type: 'adamw8bit' } & AdamW8bitOptions)
   | ({ readonly type: 'sgd' } & SGDOptions)
   | ({ readonly type: 'muon' } & MuonOptions)
   | { readonly type: 'groups'; readonly groups: readonly ParameterGroup<OptimizerConfig>[] };
@@ -18,6 +20,8 @@ export function createOptimizer(config: OptimizerConfig): Optimizer {
   switch (config.type) {
     case 'adamw':
       return new AdamW(config);
+    case 'adamw8bit':
+      return new AdamW8bit(config);
     case 'sgd':
       return new SGD(config);
     case 'muon':
@@ -31,7 +35,7 @@ export function createOptimizer(config: OptimizerConfig): Optimizer {
         where: 'optimizer',
         what: 'unknown type',
         got: String((config as { type: unknown }).type),
-        expected: 'adamw, sgd, muon or groups',
+        expected: 'adamw, adamw8bit, sgd, muon or groups',
       });
   }
 }

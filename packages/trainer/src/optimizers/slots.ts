@@ -12,7 +12,7 @@ export interface SlotMember {
   readonly slots: readonly Tensor[];
 }
 
-/** An optimizer that keeps tensors of the parameter's shape (`slots`) for each parameter. */
+/** An optimizer that keeps tensors (`slots`) for each parameter; they have its shape unless `createSlot` says otherwise. */
 export abstract class SlotOptimizer implements Optimizer {
   private readonly tensors = new Map<string, Tensor>();
 
@@ -20,6 +20,11 @@ export abstract class SlotOptimizer implements Optimizer {
 
   /** Updates all parameters; runs without recording, in a scope of its own. */
   protected abstract updateAll(members: readonly SlotMember[], update: Update): void;
+
+  /** What a slot holds before the first update. */
+  protected createSlot(_slot: string, { shape, backend }: Tensor): Tensor {
+    return zeros(shape, { backend });
+  }
 
   step(parameters: readonly NamedParameter[], update: Update): void {
     const members = parameters.flatMap(({ path, parameter }) => {
@@ -53,10 +58,10 @@ export abstract class SlotOptimizer implements Optimizer {
     this.tensors.clear();
   }
 
-  private slotsOf(path: string, { shape, backend }: Tensor): Tensor[] {
+  private slotsOf(path: string, value: Tensor): Tensor[] {
     return this.slots.map((slot) => {
       const name = `${path}:${slot}`;
-      const tensor = this.tensors.get(name) ?? keep(zeros(shape, { backend }));
+      const tensor = this.tensors.get(name) ?? keep(this.createSlot(slot, value));
       this.tensors.set(name, tensor);
       return tensor;
     });

@@ -13,6 +13,7 @@ import { movementCases } from './movement.js';
 import { normCases } from './norm.js';
 import { optimizerCases } from './optimizer.js';
 import { packedCases } from './packed.js';
+import { quantizedOptimizerCases } from './quantized-optimizer.js';
 import { reduceCases } from './reduce.js';
 import { ropeCases } from './rope.js';
 import { samplingCases } from './sampling.js';
@@ -38,6 +39,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...attentionCases,
   ...lossCases,
   ...optimizerCases,
+  ...quantizedOptimizerCases,
   ...packedCases,
   ...groupedCases,
 ];
