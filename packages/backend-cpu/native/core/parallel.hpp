@@ -4,6 +4,10 @@
 
 namespace frugal::FRUGAL_ISA {
 
+static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static inline int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
+
 /**
  * body(chunk) for every chunk; `cost` estimates the nanoseconds of one chunk. Little work in all is not worth handing
  * to other threads.

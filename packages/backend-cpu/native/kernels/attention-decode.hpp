@@ -9,6 +9,9 @@ namespace frugal::FRUGAL_ISA {
 /** With more rows, packing the keys pays. */
 constexpr int64_t DECODE_ROWS = 8;
 
+/** How many keys ahead are fetched: rows of one head lie apart, which no prefetcher of the processor follows. */
+constexpr int64_t AHEAD = 32;
+
 /** How many elements of a dword are widened after transposing: it moves fewer vectors. */
 template <class S>
 struct Dword {
@@ -84,6 +87,13 @@ void mix_values(const float* weights, const S* values, const int64_t* row, int64
     for (int c = 0; c < COLUMNS; c++) store(mix + r * width + c * LANES, acc[r][c]);
 }
 
+/** Asks for the cache lines of one stored row. */
+template <class S>
+static inline void fetch_row(const S* row, int64_t columns) {
+  const char* at = reinterpret_cast<const char*>(row);
+  for (int64_t i = 0; i < columns * static_cast<int64_t>(sizeof(S)); i += 64) __builtin_prefetch(at + i);
+}
+
 /** Up to DECODE_ROWS rows of one key head. */
 template <class S>
 class DecodeRows {
@@ -145,6 +155,10 @@ class DecodeRows {
     const S* keys[LANES];
     for (int64_t j = from; j < padded; j += LANES) {
       for (int i = 0; i < LANES; i++) keys[i] = k.keys + row[j + i] * k.key_stride;
+      for (int i = 0; i < LANES; i++) {
+        fetch_row(k.keys + row[minimum(j + AHEAD + i, padded - 1)] * k.key_stride, s.D);
+        fetch_row(k.values + row[j + i] * k.value_stride, s.Dv);
+      }
       score(query, keys, scores + j);
     }
     for (int64_t j = from; k.key_scales && j < padded; j++) {

@@ -35,10 +35,6 @@ static inline AttentionShape attention_shape(const Tensor& q, const Tensor& v, c
           static_cast<int64_t>(a[4])};
 }
 
-FRUGAL_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-FRUGAL_INLINE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
-FRUGAL_INLINE int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /** First and last key that a query at `position` sees. */
 static inline Range visible(const AttentionShape& s, int64_t position, int64_t length) {
   const int64_t first = s.window > 0 ? maximum(0, position - s.window + 1) : 0;

@@ -13,8 +13,10 @@ constexpr int TILE = 4, FLOAT_TILE = 2;
 #else
 constexpr int TILE = 2, FLOAT_TILE = 1;
 #endif
-/** Panels whose bytes stay in the L2 cache while tiles of x pass over them; for few rows, small enough to share evenly. */
-constexpr int64_t CHUNK_BYTES = 96 * 1024, FEW_ROWS_CHUNK_BYTES = 24 * 1024;
+/** Panels of one piece of work: their bytes stay in the L2 cache while tiles of x pass over them. */
+constexpr int64_t CHUNK_BYTES = 96 * 1024;
+/** Few rows read each panel once, as fast as memory gives it: one long piece for each thread, up to what can wait for a late one. */
+constexpr int64_t LONGEST_CHUNK_BYTES = 1024 * 1024;
 
 /** ROWS rows of codes times a panel. */
 template <class K, class T, int ROWS>
@@ -102,9 +104,8 @@ FRUGAL_INLINE void for_tiles(int64_t row, int64_t count, const Tile& tile) {
 /** Chunks of panels in parallel: body(first panel, end). */
 template <class Body>
 static void for_chunks(const Call& call, const Matrix& m, int64_t count, double cost_per_weight, const Body& body) {
-  int64_t per_chunk = (count <= TILE ? FEW_ROWS_CHUNK_BYTES : CHUNK_BYTES) / (m.panel_bytes ? m.panel_bytes : 1);
-  if (per_chunk < 1) per_chunk = 1;
-  if (m.panel_bytes == 0) per_chunk = m.panels;
+  const int64_t panel_bytes = maximum(1, m.panel_bytes), per_thread = (m.panels + call.threads - 1) / call.threads;
+  const int64_t per_chunk = maximum(1, count > TILE ? CHUNK_BYTES / panel_bytes : minimum(per_thread, LONGEST_CHUNK_BYTES / panel_bytes));
   const int64_t chunks = per_chunk ? (m.panels + per_chunk - 1) / per_chunk : 0;
   const double weights = static_cast<double>(per_chunk * PANEL * m.columns);
   const double cost = weights * (static_cast<double>(m.bits) / 8.0 / 30.0 + cost_per_weight * static_cast<double>(count));
