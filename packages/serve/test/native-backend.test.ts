@@ -1,18 +1,8 @@
-import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
-import type { Backend } from '@frugal/tensor-core';
 import { expect, it, onTestFinished } from 'vitest';
 import { createEngine, type EngineLimits } from '../src/index.js';
 import { requests, run } from './support/collect.js';
+import { nativeBackend } from './support/native.js';
 import { tinyModel } from './support/tiny.js';
-
-function nativeBackend(): Backend | null {
-  try {
-    return cpuBackend({ threads: 2, minimumWork: 0 });
-  } catch (error) {
-    if (error instanceof CpuBackendUnavailableError) return null;
-    throw error;
-  }
-}
 
 it('gives the same tokens alone, in a batch, and with prompts cut into chunks', async (context) => {
   const backend = nativeBackend();

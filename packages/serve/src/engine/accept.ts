@@ -9,12 +9,17 @@ import { RunningRequest } from './running-request.js';
 import { TextOutput } from './text-output.js';
 
 /** Checks a request whole, before it takes any memory. @throws EngineError that says what is wrong with it */
-export function acceptRequest(served: ServedModel, request: GenerationRequest): RunningRequest {
-  const { stop = [] } = request;
+export function acceptRequest(
+  served: ServedModel,
+  request: GenerationRequest,
+  draftTokens: number,
+): RunningRequest {
+  const { stop = [], priority = 0 } = request;
   const sampling = samplingOf(request);
   requireValid(() => checkSampler(sampling, served.model.vocabularySize));
   if (stop.includes('')) throw new EngineError('invalid-request', { what: 'a stop string is empty' });
-  requireCount('maxTokens', request.maxTokens, 1);
+  requireInteger('maxTokens', request.maxTokens, 1);
+  requireInteger('priority', priority);
 
   const prompt = encodePrompt(served, request.prompt);
   const room = served.card.contextLength - prompt.length;
@@ -25,6 +30,10 @@ export function acceptRequest(served: ServedModel, request: GenerationRequest): 
     maxTokens,
     sampling,
     stopIds: served.stopIds,
+    priority,
+    vocabularySize: served.model.vocabularySize,
+    draft: served.draft,
+    draftTokens,
     signal: request.signal,
     output: new TextOutput(served.tokenizer, stop),
   });
@@ -71,12 +80,12 @@ function tooLong({ contextLength }: ModelCard, prompt: number, maxTokens: number
   });
 }
 
-function requireCount(name: string, value: number | undefined, least: number): void {
-  if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return;
+function requireInteger(name: string, value: number | undefined, least?: number): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= (least ?? value))) return;
   throw new EngineError('invalid-request', {
     what: `${name} out of range`,
     got: String(value),
-    expected: `an integer, ${least} or more`,
+    expected: least === undefined ? 'an integer' : `an integer, ${least} or more`,
   });
 }
 

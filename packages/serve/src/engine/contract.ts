@@ -59,6 +59,8 @@ export interface GenerationRequest extends PenaltyOptions {
   readonly stop?: readonly string[] | undefined;
   /** Report the log probability of each token, and of this many of the most likely ones. Default: none. */
   readonly logprobs?: number | undefined;
+  /** An integer; higher ones go first, and may send lower ones that run back to wait. Default 0. */
+  readonly priority?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -67,6 +69,8 @@ export type FinishReason = 'stop' | 'length' | 'abort';
 
 export interface Usage {
   readonly promptTokens: number;
+  /** Those of them that earlier requests had computed already. */
+  readonly cachedTokens: number;
   /** Sampled tokens, an end-of-text token included. */
   readonly completionTokens: number;
 }
@@ -99,7 +103,15 @@ export interface EngineStats {
   readonly steps: number;
   readonly promptTokens: number;
   readonly completionTokens: number;
-  /** Tokens that all caches can hold, and those reserved by running requests. */
+  /** Prompt tokens of finished requests that earlier ones had computed. */
+  readonly cachedTokens: number;
+  /** How often a running request lost its memory to another one and began again. */
+  readonly preemptions: number;
+  /** Guesses of the draft, and those of them that were right. */
+  readonly draftTokens: number;
+  readonly draftTokensAccepted: number;
+  /** Tokens that all caches can hold, those that running requests hold, and those kept for requests that begin alike. */
   readonly cacheTokens: number;
-  readonly cacheTokensReserved: number;
+  readonly cacheTokensHeld: number;
+  readonly cacheTokensKept: number;
 }

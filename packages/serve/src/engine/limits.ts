@@ -13,18 +13,26 @@ export interface EngineLimits {
   readonly maxWaiting?: number | undefined;
   /** Tokens computed in one step, prompts included; default 256. Smaller: answers flow evenly; larger: prompts are read faster. */
   readonly tokensPerStep?: number | undefined;
+  /** Guesses per request and step, for models with a draft; default 8. */
+  readonly draftTokens?: number | undefined;
 }
 
-export interface ResolvedLimits extends Omit<SchedulerLimits, 'pages'> {
+export interface ResolvedLimits extends SchedulerLimits {
   readonly contextLength: number;
   readonly cacheTokens: number;
+  /** Tokens per page. */
+  readonly pageSize: number;
+  readonly draftTokens: number;
 }
 
 /** @throws ArgumentError for a limit that is not a positive integer, or for a cache without room for one token */
 export function resolveLimits({ model, contextLength }: LoadedModel, limits: EngineLimits): ResolvedLimits {
-  const { cacheBytes = 2 ** 29, maxRunning = 16, maxWaiting = 256 } = limits;
+  const { cacheBytes = 2 ** 29, maxRunning = 16, maxWaiting = 256, draftTokens = 8 } = limits;
   const tokensPerStep = limits.tokensPerStep ?? Math.max(256, maxRunning);
-  requirePositive({ cacheBytes, maxRunning, maxWaiting, tokensPerStep, contextLength: contextLength ?? 1 });
+  requirePositive({
+    ...{ cacheBytes, maxRunning, maxWaiting, tokensPerStep, draftTokens },
+    contextLength: contextLength ?? 1,
+  });
   if (tokensPerStep < maxRunning) {
     throw new ArgumentError({
       where: 'engine',
@@ -63,6 +71,7 @@ export function resolveLimits({ model, contextLength }: LoadedModel, limits: Eng
     maxRunning,
     maxWaiting,
     tokensPerStep,
+    draftTokens,
   };
 }
 

@@ -1,4 +1,5 @@
 import { ArgumentError } from '@frugal/tensor-core';
+import type { Draft } from '@frugal/tensor-core/generation';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { type ChatTemplate, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
 import type { ModelCard } from './contract.js';
@@ -15,6 +16,8 @@ export interface LoadedModel {
   readonly contextLength?: number | undefined;
   /** Tokens that end an answer, in addition to the tokenizer's end of text. */
   readonly stopIds?: readonly number[] | undefined;
+  /** Guesses tokens while few requests run: speed, not texts. Stays the caller's. */
+  readonly draft?: Draft | undefined;
 }
 
 /** A loaded model with what is worked out once, when the engine starts. */

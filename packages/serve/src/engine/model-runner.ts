@@ -1,13 +1,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Tensor } from '@frugal/tensor-core';
-import { chooseRows, ModelSteps, modelCache, type PagedKVCache } from '@frugal/tensor-core/generation';
+import {
+  computeTexts,
+  ModelSteps,
+  modelCache,
+  type PagedKVCache,
+  type RowChoices,
+} from '@frugal/tensor-core/generation';
 import { acceptRequest } from './accept.js';
 import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
 import { EngineError } from './errors.js';
-import { type EngineLimits, resolveLimits } from './limits.js';
+import { type EngineLimits, type ResolvedLimits, resolveLimits } from './limits.js';
 import { type LoadedModel, prepareModel, type ServedModel } from './loaded-model.js';
+import { RequestMemory } from './request-memory.js';
 import type { RunningRequest } from './running-request.js';
 import { Scheduler, type StepEntry } from './scheduler.js';
+
+/** With more requests that write, a step has rows enough: guesses would only take their time. */
+const MOST_GUESSING = 4;
 
 /** One model with its cache and its loop: admits, plans a step, computes it, hands out tokens, and again. */
 export class ModelRunner {
@@ -15,20 +24,23 @@ export class ModelRunner {
   private readonly cache: PagedKVCache;
   private readonly steps: ModelSteps;
   private readonly scheduler: Scheduler<RunningRequest>;
-  private readonly cacheTokens: number;
+  private readonly memory: RequestMemory<RunningRequest>;
+  private readonly limits: ResolvedLimits;
   private loop: Promise<void> | null = null;
   private closed = false;
-  private readonly totals = { finished: 0, steps: 0, promptTokens: 0, completionTokens: 0 };
+  private readonly totals = {
+    ...{ finished: 0, steps: 0, preemptions: 0 },
+    ...{ promptTokens: 0, cachedTokens: 0, completionTokens: 0, draftTokens: 0, draftTokensAccepted: 0 },
+  };
 
   constructor(loaded: LoadedModel, limits: EngineLimits) {
     const { model } = loaded;
-    const { contextLength, cacheTokens, pageSize, ...scheduling } = resolveLimits(loaded, limits);
-    this.served = prepareModel(loaded, contextLength);
-    const pages = Math.ceil(cacheTokens / pageSize);
-    this.cacheTokens = pages * pageSize;
-    this.cache = modelCache(model, { tokens: this.cacheTokens, pageSize });
+    this.limits = resolveLimits(loaded, limits);
+    this.served = prepareModel(loaded, this.limits.contextLength);
+    this.cache = modelCache(model, { tokens: this.limits.cacheTokens, pageSize: this.limits.pageSize });
     this.steps = new ModelSteps(model, this.cache);
-    this.scheduler = new Scheduler({ pages, pageSize, ...scheduling });
+    this.scheduler = new Scheduler(this.limits);
+    this.memory = new RequestMemory(this.cache);
   }
 
   /** @throws EngineError when the request is refused */
@@ -41,10 +53,10 @@ export class ModelRunner {
         hint: 'Try again in a moment.',
       });
     }
-    const running = acceptRequest(this.served, request);
+    const running = acceptRequest(this.served, request, this.limits.draftTokens);
     // A running request must not lose its pages in the middle of a step: the loop ends it after the step.
     running.onAbort = () => {
-      if (running.cacheSequence === null) this.end(running, 'abort');
+      if (this.scheduler.waiting.includes(running)) this.end(running, 'abort');
     };
     this.scheduler.enqueue(running);
     if (request.signal?.aborted) running.abort();
@@ -57,12 +69,15 @@ export class ModelRunner {
   }
 
   get stats(): EngineStats {
+    const { held, idle } = this.memory.usage;
+    const { pageSize } = this.cache;
     return {
       waiting: this.scheduler.waiting.length,
       running: this.scheduler.running.length,
       ...this.totals,
-      cacheTokens: this.cacheTokens,
-      cacheTokensReserved: this.scheduler.reservedPages * this.cache.pageSize,
+      cacheTokens: this.cache.pool.size * pageSize,
+      cacheTokensHeld: held * pageSize,
+      cacheTokensKept: idle * pageSize,
     };
   }
 
@@ -80,49 +95,79 @@ export class ModelRunner {
     for (await nextTurn(); !this.scheduler.isIdle; await nextTurn()) {
       for (const request of this.scheduler.running.filter(({ isAborted }) => isAborted))
         this.end(request, 'abort');
-      for (const request of this.scheduler.admit()) request.cacheSequence = this.cache.open();
-      const plan = this.scheduler.plan();
+      this.scheduler.admit(
+        (request) => this.memory.start(request, this.scheduler.running),
+        (request) => this.preempt(request),
+      );
+      const plan = await this.plan();
       if (plan.length > 0) await this.step(plan);
     }
     this.loop = null;
   }
 
+  /** The next step. Where memory is short, the last running requests go back to wait: the first one always fits alone. */
+  private async plan(): Promise<readonly StepEntry<RunningRequest>[]> {
+    await this.guess();
+    for (;;) {
+      const plan = this.scheduler.plan(this.advancing());
+      if (this.memory.reserve(plan)) return plan;
+      this.scheduler.preempt((request) => this.preempt(request));
+    }
+  }
+
+  /** Asks the draft, within what a step can check. Guesses pay while a step has few rows. */
+  private async guess(): Promise<void> {
+    if (!this.served.draft) return;
+    const writing = this.scheduler.running.filter(({ isPrompt }) => !isPrompt);
+    const limit = writing.length > MOST_GUESSING ? 0 : this.limits.tokensPerStep / writing.length - 1;
+    for (const request of writing) {
+      try {
+        await request.text.guess(Math.floor(limit));
+      } catch (error) {
+        this.fail(request, error);
+      }
+    }
+  }
+
+  /** All running requests but those whose next page another one is about to compute: they take it over then. */
+  private advancing(): readonly RunningRequest[] {
+    const claimed = new Set<string>();
+    return this.scheduler.running.filter((request) => {
+      if (!request.isPrompt) return true;
+      this.memory.catchUp(request);
+      const page = this.memory.nextPage(request);
+      if (page === null) return true;
+      const isFirst = !claimed.has(page);
+      claimed.add(page);
+      return isFirst;
+    });
+  }
+
+  private preempt(request: RunningRequest): void {
+    this.memory.stop(request);
+    this.totals.preemptions++;
+  }
+
   /** A failed step costs the requests in it; the others, and those to come, go on. */
   private async step(plan: readonly StepEntry<RunningRequest>[]): Promise<void> {
     this.totals.steps++;
+    const planned = plan.map(({ request, count }) => {
+      const sequence = this.memory.sequenceOf(request);
+      return { text: request.text, sequence, count };
+    });
     try {
-      const { logits, ready } = this.forward(plan);
-      if (!logits) return;
-      const draws = ready.map((request) => request.draw());
-      const needsLogits = ready.some((request) => request.needsLogits);
-      const rows = await chooseRows(logits, draws, needsLogits).finally(() => logits.dispose());
-      ready.forEach((request, i) => void this.advance(request, rows[i]));
+      const choices = await computeTexts(this.steps, planned, this.served.draft?.collect);
+      plan.forEach(({ request }, i) => void this.advance(request, choices[i]));
     } catch (error) {
       for (const { request } of plan) this.fail(request, error);
     }
   }
 
-  /** Logits after each request whose known tokens are then all computed: [ready, V], or null when there is none. */
-  private forward(plan: readonly StepEntry<RunningRequest>[]): {
-    logits: Tensor | null;
-    ready: readonly RunningRequest[];
-  } {
-    const parts = plan.map(({ request, count }) => {
-      const tokens = request.take(count);
-      return {
-        sequence: request.cacheSequence as number,
-        tokens,
-        logits: request.pending === 0 ? 1 : 0,
-      };
-    });
-    const { logits } = this.steps.run(parts);
-    return { logits, ready: plan.map(({ request }) => request).filter((_, i) => parts[i].logits > 0) };
-  }
-
-  private advance(request: RunningRequest, row: number | Float32Array): void {
+  private advance(request: RunningRequest, choices: RowChoices): void {
     if (request.isAborted) return;
     try {
-      const reason = request.advance(row);
+      const reason = request.advance(choices);
+      this.memory.settle(request);
       if (reason) this.end(request, reason);
     } catch (error) {
       this.fail(request, error);
@@ -141,10 +186,13 @@ export class ModelRunner {
 
   private release(request: RunningRequest): void {
     this.scheduler.remove(request);
-    if (request.cacheSequence !== null) this.cache.close(request.cacheSequence);
-    request.cacheSequence = null;
+    this.memory.stop(request);
+    const { promptTokens, cachedTokens, completionTokens } = request.usage;
     this.totals.finished++;
-    this.totals.promptTokens += request.usage.promptTokens;
-    this.totals.completionTokens += request.usage.completionTokens;
+    this.totals.promptTokens += promptTokens;
+    this.totals.cachedTokens += cachedTokens;
+    this.totals.completionTokens += completionTokens;
+    this.totals.draftTokens += request.guesses.checked;
+    this.totals.draftTokensAccepted += request.guesses.right;
   }
 }

@@ -1,7 +1,14 @@
-import { Sampler, type SamplerOptions, type SamplingRequest } from '@frugal/tensor-core/generation';
+import { FrugalError } from '@frugal/tensor-core';
+import {
+  type Draft,
+  type RowChoices,
+  RunningText,
+  type SamplerOptions,
+} from '@frugal/tensor-core/generation';
 import type { FinishReason, GenerationEvent, Usage } from './contract.js';
 import { EngineError } from './errors.js';
 import { EventStream } from './event-stream.js';
+import type { MemoryUser } from './request-memory.js';
 import type { Schedulable } from './scheduler.js';
 import type { TextOutput } from './text-output.js';
 
@@ -11,40 +18,71 @@ export interface RequestOptions {
   /** With how many of the most likely tokens to report, if any. */
   readonly sampling: SamplerOptions;
   readonly stopIds: ReadonlySet<number>;
+  readonly priority: number;
+  readonly vocabularySize: number;
+  readonly draft: Draft | undefined;
+  readonly draftTokens: number;
   readonly signal: AbortSignal | undefined;
   readonly output: TextOutput;
 }
 
 /** A request from the moment it is accepted to its last event. Knows tokens and text, nothing of memory or batches. */
-export class RunningRequest implements Schedulable {
+export class RunningRequest implements Schedulable, MemoryUser {
   readonly events = new EventStream<GenerationEvent>(() => this.abort());
-  readonly longest: number;
-  /** Where its keys and values lie; set while it runs. */
-  cacheSequence: number | null = null;
+  readonly text: RunningText;
+  readonly priority: number;
+  readonly space = null;
+  /** A draft that reads the model's hidden states must see all of them. */
+  readonly sharesPrefix: boolean;
   /** Runs once, when the request is told to stop. */
   onAbort: () => void = () => {};
-  private readonly tokens: number[];
-  private readonly sampler: Sampler;
-  private computed = 0;
+  /** Guesses that were checked, and those that were right. */
+  readonly guesses = { checked: 0, right: 0 };
+  private cachedTokens = 0;
+  private isRepeating = false;
   private aborted = false;
   private readonly abortHandler = () => this.abort();
 
   constructor(private readonly options: RequestOptions) {
-    this.tokens = Array.from(options.prompt);
-    this.sampler = new Sampler(options.sampling, options.prompt);
-    this.longest = options.prompt.length + options.maxTokens;
-    options.signal?.addEventListener('abort', this.abortHandler, { once: true });
-    this.events.push({ type: 'start', promptTokens: options.prompt.length });
+    const { prompt, maxTokens, sampling, priority, signal, ...speculation } = options;
+    this.text = new RunningText({ ...sampling, prompt, maxTokens }, speculation);
+    this.priority = priority;
+    this.sharesPrefix = !options.draft?.collect;
+    signal?.addEventListener('abort', this.abortHandler, { once: true });
+    this.events.push({ type: 'start', promptTokens: prompt.length });
   }
 
+  get tokens(): readonly number[] {
+    return this.text.tokens;
+  }
+  get computed(): number {
+    return this.text.computed;
+  }
   get pending(): number {
-    return this.tokens.length - this.computed;
+    return this.text.pending;
+  }
+  get isPrompt(): boolean {
+    return this.text.isPrompt;
   }
   get isAborted(): boolean {
     return this.aborted;
   }
   get usage(): Usage {
-    return { promptTokens: this.options.prompt.length, completionTokens: this.generated };
+    return {
+      promptTokens: this.options.prompt.length,
+      cachedTokens: this.cachedTokens,
+      completionTokens: this.text.generated,
+    };
+  }
+
+  reuse(count: number): void {
+    this.text.computed += count;
+    if (!this.isRepeating) this.cachedTokens += count;
+  }
+
+  rewind(): void {
+    this.text.rewind();
+    this.isRepeating = true;
   }
 
   abort(): void {
@@ -53,33 +91,18 @@ export class RunningRequest implements Schedulable {
     this.onAbort();
   }
 
-  /** The next `count` tokens to compute. */
-  take(count: number): readonly number[] {
-    const taken = this.tokens.slice(this.computed, this.computed + count);
-    this.computed += count;
-    return taken;
-  }
-
-  get needsLogits(): boolean {
-    return this.sampler.needsLogits;
-  }
-
-  /** How the next token is chosen. */
-  draw(): SamplingRequest {
-    return this.sampler.draw();
-  }
-
-  /** Takes the next token, or the logits to choose it from. Returns why the text ends there, or null. */
-  advance(row: number | Float32Array): FinishReason | null {
-    const { stopIds, maxTokens, output } = this.options;
-    if (typeof row !== 'number') requireFinite(row);
-    const { id, logprobs } = this.sampler.accept(row);
-    this.tokens.push(id);
-    if (stopIds.has(id)) return 'stop';
-    const { text, stopped } = output.push(id);
-    this.emit(text, logprobs ? output.describe(logprobs) : null);
-    if (stopped) return 'stop';
-    return this.generated >= maxTokens ? 'length' : null;
+  /** Takes what a step chose for its rows. Returns why the text ends there, or null. */
+  advance(choices: RowChoices): FinishReason | null {
+    const { stopIds, output } = this.options;
+    this.guesses.checked += Math.max(0, choices.length - 1);
+    for (const { id, logprobs, guessed } of this.text.accept(choices)) {
+      if (guessed) this.guesses.right++;
+      if (stopIds.has(id)) return 'stop';
+      const { text, stopped } = output.push(id);
+      this.emit(text, logprobs ? output.describe(logprobs) : null);
+      if (stopped) return 'stop';
+    }
+    return this.text.isDone ? 'length' : null;
   }
 
   /** The last events: what was held back, and the end. */
@@ -92,11 +115,8 @@ export class RunningRequest implements Schedulable {
 
   fail(cause: unknown): void {
     this.release();
-    this.events.fail(new EngineError('failed', { what: 'a step of the model failed', cause }));
-  }
-
-  private get generated(): number {
-    return this.tokens.length - this.options.prompt.length;
+    const { got, hint } = cause instanceof FrugalError ? cause : {};
+    this.events.fail(new EngineError('failed', { what: 'a step of the model failed', got, hint, cause }));
   }
 
   private emit(text: string, logprobs: ReturnType<TextOutput['describe']> | null): void {
@@ -105,18 +125,7 @@ export class RunningRequest implements Schedulable {
   }
 
   private release(): void {
+    this.text.close();
     this.options.signal?.removeEventListener('abort', this.abortHandler);
-  }
-}
-
-function requireFinite(logits: Float32Array): void {
-  for (const value of logits) {
-    if (Number.isNaN(value) || value === Number.POSITIVE_INFINITY) {
-      throw new EngineError('failed', {
-        what: 'the logits are not finite',
-        got: String(value),
-        hint: 'Check the weights: frugal doctor MODEL.',
-      });
-    }
   }
 }

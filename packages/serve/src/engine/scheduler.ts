@@ -1,16 +1,14 @@
 /** What the scheduler knows of a request. */
 export interface Schedulable {
-  /** Tokens that are known but not in the cache yet: the rest of the prompt, or the one sampled last. */
+  /** Tokens to compute: the rest of the prompt, or the one sampled last and guesses behind it. */
   readonly pending: number;
-  /** The most tokens that can ever be in the cache: prompt and maxTokens. */
-  readonly longest: number;
+  /** Whether it still reads tokens that are known: its prompt, or all it had when it was preempted. */
+  readonly isPrompt: boolean;
+  /** Higher ones go first. */
+  readonly priority: number;
 }
 
 export interface SchedulerLimits {
-  /** Pages of the KV cache in all. */
-  readonly pages: number;
-  /** Tokens per page. */
-  readonly pageSize: number;
   /** Requests in one batch. */
   readonly maxRunning: number;
   /** Requests that may wait. */
@@ -26,80 +24,93 @@ export interface StepEntry<T> {
 }
 
 /**
- * Decides who runs, and what one step computes. Requests are admitted first come, first served, and only when the
- * pages for their longest possible text are free: an admitted request always finishes, without preemption.
+ * Decides who runs, and what one step computes. Higher priorities come first, and among equals who came first: a
+ * preempted request goes back to its old place. Whether there is memory is for others to say.
  */
 export class Scheduler<T extends Schedulable> {
   private readonly queue: T[] = [];
   private readonly active: T[] = [];
-  private reserved = 0;
+  private readonly arrivals = new Map<T, number>();
+  private nextArrival = 0;
 
   constructor(private readonly limits: SchedulerLimits) {}
 
+  /** In the order in which they will run. */
   get waiting(): readonly T[] {
     return this.queue;
   }
+  /** The first one is the last to be preempted. */
   get running(): readonly T[] {
     return this.active;
   }
   get isIdle(): boolean {
     return this.queue.length === 0 && this.active.length === 0;
   }
-  /** Pages promised to running requests. */
-  get reservedPages(): number {
-    return this.reserved;
-  }
   get isFull(): boolean {
     return this.queue.length >= this.limits.maxWaiting;
   }
 
   enqueue(request: T): void {
-    this.queue.push(request);
+    this.arrivals.set(request, this.nextArrival++);
+    this.insert(this.queue, request);
   }
 
-  /** Takes a request out, wherever it is; its pages are free for others. */
+  /** Takes a request out, wherever it is. */
   remove(request: T): void {
-    const waiting = this.queue.indexOf(request);
-    if (waiting >= 0) this.queue.splice(waiting, 1);
-    const running = this.active.indexOf(request);
-    if (running < 0) return;
-    this.active.splice(running, 1);
-    this.reserved -= this.pagesOf(request);
+    for (const list of [this.queue, this.active]) {
+      const at = list.indexOf(request);
+      if (at >= 0) list.splice(at, 1);
+    }
+    this.arrivals.delete(request);
   }
 
-  /** Moves those that fit from the queue into the batch; returns them. A large one at the head is not overtaken. */
-  admit(): readonly T[] {
-    const admitted: T[] = [];
-    while (this.queue.length > 0 && this.active.length < this.limits.maxRunning) {
-      const needed = this.pagesOf(this.queue[0]);
-      if (this.reserved + needed > this.limits.pages) break;
-      const request = this.queue.shift() as T;
-      this.active.push(request);
-      this.reserved += needed;
-      admitted.push(request);
+  /** Moves requests into the batch as long as `start` finds room for the next one: nobody overtakes it. */
+  admit(start: (request: T) => boolean, stop: (request: T) => void): void {
+    while (this.queue.length > 0) {
+      const next = this.queue[0];
+      if (this.active.length < this.limits.maxRunning && start(next)) {
+        this.queue.shift();
+        this.insert(this.active, next);
+        continue;
+      }
+      const last = this.active.at(-1);
+      if (!last || last.priority >= next.priority) return;
+      this.preempt(stop);
     }
-    return admitted;
+  }
+
+  /** Sends the last running request back to wait. */
+  preempt(stop: (request: T) => void): void {
+    const last = this.active.pop() as T;
+    stop(last);
+    this.insert(this.queue, last);
   }
 
   /**
-   * One step: a row for every request that has one token to compute, so that answers keep flowing, and the rest of
-   * the budget in even parts for prompts, so that a long one does not hold up the short ones beside it.
+   * One step: all rows of every request that writes, so that answers keep flowing, and the rest of the budget in even parts
+   * for prompts, so that a long one does not hold up the short ones beside it.
    */
-  plan(): readonly StepEntry<T>[] {
-    const decoding = this.active.filter(({ pending }) => pending === 1);
-    const prefilling = this.active.filter(({ pending }) => pending > 1);
+  plan(requests: readonly T[] = this.active): readonly StepEntry<T>[] {
+    const writing = requests.filter(({ isPrompt }) => !isPrompt);
+    const reading = requests.filter(({ isPrompt }) => isPrompt);
     const counts = share(
-      prefilling.map(({ pending }) => pending),
-      this.limits.tokensPerStep - decoding.length,
+      reading.map(({ pending }) => pending),
+      this.limits.tokensPerStep - writing.reduce((sum, { pending }) => sum + pending, 0),
     );
     return [
-      ...decoding.map((request) => ({ request, count: 1 })),
-      ...prefilling.map((request, i) => ({ request, count: counts[i] })),
+      ...writing.map((request) => ({ request, count: request.pending })),
+      ...reading.map((request, i) => ({ request, count: counts[i] })),
     ].filter(({ count }) => count > 0);
   }
 
-  private pagesOf({ longest }: T): number {
-    return Math.ceil(longest / this.limits.pageSize);
+  private insert(list: T[], request: T): void {
+    const later = list.findIndex((other) => this.isBefore(request, other));
+    list.splice(later < 0 ? list.length : later, 0, request);
+  }
+
+  private isBefore(a: T, b: T): boolean {
+    const arrived = (request: T) => this.arrivals.get(request) as number;
+    return a.priority !== b.priority ? a.priority > b.priority : arrived(a) < arrived(b);
   }
 }
 

@@ -144,7 +144,7 @@ class EngineProcess implements Engine {
 
   private lose(how: string): void {
     this.child = null;
-    this.latest = { ...this.latest, waiting: 0, running: 0, cacheTokensReserved: 0 };
+    this.latest = { ...this.latest, waiting: 0, running: 0, cacheTokensHeld: 0, cacheTokensKept: 0 };
     if (this.closing.signal.aborted) return;
     const lost = this.requests.size;
     this.failAll(unavailable());

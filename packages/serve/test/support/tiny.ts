@@ -66,6 +66,9 @@ const config = {
   vocab_size: 260,
 };
 
+/** Of its cache: layers, key and value, key heads, head size, f32. */
+export const bytesPerToken = 2 * 2 * 2 * 8 * 4;
+
 interface TinyOptions extends Partial<LoadedModel> {
   readonly seed?: number;
   readonly backend?: Backend;

@@ -1,11 +1,11 @@
-import { ArgumentError, type Tensor } from '../index.js';
+import { ArgumentError } from '../index.js';
 import type { CacheDType, CausalLM } from '../nn/index.js';
 import type { Draft } from './draft.js';
-import type { Logprobs } from './logprobs.js';
 import { modelCache } from './model-cache.js';
-import { ModelSteps, type StepPart } from './model-step.js';
-import { RunningText } from './running-text.js';
-import { checkSampler, chooseRows, type SamplerOptions } from './sampler.js';
+import { ModelSteps } from './model-step.js';
+import { type AcceptedToken, RunningText } from './running-text.js';
+import { checkSampler, type SamplerOptions } from './sampler.js';
+import { computeTexts, type PlannedText } from './text-step.js';
 
 /** One text to continue. */
 export interface GenerationRequest extends SamplerOptions {
@@ -28,13 +28,9 @@ export interface BatchOptions {
   readonly draftTokens?: number | undefined;
 }
 
-export interface GeneratedToken {
+export interface GeneratedToken extends AcceptedToken {
   /** Index of the request. */
   readonly request: number;
-  readonly id: number;
-  readonly logprobs?: Logprobs | undefined;
-  /** Whether the draft had guessed it. */
-  readonly guessed: boolean;
 }
 
 /**
@@ -58,30 +54,25 @@ export async function* generateBatch(
     pageSize: PAGE,
     dtype: cacheDType,
   });
-  const texts = requests.map(
-    (request, i) => new RunningText(i, request, cache.open(), model.vocabularySize, draft, draftTokens),
-  );
+  const { vocabularySize } = model;
+  const entries = requests.map((request, index) => ({
+    index,
+    sequence: cache.open(),
+    text: new RunningText(request, { vocabularySize, draft, draftTokens }),
+  }));
   const steps = new ModelSteps(model, cache);
   try {
-    for (let running = texts; running.length > 0; ) {
+    for (let running = entries; running.length > 0; ) {
       const planned = await planStep(running, prefillChunk);
-      const parts = planned.map(({ text, count }) => text.take(count));
-      const { logits, collected } = steps.run(parts, draft?.collect);
-      const choices = logits
-        ? await chooseForTexts(logits, planned, parts).finally(() => logits.dispose())
-        : [];
-      let row = 0;
-      for (const [i, { text }] of planned.entries()) {
-        if (draft?.collect) text.observe(collected, row, parts[i].tokens.length);
-        row += parts[i].tokens.length;
-        for (const token of text.accept(choices[i] ?? [])) yield token;
-        cache.truncate(text.sequence, text.computed);
+      const choices = await computeTexts(steps, planned, draft?.collect);
+      for (const [i, { text, index, sequence }] of planned.entries()) {
+        for (const token of text.accept(choices[i])) yield { request: index, ...token };
+        cache.truncate(sequence, text.computed);
       }
-      for (const tensor of collected.values()) tensor.dispose();
-      running = running.filter(({ isDone }) => !isDone);
+      running = running.filter(({ text }) => !text.isDone);
     }
   } finally {
-    for (const text of texts) text.close();
+    for (const { text } of entries) text.close();
     steps.dispose();
     cache.dispose();
   }
@@ -92,40 +83,26 @@ const PAGE = 16;
 const wholePages = ({ prompt, maxTokens }: GenerationRequest): number =>
   Math.ceil((prompt.length + maxTokens) / PAGE) * PAGE;
 
-interface PlannedText {
-  readonly text: RunningText;
-  readonly count: number;
+interface TextEntry extends Omit<PlannedText, 'count'> {
+  readonly index: number;
 }
 
 /** Which texts take part and with how many tokens. Texts past their prompt always do; prompts share what is left. */
-async function planStep(running: readonly RunningText[], prefillChunk: number): Promise<PlannedText[]> {
-  for (const text of running) await text.guess();
-  const decoding = running.filter(({ isPrompt }) => !isPrompt);
-  let room = Math.max(1, prefillChunk - decoding.reduce((sum, { pending }) => sum + pending, 0));
-  const planned: PlannedText[] = [];
-  for (const text of running) {
+async function planStep(
+  running: readonly TextEntry[],
+  prefillChunk: number,
+): Promise<(TextEntry & PlannedText)[]> {
+  for (const { text } of running) await text.guess();
+  const decoding = running.filter(({ text }) => !text.isPrompt);
+  let room = Math.max(1, prefillChunk - decoding.reduce((sum, { text }) => sum + text.pending, 0));
+  const planned: (TextEntry & PlannedText)[] = [];
+  for (const entry of running) {
+    const { text } = entry;
     const count = text.isPrompt ? Math.min(text.pending, room) : text.pending;
     if (text.isPrompt) room -= count;
-    if (count > 0) planned.push({ text, count });
+    if (count > 0) planned.push({ ...entry, count });
   }
   return planned;
-}
-
-/** For each text the tokens of its rows, or the rows where a text needs them. */
-async function chooseForTexts(
-  logits: Tensor,
-  planned: readonly PlannedText[],
-  parts: readonly StepPart[],
-): Promise<(number | Float32Array)[][]> {
-  const draws = planned.flatMap(({ text }, i) => text.draws(parts[i].logits));
-  const needsLogits = planned.some(({ text }, i) => parts[i].logits > 0 && text.needsLogits);
-  const rows = await chooseRows(logits, draws, needsLogits);
-  let start = 0;
-  return parts.map((part) => {
-    const own = rows.slice(start, start + part.logits);
-    start += part.logits;
-    return own;
-  });
 }
 
 function checkRequest(request: GenerationRequest, { contextLength, vocabularySize }: CausalLM): void {

@@ -10,10 +10,12 @@ export {
 export { type Logprobs, logprobsOf } from './logprobs.js';
 export { defaultCacheDType, type ModelCacheOptions, modelCache } from './model-cache.js';
 export { ModelSteps, type StepPart, type StepResult } from './model-step.js';
+export { PagePool } from './page-pool.js';
 export { CacheFullError, PagedKVCache, type PagedKVCacheOptions } from './paged-cache.js';
 export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
 export { predictionDraft } from './prediction-draft.js';
 export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
+export { type AcceptedToken, RunningText, type RunningTextOptions } from './running-text.js';
 export { type ChosenToken, checkSampler, chooseRows, Sampler, type SamplerOptions } from './sampler.js';
 export {
   argMax,
@@ -25,4 +27,5 @@ export {
 } from './sampling.js';
 export { type StepOutput, StepRecorder } from './step-recorder.js';
 export { StopStrings } from './stop-strings.js';
+export { computeTexts, type PlannedText, type RowChoices } from './text-step.js';
 export { TextStream, type TokenDecoder } from './text-stream.js';

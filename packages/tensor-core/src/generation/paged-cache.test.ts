@@ -62,6 +62,48 @@ describe('PagedKVCache', () => {
     cache.dispose();
   });
 
+  it('lets sequences share full pages', async () => {
+    const cache = new PagedKVCache(spec, { tokens: 32, pageSize: 4 });
+    const [a, b] = [cache.open(), cache.open()];
+    cache.extend([a], [10]);
+    const shared = cache.pagesOf(a).slice(0, 2);
+    cache.share(b, shared);
+    expect([cache.length(b), cache.freePages]).toEqual([8, 5]);
+    const { table } = await rowsOf(cache, [b], [3]);
+    expect(table.slice(0, 2)).toEqual(shared);
+    expect(() => cache.share(b, shared)).toThrow('the last page of the sequence is not full');
+    cache.close(a);
+    expect(cache.freePages).toBe(5);
+    cache.close(b);
+    expect(cache.freePages).toBe(8);
+    cache.dispose();
+  });
+
+  it('lets nobody write into a shared page', () => {
+    const cache = new PagedKVCache(spec, { tokens: 32, pageSize: 4 });
+    const [a, b] = [cache.open(), cache.open()];
+    cache.extend([a], [8]);
+    cache.share(b, cache.pagesOf(a));
+    cache.truncate(b, 6);
+    expect(() => cache.extend([b], [1])).toThrow('others read the page that would be written to');
+    cache.close(a);
+    cache.extend([b], [1]);
+    expect(cache.length(b)).toBe(7);
+    cache.dispose();
+  });
+
+  it('gives up a page for another one with the same contents', () => {
+    const cache = new PagedKVCache(spec, { tokens: 32, pageSize: 4 });
+    const [a, b] = [cache.open(), cache.open()];
+    cache.extend([a, b], [4, 6]);
+    cache.replacePage(b, 0, cache.pagesOf(a)[0]);
+    expect([cache.pagesOf(b)[0], cache.freePages]).toEqual([cache.pagesOf(a)[0], 6]);
+    cache.close(a);
+    cache.close(b);
+    expect(cache.freePages).toBe(8);
+    cache.dispose();
+  });
+
   it('frees its memory', () => {
     const before = memoryUsage().storages;
     scope(() => {

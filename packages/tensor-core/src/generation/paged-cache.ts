@@ -12,6 +12,7 @@ import {
   zeros,
 } from '../index.js';
 import type { CacheDType, CachePart, CacheSpec, CacheView, KVCache, StoredPart } from '../nn/index.js';
+import { PagePool } from './page-pool.js';
 
 /** The cache has no free page left: close sequences, or make it larger. */
 export class CacheFullError extends FrugalError {}
@@ -31,12 +32,16 @@ interface Sequence {
   length: number;
 }
 
-/** Keys and values of many sequences in fixed-size pages (Kwon et al. 2023, arXiv:2309.06180). */
+/**
+ * Keys and values of many sequences in fixed-size pages (Kwon et al. 2023, arXiv:2309.06180). Sequences that begin alike
+ * can share the pages of their beginning, without a copy.
+ */
 export class PagedKVCache implements KVCache {
   readonly pageSize: number;
   readonly dtype: CacheDType;
+  /** Whoever wants pages to outlive their sequence holds them here. */
+  readonly pool: PagePool;
   private readonly parts = new Map<string, StoredPart>();
-  private readonly free: number[];
   private readonly sequences = new Map<number, Sequence>();
   private nextSequence = 0;
 
@@ -47,8 +52,7 @@ export class PagedKVCache implements KVCache {
     this.pageSize = pageSize;
     this.dtype = dtype;
     const pages = Math.ceil(tokens / pageSize);
-    // The last page goes out first, so the first sequence gets page 0, 1, …
-    this.free = Array.from({ length: pages }, (_, i) => pages - 1 - i);
+    this.pool = new PagePool(pages);
     spec.forEach((layer, i) => {
       for (const part of layer.parts) {
         this.parts.set(`${i}.${part.name}`, allocatePart(part, pages * pageSize, dtype, backend));
@@ -63,7 +67,7 @@ export class PagedKVCache implements KVCache {
   }
 
   get freePages(): number {
-    return this.free.length;
+    return this.pool.freePages;
   }
 
   open(): number {
@@ -86,12 +90,45 @@ export class PagedKVCache implements KVCache {
       });
     }
     entry.length = length;
-    this.free.push(...entry.pages.splice(Math.ceil(length / this.pageSize)).reverse());
+    const rest = entry.pages.splice(Math.ceil(length / this.pageSize));
+    for (const page of rest.reverse()) this.pool.release(page);
   }
 
   close(sequence: number): void {
     this.truncate(sequence, 0);
     this.sequences.delete(sequence);
+  }
+
+  /** The pages of a sequence, in their order. */
+  pagesOf(sequence: number): readonly number[] {
+    return this.find(sequence).pages;
+  }
+
+  /**
+   * Continues a sequence with full pages that hold its next tokens already.
+   * @throws ArgumentError when its own last page is not full
+   */
+  share(sequence: number, pages: readonly number[]): void {
+    const entry = this.find(sequence);
+    if (entry.length % this.pageSize !== 0) {
+      throw new ArgumentError({
+        where: 'PagedKVCache.share',
+        what: 'the last page of the sequence is not full',
+        got: `${entry.length} tokens`,
+        expected: `a multiple of ${this.pageSize}`,
+      });
+    }
+    for (const page of pages) this.pool.retain(page);
+    entry.pages.push(...pages);
+    entry.length += pages.length * this.pageSize;
+  }
+
+  /** Lets a sequence read another page with the same contents, and gives its own one back. */
+  replacePage(sequence: number, index: number, page: number): void {
+    const { pages } = this.find(sequence);
+    this.pool.retain(page);
+    this.pool.release(pages[index]);
+    pages[index] = page;
   }
 
   /** Pages that must be free before `extend` can add `count` tokens to a sequence of `length` tokens. */
@@ -104,19 +141,20 @@ export class PagedKVCache implements KVCache {
     requireCounts(ids, counts);
     const entries = ids.map((id) => this.find(id));
     const needed = entries.reduce((sum, { length }, i) => sum + this.pagesNeeded(length, counts[i]), 0);
-    if (needed > this.free.length) {
+    if (needed > this.freePages) {
       throw new CacheFullError({
         where: 'PagedKVCache',
         what: 'no free pages',
         got: `${needed} pages needed`,
-        expected: `at most ${this.free.length} free ones of ${this.pageSize} tokens`,
+        expected: `at most ${this.freePages} free ones of ${this.pageSize} tokens`,
         hint: 'Close sequences, or make the cache larger.',
       });
     }
+    for (const entry of entries) this.requireOwnPage(entry);
     const rows: number[] = [];
     entries.forEach((entry, i) => {
       for (let missing = this.pagesNeeded(entry.length, counts[i]); missing > 0; missing--)
-        entry.pages.push(this.free.pop()!);
+        entry.pages.push(this.pool.take());
       for (let position = entry.length; position < entry.length + counts[i]; position++)
         rows.push(this.row(entry, position));
       entry.length += counts[i];
@@ -158,6 +196,17 @@ export class PagedKVCache implements KVCache {
         writeEntries(part(layer, name), writeRows, values);
       },
     };
+  }
+
+  /** A page that is not full is written to next, so it must belong to one sequence alone. */
+  private requireOwnPage({ pages, length }: Sequence): void {
+    if (length % this.pageSize === 0 || !this.pool.isShared(pages[pages.length - 1])) return;
+    throw new ArgumentError({
+      where: 'PagedKVCache.extend',
+      what: 'others read the page that would be written to',
+      got: `a sequence cut to ${length} tokens`,
+      expected: `a multiple of ${this.pageSize}: sequences share whole pages`,
+    });
   }
 
   private row({ pages }: Sequence, position: number): number {
