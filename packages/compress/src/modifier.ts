@@ -1,6 +1,6 @@
 import type { Tensor } from '@frugal/tensor-core';
 import type { PackedActivation } from '@frugal/tensor-core/formats';
-import type { BatchSource, CausalLM, Model, Output, TrainBatch } from '@frugal/tensor-core/nn';
+import type { BatchSource, CausalLM, Model, Module, Output, TrainBatch } from '@frugal/tensor-core/nn';
 import type { Edit } from './edit.js';
 import type { ModifierSpec } from './recipe.js';
 import type { Site, SiteKind } from './site.js';
@@ -37,6 +37,8 @@ export interface Plan {
 export interface TrainContext {
   readonly student: CausalLM;
   readonly teacher: CausalLM | null;
+  /** The batches of the run, for methods that change them and bring the result as their own. */
+  readonly data: BatchSource | null;
   readonly seed: number;
 }
 
@@ -55,6 +57,10 @@ export interface LossInputs {
 export interface ModifierTraining {
   /** Wraps weights for the time of training: masks, fake quantizers, adapters. */
   parametrize?(): Disposable;
+  /** Modules that the training alone needs, such as projections, by name: trained with the model, then dropped. */
+  modules?: Readonly<Record<string, Module>>;
+  /** Names of values that the loss reads in `Output.collected`, such as `blocks.3.hidden`. */
+  collect?: { readonly student: readonly string[]; readonly teacher: readonly string[] };
   /** Data of its own; two sources in one stage are refused. */
   batches?: BatchSource;
   /** Σ over rows, in nats. */

@@ -1,5 +1,12 @@
 import { noGrad, ShapeError, type Tensor, tensor } from '@frugal/tensor-core';
-import { type BatchSource, type CausalLM, stepBatch, type TrainBatch } from '@frugal/tensor-core/nn';
+import {
+  type BatchSource,
+  type CausalLM,
+  Module,
+  type StepBatch,
+  stepBatch,
+  type TrainBatch,
+} from '@frugal/tensor-core/nn';
 import { PlanError } from './errors.js';
 import type { Modifier, ModifierTraining } from './modifier.js';
 
@@ -35,12 +42,12 @@ export async function trainStage(
   held: readonly Pick<ModifierTraining, 'parametrize' | 'afterStep'>[],
   options: TrainingOptions,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { model, teacher, seed } = options;
+  const { model, teacher, seed, data = null } = options;
   const parts = modifiers
-    .map((modifier) => modifier.train?.({ student: model, teacher, seed }))
+    .map((modifier) => modifier.train?.({ student: model, teacher, data, seed }))
     .filter((part) => part !== undefined);
   const own = parts.map(({ batches }) => batches).filter((source) => source !== undefined);
-  const source = own[0] ?? options.data;
+  const source = own[0] ?? data;
   if (own.length > 1 || !source) {
     throw new PlanError([
       own.length > 1
@@ -50,7 +57,10 @@ export async function trainStage(
   }
   const needsTeacher = modifiers.some(({ needs }) => needs.teacher);
   const taking = [...held, ...parts];
-  const handles = taking.map((part) => part.parametrize?.());
+  const handles = [
+    ...taking.map((part) => part.parametrize?.()),
+    attach(model, Object.assign({}, ...parts.map(({ modules }) => modules))),
+  ];
   try {
     return await options.train({
       model,
@@ -65,22 +75,42 @@ export async function trainStage(
   }
 }
 
+/** Modules of the training beside the layers of the model, so that whoever walks its parameters finds theirs. */
+class Auxiliary extends Module {
+  constructor(private readonly parts: Readonly<Record<string, Module>>) {
+    super();
+  }
+  override members() {
+    return Object.entries(this.parts);
+  }
+}
+
+function attach(model: CausalLM, modules: Readonly<Record<string, Module>>): Disposable {
+  const owner = model as CausalLM & { auxiliary?: Module };
+  const auxiliary = new Auxiliary(modules);
+  owner.auxiliary = auxiliary;
+  return {
+    [Symbol.dispose]() {
+      delete owner.auxiliary;
+      auxiliary.dispose();
+    },
+  };
+}
+
 function stageLoss(
   parts: readonly ModifierTraining[],
   { model, teacher, batch }: { model: CausalLM; teacher: CausalLM | null; batch: TrainBatch },
 ): ReturnType<TrainJob['loss']> {
   const { vocabularySize } = model;
   requireAligned(batch);
-  const step = stepBatch(batch.sequences, { vocabularySize });
-  const teacherStep = batch.teacher
-    ? stepBatch(batch.teacher, { vocabularySize: teacher?.vocabularySize ?? vocabularySize })
-    : step;
+  const collect = (of: 'student' | 'teacher') => new Set(parts.flatMap((part) => part.collect?.[of] ?? []));
+  const step = stepBatch(batch.sequences, { vocabularySize, collect: collect('student') });
   const inputs = {
     batch,
     targets: tensor(batch.targets),
     weights: rowWeights(batch),
     student: model.forward(step),
-    teacher: teacher && noGrad(() => teacher.forward(teacherStep)),
+    teacher: teacher && noGrad(() => teacher.forward(teacherStep(batch, teacher, collect('teacher')))),
   };
   const losses = parts.map((part) => part.loss?.(inputs)).filter((loss) => loss !== undefined);
   const weight = countedRows(batch);
@@ -89,6 +119,15 @@ function stageLoss(
   const all = [...losses, ...[...ofLayers.values()].map((loss) => loss.mul(weight))];
   const sum = all.reduce((total, loss) => total.add(loss));
   return { sum, weight, tokens: batch.targets.length, checks };
+}
+
+/** What the teacher reads: the tokens of the student, unless it has others. */
+function teacherStep(
+  { teacher, sequences }: TrainBatch,
+  { vocabularySize }: CausalLM,
+  collect: ReadonlySet<string>,
+): StepBatch {
+  return stepBatch(teacher ?? sequences, { vocabularySize, collect });
 }
 
 /** Losses are divided by what targets and weights say, so each must belong to a token. */

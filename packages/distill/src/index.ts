@@ -1,3 +1,4 @@
 export { type DivergenceName, divergenceByName, divergenceNames } from './divergence-by-name.js';
+export { hiddenDistillation, type LayerPair, layerPairs } from './hidden.js';
 export { logitDistillation } from './logits.js';
 export * from './losses/index.js';
