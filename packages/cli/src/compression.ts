@@ -28,7 +28,7 @@ import {
   type StagePlan,
   type StorageCheck,
 } from '@frugal/compress';
-import { logitDistillation } from '@frugal/distill';
+import { hiddenDistillation, logitDistillation } from '@frugal/distill';
 import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
 import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, wanda } from '@frugal/prune';
 import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
@@ -54,6 +54,7 @@ export const methods: readonly ModifierFactory[] = [
   headPruning,
   layerPruning,
   logitDistillation,
+  hiddenDistillation,
 ];
 
 /** A preset, made for this model, or a recipe from a file. @throws RecipeError listing every wrong field */

@@ -30,7 +30,7 @@ export { presetRecipe, presets } from './presets.js';
 export { type ModifierSpec, matchesTargets, parseRecipe, type Recipe, type Targets } from './recipe.js';
 export type { CompressReport, ModifierReport, StageReport } from './report.js';
 export { reportPage } from './report-page.js';
-export type { Rebuild } from './restructure.js';
+export { configOfLayers, type Rebuild } from './restructure.js';
 export { openRunStore, type RunStore, type StoredPart } from './run-store.js';
 export { findSites, type LinearSite, linearSites, type Site, type SiteKind } from './site.js';
 export { type SpreadErrorOptions, spreadError } from './spread-error.js';

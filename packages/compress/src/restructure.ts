@@ -24,7 +24,7 @@ export function restructure(model: CausalLM, removed: ReadonlySet<number>, rebui
       hint: 'Keep at least one.',
     });
   }
-  const next = rebuild(withoutLayers(model.config, model.blocks.length, kept));
+  const next = rebuild(configOfLayers(model.config, model.blocks.length, kept));
   const renamed: Record<string, string> = {};
   for (const [index, before] of kept.entries())
     if (index !== before) renamed[`blocks.${index}`] = `blocks.${before}`;
@@ -35,7 +35,8 @@ export function restructure(model: CausalLM, removed: ReadonlySet<number>, rebui
   return { model: next, renamed };
 }
 
-function withoutLayers(config: ModelConfig, layers: number, kept: readonly number[]): ModelConfig {
+/** The config of a model of `layers` layers, for one that has only those in `kept`, in this order. */
+export function configOfLayers(config: ModelConfig, layers: number, kept: readonly number[]): ModelConfig {
   const entries = Object.entries(config).map(([key, value]) => {
     if (key === 'num_hidden_layers') return [key, kept.length];
     if (Array.isArray(value) && value.length === layers) return [key, kept.map((index) => value[index])];

@@ -25,7 +25,7 @@ export const logitDistillation = defineMethod('distill.logits', options, (chosen
   const divergence = divergenceByName(chosen);
   return {
     sites: ['block'],
-    needs: { training: true, teacher: true },
+    needs: { training: true, teacher: alpha > 0 },
     plan: (sites) => ({
       sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })),
       problems: [],
@@ -34,6 +34,8 @@ export const logitDistillation = defineMethod('distill.logits', options, (chosen
       const vocabulary = teacher ? sharedVocabulary(student, teacher, chosen.vocabulary) : undefined;
       return {
         loss({ targets, weights, student: output, teacher: target }) {
+          const hard = () => nextTokenLoss(output.hidden, student.head, targets, weights);
+          if (alpha === 0) return hard();
           if (!teacher || !target) {
             throw new RecipeError({
               where: 'distill.logits',
@@ -48,10 +50,8 @@ export const logitDistillation = defineMethod('distill.logits', options, (chosen
               { hidden: target.hidden, head: teacher.head },
               { divergence, temperature, weights, topK, vocabulary },
             );
-          const hard = () => nextTokenLoss(output.hidden, student.head, targets, weights);
-          if (alpha === 1) return soft();
-          return alpha === 0
-            ? hard()
+          return alpha === 1
+            ? soft()
             : soft()
                 .mul(alpha)
                 .add(hard().mul(1 - alpha));

@@ -26,11 +26,9 @@ export async function openRunDirectory(
   await refuseExisting(out, force);
   const folder = `${out}.training`;
   const run: RunDirectory = { checkpoints: join(folder, 'checkpoints'), log: join(folder, 'log.jsonl') };
-  const file = join(folder, 'settings.json');
-  const text = `${JSON.stringify(settings, null, 2)}\n`;
   if (await exists(run.checkpoints)) {
     if (resume) {
-      await requireSame(file, text);
+      await requireSameSettings(out, settings);
       return run;
     }
     if (!force) {
@@ -44,7 +42,7 @@ export async function openRunDirectory(
   await rm(run.checkpoints, { recursive: true, force: true });
   await rm(run.log, { force: true });
   await mkdir(folder, { recursive: true });
-  await writeFile(file, text);
+  await writeFile(settingsFile(out), textOf(settings));
   return run;
 }
 
@@ -53,7 +51,12 @@ export async function finishRun(run: RunDirectory): Promise<void> {
   await rm(run.checkpoints, { recursive: true, force: true });
 }
 
-async function requireSame(file: string, text: string): Promise<void> {
+const settingsFile = (out: string): string => join(`${out}.training`, 'settings.json');
+const textOf = (settings: unknown): string => `${JSON.stringify(settings, null, 2)}\n`;
+
+/** @throws CommandError when the run on the way to `out` was started with other settings */
+export async function requireSameSettings(out: string, settings: unknown): Promise<void> {
+  const [file, text] = [settingsFile(out), textOf(settings)];
   const before = (await readFile(file, 'utf8')).split('\n');
   const line = text.split('\n').findIndex((now, i) => now !== before[i]);
   if (line < 0) return;

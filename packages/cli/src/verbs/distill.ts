@@ -1,39 +1,43 @@
-import { parseRecipe, type Recipe } from '@frugal/compress';
-import { openDataset } from '@frugal/data';
-import { createModel } from '@frugal/models';
+import type { Manifest } from '@frugal/checkpoint';
+import type { Recipe } from '@frugal/compress';
+import { openDataset, type TokenDataset } from '@frugal/data';
 import { formatDuration, formatNumber } from '@frugal/report';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { compressTo } from '../compression.js';
 import { type Context, printJson } from '../context.js';
-import { CommandError } from '../errors.js';
-import { refuseExisting } from '../files.js';
-import { modelPath, openModel, openTokenizer } from '../model.js';
+import { type Comparison, compareArms, heldOutTexts } from '../distillation/compare-arms.js';
 import {
-  checkContext,
-  readPartialExperiment,
-  type TrainingConfig,
-  type TrainingOverrides,
-} from '../training/config.js';
+  addLossOptions,
+  controlRecipe,
+  distillationRecipe,
+  type LossFlags,
+  lossSettings,
+} from '../distillation/options.js';
+import { type StudentSource, studentSource } from '../distillation/student-source.js';
+import { UsageError } from '../errors.js';
+import { exists, refuseExisting } from '../files.js';
+import { modelPath, openModel, openTokenizer } from '../model.js';
+import { checkContext, type TrainingConfig } from '../training/config.js';
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
-import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
+import {
+  finishRun,
+  openRunDirectory,
+  type RunOptions,
+  requireSameSettings,
+} from '../training/run-directory.js';
 import { batchesOf, runTraining, type TrainingRecord, trainingFacts } from '../training/run-training.js';
-import { addVerb, type JsonOption, MODEL_ARGUMENT, number, type Verb } from '../verb.js';
+import { addVerb, integerList, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
-interface Options extends BackendOptions, RunOptions, TrainingFlags, JsonOption {
+interface Options extends BackendOptions, RunOptions, TrainingFlags, JsonOption, LossFlags {
   readonly teacher: string;
-  readonly student: string;
+  readonly student?: string;
+  readonly studentLayers?: readonly number[];
   readonly data: string;
   readonly out: string;
-  readonly temperature: number;
-  readonly alpha: number;
-}
-
-/** The student as it comes: a model to start from, or the config of a new one. */
-interface StudentSource {
-  readonly training: TrainingOverrides | undefined;
-  open(tokenizer: Tokenizer, seed: number, context: Context): Promise<CausalLM>;
+  readonly control?: true;
+  readonly heldOut?: readonly string[];
 }
 
 export const distillVerb: Verb = (program, context) => {
@@ -41,116 +45,160 @@ export const distillVerb: Verb = (program, context) => {
     name: 'distill',
     summary: 'train a student to predict what a teacher predicts',
     notes:
-      'The student is a model to start from, or a YAML file with model and training as in frugal pretrain --help.',
+      'The student is a model to start from, a YAML file with model and training as in frugal pretrain --help, or some\n' +
+      "layers of the teacher; a YAML file with --student-layers begins with the teacher's weights. --control trains the\n" +
+      'same student on the same tokens without a teacher first (OUT.control), and says on held-out documents, with a\n' +
+      'confidence interval, what the teacher was good for.',
     examples: [
       'frugal distill --teacher runs/teacher --student student.yaml --data data/packed --out runs/student',
       'frugal distill --teacher runs/teacher --student runs/small --data data/packed --out runs/healed --steps 200',
+      'frugal distill --teacher runs/teacher --student-layers 0,3,7 --loss skew-kl --data data/packed --steps 400 \\\n' +
+        '    --control --held-out held-out.jsonl --out runs/student',
     ],
   })
     .requiredOption('--teacher <MODEL>', MODEL_ARGUMENT[1])
-    .requiredOption('--student <MODEL|CONFIG>', 'a model, or a YAML or JSON file')
+    .option('--student <MODEL|CONFIG>', 'a model, or a YAML or JSON file')
+    .option('--student-layers <LIST>', 'layers of the teacher that the student begins with', integerList)
     .requiredOption('--data <DIR>', 'made by frugal data pack, with the tokenizer of the teacher')
     .requiredOption('--out <DIR>', 'where the model goes')
-    .option('--temperature <T>', 'softens both distributions', number(0.01), 1)
-    .option(
-      '--alpha <A>',
-      "the teacher's share of the loss; the rest is the next token itself",
-      number(0, 1),
-      1,
-    )
+    .option('--control', 'measure what the teacher is good for; needs --held-out')
+    .option('--held-out <FILE...>', 'documents for --control: text files, or .jsonl')
     .option('--resume', 'go on from the last checkpoint')
     .option('--force', 'replace the result, and forget checkpoints');
-  addBackendOptions(addTrainingOptions(command)).action(async (options: Options) => {
+  addBackendOptions(addTrainingOptions(addLossOptions(command))).action(async (options: Options) => {
+    if (Boolean(options.control) !== Boolean(options.heldOut))
+      throw new UsageError({ where: 'distill', what: '--control and --held-out belong together' });
     useBackend(options, context);
-    const record = await distill(options, context);
-    if (options.json) return printJson(context, { out: options.out, ...record });
+    const { record, comparison } = await distill(options, context);
+    if (options.json)
+      return printJson(context, { out: options.out, ...record, ...(comparison && { control: comparison }) });
     const facts = `${formatNumber(record.tokens)} tokens in ${formatDuration(record.seconds)}, loss ${record.loss?.toFixed(4)}`;
     context.terminal.out(`${options.out}: ${facts}\n`);
+    if (comparison) context.terminal.out(describe(comparison));
   });
 };
 
-/** Distils through the recipe runner, with the trainer injected, and saves the student with the teacher's tokenizer. */
-async function distill(options: Options, context: Context): Promise<TrainingRecord> {
-  const { data, out, force, resume } = options;
+/** One training of the student, with or without its teacher. */
+interface Arm {
+  readonly out: string;
+  readonly label: string;
+  readonly teacher: CausalLM | null;
+  recipe(student: CausalLM): Recipe;
+}
+
+/** What both arms share. */
+interface Setup {
+  readonly options: Options;
+  readonly training: TrainingConfig;
+  readonly source: StudentSource;
+  readonly teacherPath: string;
+  readonly tokenizer: Tokenizer;
+  readonly dataset: TokenDataset;
+}
+
+async function distill(
+  options: Options,
+  context: Context,
+): Promise<{ readonly record: TrainingRecord; readonly comparison?: Comparison }> {
+  const { data, out, force } = options;
   await refuseExisting(out, force);
-  const source = await studentSource(options.student);
+  const source = await studentSource(options.student, options.studentLayers);
   const training = trainingOf(options, source.training);
   const teacherPath = await modelPath(options.teacher, context);
   const tokenizer = await openTokenizer(teacherPath);
   const dataset = await openDataset(data, { tokenizer });
+  const texts = options.heldOut && (await heldOutTexts(options.heldOut, tokenizer));
   const teacher = await openModel(teacherPath, context);
-  const student = await source.open(tokenizer, training.seed, context);
+  const setup = { options, training, source, teacherPath, tokenizer, dataset };
+  const control = `${out}.control`;
+  if (texts && (await isMissing(control, setup))) {
+    const recipe = () => controlRecipe(training.seed);
+    await trainArm({ out: control, label: 'control', teacher: null, recipe }, setup, teacher, context);
+  }
+  const recipe = (student: CausalLM) =>
+    distillationRecipe(options, { student, teacher, tokenizer, seed: training.seed });
+  const record = await trainArm({ out, label: 'distill', teacher, recipe }, setup, teacher, context);
+  if (!texts) return { record };
+  const paths = { taught: out, alone: control };
+  const window = training.sequence;
+  return { record, comparison: await compareArms(paths, texts, tokenizer, { window, context }) };
+}
+
+/** Whether the control arm is still to be trained: only a resumed run, with the same settings, takes over a finished one. */
+async function isMissing(control: string, { options, training }: Setup): Promise<boolean> {
+  const { force, resume } = options;
+  if (force || !(await exists(control))) return true;
+  if (!resume) await refuseExisting(control, force);
+  await requireSameSettings(control, settingsOf(options, training));
+  return false;
+}
+
+/** Trains through the recipe runner, with the trainer injected, and saves the student with the teacher's tokenizer. */
+async function trainArm(
+  arm: Arm,
+  setup: Setup,
+  teacher: CausalLM,
+  context: Context,
+): Promise<TrainingRecord> {
+  const { options, training, source, teacherPath, tokenizer, dataset } = setup;
+  const { force, resume = false } = options;
+  const origin = { tokenizer, seed: training.seed, teacher: async () => teacher };
+  const student = await source.open(origin, context);
   for (const model of [teacher, student]) checkContext(model, training);
-  const run = await openRunDirectory(out, settingsOf(options, training), options);
+  const run = await openRunDirectory(arm.out, settingsOf(options, training), { force, resume });
   let record: TrainingRecord | undefined;
   await compressTo(
-    out,
+    arm.out,
     student,
-    distillationRecipe(options, training.seed),
+    arm.recipe(student),
     {
-      teacher,
+      ...(arm.teacher && { teacher: arm.teacher }),
       data: batchesOf(dataset, training),
       train: async (job) => {
-        record = await runTraining(
-          job,
-          { label: 'distill', config: training, run, resume: resume ?? false },
-          context,
-        );
+        record = await runTraining(job, { label: arm.label, config: training, run, resume }, context);
         return { ...record };
       },
       filesFrom: teacherPath,
       force,
-      manifest: () => ({
-        kind: 'distill',
-        sources: [
-          { role: 'teacher', name: options.teacher },
-          { role: 'student', name: options.student },
-        ],
-        data: [{ role: 'training', name: data, tokens: dataset.index.tokens }],
-        training: trainingFacts(training, record),
-      }),
+      manifest: () => manifestOf(arm, setup, record),
     },
     context,
   );
   await finishRun(run);
+  student.dispose();
   return record as TrainingRecord;
 }
 
-async function studentSource(named: string): Promise<StudentSource> {
-  if (!/\.(ya?ml|json)$/i.test(named)) {
-    const open: StudentSource['open'] = async (tokenizer, _, context) => {
-      const path = await modelPath(named, context);
-      await requireSameTokenizer(path, tokenizer);
-      return openModel(path, context);
-    };
-    return { training: undefined, open };
-  }
-  const { model, training } = await readPartialExperiment(named);
+function manifestOf(
+  arm: Arm,
+  { options, training, dataset }: Setup,
+  record: TrainingRecord | undefined,
+): Partial<Manifest> {
+  const { teacher, student, studentLayers, data } = options;
+  const layers = studentLayers && `layers ${studentLayers.join(', ')} of ${teacher}`;
   return {
-    training,
-    open: async ({ vocabularySize }, seed) => createModel({ vocab_size: vocabularySize, ...model }, { seed }),
+    kind: 'distill',
+    sources: [
+      ...(arm.teacher ? [{ role: 'teacher', name: teacher }] : []),
+      { role: 'student', name: [student, layers].filter(Boolean).join(', ') },
+    ],
+    data: [{ role: 'training', name: data, tokens: dataset.index.tokens }],
+    training: trainingFacts(training, record),
   };
 }
 
-/** Ids must mean the same to both, or the student learns nonsense. */
-async function requireSameTokenizer(student: string, teacher: Tokenizer): Promise<void> {
-  const { fingerprint } = await openTokenizer(student);
-  if (fingerprint === teacher.fingerprint) return;
-  throw new CommandError({
-    where: student,
-    what: 'student and teacher have different tokenizers',
-    got: fingerprint.slice(0, 12),
-    expected: teacher.fingerprint.slice(0, 12),
-    hint: 'Use a student that was made with the tokenizer of the teacher.',
-  });
-}
-
 /** What must not change between start and resume. */
-function settingsOf({ teacher, student, data, temperature, alpha }: Options, training: TrainingConfig) {
-  return { teacher, student, data, temperature, alpha, training };
+function settingsOf(options: Options, training: TrainingConfig) {
+  const { teacher, student, studentLayers, data } = options;
+  return { teacher, student, studentLayers, data, ...lossSettings(options), training };
 }
 
-function distillationRecipe({ temperature, alpha }: Options, seed: number): Recipe {
-  const modifier = { type: 'distill.logits', targets: { include: ['blocks.*'] }, temperature, alpha };
-  return parseRecipe({ version: 1, seed, stages: [{ name: 'distill', modifiers: [modifier] }] });
+function describe({ taught, alone, gain }: Comparison): string {
+  const { difference, low, high, confidence, documents } = gain;
+  const interval = `${low.toFixed(4)} to ${high.toFixed(4)}`;
+  const verdict = low > 0 ? 'the teacher helped' : high < 0 ? 'the teacher harmed' : 'no difference is shown';
+  return (
+    `held out: ${taught.toFixed(4)} bits per byte, ${alone.toFixed(4)} without the teacher\n` +
+    `gain ${difference.toFixed(4)}, ${Math.round(confidence * 100)} % interval ${interval} over ${documents} documents: ${verdict}\n`
+  );
 }
