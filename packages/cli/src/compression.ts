@@ -5,7 +5,6 @@ import {
   type Checkpoint,
   fingerprint,
   type Manifest,
-  openCheckpoint,
   type QuantizedLayoutName,
   readTokenizerFiles,
   saveFile,
@@ -34,6 +33,7 @@ import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, 
 import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
+import { withCheckpoint } from './checkpoint.js';
 import type { Context } from './context.js';
 import { readTextFile } from './files.js';
 import { withProgress } from './progress.js';
@@ -93,13 +93,14 @@ function planRows({ name, modifiers }: StagePlan): CompressionPlan['stages'] {
   });
 }
 
-export interface Inputs extends Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train'> {
+export interface Inputs
+  extends Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train' | 'score'> {
   /** How packed matrices are stored; default: the first layout that holds all. */
   readonly layout?: QuantizedLayoutName | undefined;
 }
 
-const storageFor =
-  ({ layout }: Inputs): StorageCheck =>
+export const storageFor =
+  ({ layout }: Pick<Inputs, 'layout'>): StorageCheck =>
   (model, packed) =>
     savingProblems(model, packed, layout);
 
@@ -132,6 +133,8 @@ export interface CompressionOptions extends Inputs {
   readonly force?: boolean | undefined;
   /** Go on with the run that was interrupted on the way to the same place. */
   readonly resume?: boolean | undefined;
+  /** The recipe was searched: what an interrupted run made of another recipe is forgotten. */
+  readonly isSearched?: boolean;
   /** What the manifest says beside recipe and sizes: kind, sources, data. */
   readonly manifest: (report: CompressReport) => Partial<Manifest>;
 }
@@ -141,12 +144,20 @@ export async function compressTo(
   out: string,
   model: CausalLM,
   recipe: Recipe,
-  { filesFrom, force = false, resume = false, manifest: extend, ...inputs }: CompressionOptions,
+  {
+    filesFrom,
+    force = false,
+    resume = false,
+    isSearched = false,
+    manifest: extend,
+    ...inputs
+  }: CompressionOptions,
   context: Context,
 ): Promise<CompressReport> {
   const progressFolder = `${out}.unfinished`;
   const key = await runKey(filesFrom, recipe, inputs);
-  const store = await openRunStore(progressFolder, key, { resume });
+  const ifOther = isSearched ? 'replace' : 'refuse';
+  const store = await openRunStore(progressFolder, key, { resume, ifOther });
   const compressed = await withProgress(context, 'Compressing', (update) =>
     compress(model, recipe, {
       ...inputs,
@@ -154,6 +165,7 @@ export async function compressTo(
       storage: storageFor(inputs),
       rebuild: skeleton,
       store,
+      signal: context.signal,
       onProgress: ({ done, total, path }) => update(done, total, path),
     }),
   );
@@ -174,10 +186,19 @@ const REPORT_PAGE = 'compression.html';
 
 /** Tells one run from another: recipe, weights and calibration. */
 async function runKey(filesFrom: string, recipe: Recipe, { calibration = [] }: Inputs): Promise<string> {
-  const model = await withCheckpoint(filesFrom, ({ tensors }) => fingerprint(tensors));
+  const model = await weightsHash(filesFrom);
+  return JSON.stringify({ recipe, model, calibration: sequencesHash(calibration) });
+}
+
+/** Of the weights of a checkpoint. */
+export function weightsHash(path: string): Promise<string> {
+  return withCheckpoint(path, ({ tensors }) => fingerprint(tensors));
+}
+
+export function sequencesHash(sequences: readonly ArrayLike<number>[]): string {
   const tokens = createHash('sha256');
-  for (const sequence of calibration) tokens.update(JSON.stringify(Array.from(sequence)));
-  return JSON.stringify({ recipe, model, calibration: tokens.digest('hex') });
+  for (const sequence of sequences) tokens.update(JSON.stringify(Array.from(sequence)));
+  return tokens.digest('hex');
 }
 
 /** What a model takes over unchanged from the one it was made of. */
@@ -190,13 +211,4 @@ async function sourceFiles(checkpoint: Checkpoint) {
     tokenizerFiles: await readTokenizerFiles(checkpoint),
     ...(generationConfig && { generationConfig }),
   };
-}
-
-async function withCheckpoint<T>(path: string, use: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
-  const checkpoint = await openCheckpoint(path);
-  try {
-    return await use(checkpoint);
-  } finally {
-    await checkpoint.close();
-  }
 }

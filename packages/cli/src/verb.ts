@@ -51,6 +51,32 @@ export function number(low: number, high = Number.POSITIVE_INFINITY): (text: str
   };
 }
 
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+};
+
+/** `60MB`, `1.5 GiB`, `60000000`: bytes. */
+export function byteCount(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?$/i.exec(text.trim()) ?? [];
+  const value = Math.floor(Number(digits) * (UNITS[unit?.toLowerCase() ?? ''] ?? Number.NaN));
+  if (value > 0) return value;
+  throw new InvalidArgumentError('Expected a size such as 60MB, 1.5GB or 60MiB.');
+}
+
+/** `2%` or `0.02`: a share above zero. */
+export function share(text: string): number {
+  const [, digits, percent] = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(text.trim()) ?? [];
+  const value = Number(digits) / (percent ? 100 : 1);
+  if (value > 0) return value;
+  throw new InvalidArgumentError('Expected a share such as 2% or 0.02.');
+}
+
 /** `1,2,3`. */
 export function integerList(text: string): number[] {
   return text.split(',').map((part) => integer()(part.trim()));

@@ -1,5 +1,11 @@
 import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
-import { type CausalLM, isLinearLike, type StepContext, stepBatch } from '@frugal/tensor-core/nn';
+import {
+  type CausalLM,
+  isLinearLike,
+  type Output,
+  type StepContext,
+  stepBatch,
+} from '@frugal/tensor-core/nn';
 import { collectors, observeInputs, type StatName, StatsByPath } from './statistics.js';
 
 /** One calibration text on its way through the model: the activations before the next block. */
@@ -65,6 +71,24 @@ export class CalibrationWalk {
       item.hidden.dispose();
       item.hidden = next;
     }
+  }
+
+  /**
+   * What the model says of each sequence after all blocks, starting before block `index`, where the walk must be. The
+   * activations stay, so that changes of that block, or of later ones, can be tried one after the other.
+   */
+  outputs(index: number, read: (output: Output, sequence: number) => Tensor): Tensor[] {
+    const rest = this.model.blocks.slice(index);
+    return this.travelling.map(({ hidden, context }, sequence) =>
+      keep(
+        scope(() =>
+          noGrad(() => {
+            const last = rest.reduce((before, block) => block.forward(before, context), hidden);
+            return read(this.model.finish(last, context), sequence);
+          }),
+        ),
+      ),
+    );
   }
 
   dispose(): void {

@@ -30,6 +30,8 @@ export interface CompressOptions {
   /** Keeps what is finished, and gives it back to a run that was interrupted. */
   readonly store?: RunStore;
   readonly onProgress?: (event: CompressProgress) => void;
+  /** Ends the run between two sites; what the store has is kept. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CompressProgress {
@@ -165,10 +167,12 @@ function apply(
   model: CausalLM,
   { key, name, modifiers }: Stage,
   pending: PendingStructure,
-  { calibration = [], store = undefined, onProgress }: CompressOptions,
+  { calibration = [], store = undefined, onProgress, signal }: CompressOptions,
 ): Promise<readonly SiteOutcome[]> {
-  const onSite = (done: number, total: number, path: string) =>
+  const onSite = (done: number, total: number, path: string) => {
     onProgress?.({ stage: name, done, total, path });
+    signal?.throwIfAborted();
+  };
   return new StageRun(model, modifiers, pending, { key, calibration, store: store ?? null, onSite }).run();
 }
 

@@ -76,6 +76,48 @@ function indexOfBlock(model: CausalLM, path: string): number {
   return model.blocks.indexOf(model.module(path) as CausalLM['blocks'][number]);
 }
 
+/**
+ * Applies edits for the time of `use`, then puts everything back as it was and frees what the edits brought.
+ * @throws ArgumentError for edits of the structure, which cannot be tried
+ */
+export async function withEdits<T>(
+  model: CausalLM,
+  edits: readonly Edit[],
+  use: () => Promise<T>,
+): Promise<T> {
+  const undo: (() => void)[] = [];
+  const brought: Module[] = [];
+  try {
+    for (const edit of edits) {
+      if ('module' in edit) {
+        const module = typeof edit.module === 'function' ? await edit.module() : edit.module;
+        const old = model.replace(edit.path, module);
+        undo.push(() => void model.replace(edit.path, old));
+        brought.push(module);
+      } else if ('values' in edit) {
+        for (const { member, value } of valueChanges(model, edit)) {
+          const old = member.value.detach(); // setting a value frees the handle before it
+          member.value = value;
+          undo.push(() => {
+            member.value = old;
+          });
+        }
+      } else {
+        throw new ArgumentError({ where: 'compress', what: 'only layers can be tried, not the structure' });
+      }
+    }
+    return await use();
+  } finally {
+    for (const back of undo.reverse()) back();
+    disposeUnused(model, brought);
+  }
+}
+
+/** Frees all that a model holds. */
+export function disposeModel(model: Module): void {
+  for (const held of new Set(holdings(model))) free(held);
+}
+
 /** Frees what modules held that the model no longer uses. */
 export function disposeUnused(model: Module, replaced: readonly Module[]): void {
   const kept = new Set(holdings(model));

@@ -32,6 +32,19 @@ export type { CompressReport, ModifierReport, StageReport } from './report.js';
 export { reportPage } from './report-page.js';
 export { configOfLayers, type Rebuild } from './restructure.js';
 export { openRunStore, type RunStore, type StoredPart } from './run-store.js';
+export { type Allocation, Knapsack, type PricedChoice } from './search/knapsack.js';
+export { type MethodSpec, type SearchOption, standardOptions } from './search/option.js';
+export {
+  type SearchOptions,
+  type SearchPoint,
+  type SearchProgress,
+  type SearchResult,
+  type SearchTarget,
+  searchRecipe,
+} from './search/search.js';
+export { paretoChart, searchPage } from './search/search-page.js';
+export { openSearchStore, type SearchState, type SearchStore } from './search/search-store.js';
+export type { CheckpointSize } from './search/unit.js';
 export { findSites, type LinearSite, linearSites, type Site, type SiteKind } from './site.js';
 export { type SpreadErrorOptions, spreadError } from './spread-error.js';
 export { type Collector, collectors, type StatMap, type StatName, type Stats } from './statistics.js';

@@ -13,7 +13,7 @@ interface Preset {
 }
 
 /** Largest usual group size that divides the width of every layer in the blocks; else 32, with a shorter last group. */
-function groupSize(model: Model): number {
+export function groupSize(model: Model): number {
   const widths = [...model.namedModules()]
     .filter(([path, module]) => path.startsWith('blocks.') && isLinearLike(module))
     .map(([, module]) => (isLinearLike(module) ? module.inFeatures : 0));

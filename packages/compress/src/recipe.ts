@@ -53,7 +53,12 @@ export function matchesTargets({ include, exclude = [] }: Targets, path: string)
   return include.some(matches) && !exclude.some(matches);
 }
 
+/** Searched recipes name every layer, and each is asked for often. */
+const expressions = new Map<string, RegExp>();
+
 function globToRegExp(glob: string): RegExp {
+  const known = expressions.get(glob);
+  if (known) return known;
   const pattern = glob
     .split('**')
     .map((part) =>
@@ -63,5 +68,7 @@ function globToRegExp(glob: string): RegExp {
         .join('[^.]*'),
     )
     .join('.*');
-  return new RegExp(`^${pattern}$`);
+  const expression = new RegExp(`^${pattern}$`);
+  expressions.set(glob, expression);
+  return expression;
 }

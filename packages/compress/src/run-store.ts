@@ -37,17 +37,19 @@ const storedDTypes: Record<DType, StoredDType> = {
 
 /**
  * A run store in a folder: one safetensors file per part, written whole or not at all. `key` names the run (recipe,
- * model, calibration); a folder that belongs to another run is refused.
+ * model, calibration); to resume in a folder that belongs to another run is refused, or `replace`s it.
  */
 export async function openRunStore(
   folder: string,
   key: string,
-  { resume }: { readonly resume: boolean },
+  { resume, ifOther = 'refuse' }: { readonly resume: boolean; readonly ifOther?: 'refuse' | 'replace' },
 ): Promise<RunStore> {
   const keyFile = join(folder, 'run.json');
   const found = await readFile(keyFile, 'utf8').catch(() => null);
-  if (found !== null && !resume) await rm(folder, { recursive: true, force: true });
-  if (found !== null && resume && found !== key) {
+  const isOther = found !== null && found !== key;
+  if (found !== null && (!resume || (isOther && ifOther === 'replace')))
+    await rm(folder, { recursive: true, force: true });
+  else if (isOther) {
     throw new CompressError({
       where: folder,
       what: 'the interrupted run was another one',

@@ -49,9 +49,23 @@ export async function perplexity(
   texts: string | readonly string[],
   options: PerplexityOptions = {},
 ): Promise<Perplexity> {
-  const { context = model.contextLength, tokensPerStep = 2048, signal, onProgress } = options;
+  const { context = model.contextLength } = options;
   checkContext(context, model);
   const { windows, bytes } = cutTexts(typeof texts === 'string' ? [texts] : texts, tokenizer, context);
+  const { nll, tokens } = await tokenLoss(model, windows, options);
+  const bitsPerByte = (nll * tokens) / Math.LN2 / bytes;
+  return { perplexity: Math.exp(nll), bitsPerByte, nll, tokens, bytes };
+}
+
+/**
+ * Mean negative log-likelihood in nats of all tokens of the windows but the first of each.
+ * @throws ArgumentError when nothing can be scored, NonFiniteError for broken weights
+ */
+export async function tokenLoss(
+  model: CausalLM,
+  windows: readonly Int32Array[],
+  { tokensPerStep = 2048, signal, onProgress }: Omit<PerplexityOptions, 'context'> = {},
+): Promise<Pick<Perplexity, 'nll' | 'tokens'>> {
   const total = windows.reduce((sum, { length }) => sum + length - 1, 0);
   if (total === 0) {
     throw new ArgumentError({
@@ -71,8 +85,7 @@ export async function perplexity(
     if (!Number.isFinite(sum)) throw notFinite(done);
     onProgress?.({ done, total });
   }
-  const nll = sum / total;
-  return { perplexity: Math.exp(nll), bitsPerByte: sum / Math.LN2 / bytes, nll, tokens: total, bytes };
+  return { nll: sum / total, tokens: total };
 }
 
 function checkContext(context: number, model: CausalLM): void {

@@ -23,7 +23,14 @@ export {
 } from './load.js';
 export { huggingFaceNames } from './module-names.js';
 export { familyOf } from './registry.js';
-export { modelTensors, type PlannedLayer, type SaveModelOptions, saveModel, savingProblems } from './save.js';
+export {
+  modelTensors,
+  type PlannedLayer,
+  type SaveModelOptions,
+  savedBytes,
+  saveModel,
+  savingProblems,
+} from './save.js';
 export { type TabularBatch, TabularModel } from './tabular.js';
 export { tokenizerOf } from './tokenizer.js';
 export { unpackModel } from './unpack.js';

@@ -1,6 +1,8 @@
 import {
   layoutProblems,
+  layoutSafetensors,
   type Manifest,
+  type PackedMatrix,
   type PackedShape,
   type QuantizedLayoutName,
   storeQuantized,
@@ -9,7 +11,7 @@ import {
   writeCheckpoint,
 } from '@frugal/checkpoint';
 import { ArgumentError, type DType } from '@frugal/tensor-core';
-import type { PackedActivation } from '@frugal/tensor-core/formats';
+import { anyLength, type PackedActivation, packedFormat } from '@frugal/tensor-core/formats';
 import { isLinearLike, type Model } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
 import { matrixShape } from './load.js';
@@ -79,18 +81,58 @@ export function savingProblems(
   const nameless = [...wrappedLayers(model), ...unnamed].map(
     (path) => `${path} has no place in the Hugging Face layout of this model: merge adapters and fold masks`,
   );
-  const isPlanned = ({ modules: [first] }: PackedShape) =>
-    [...planned.keys()].some((path) => nameOf(path) === first);
-  const kept = packedMatrices(model, nameOf).filter((matrix) => !isPlanned(matrix));
-  const added = [...planned].flatMap(([path, layer]): PackedShape[] => {
+  const matrices = matricesAfter(model, planned, nameOf);
+  return [...nameless, ...layoutProblems(layout, matrices).map((problem) => `layout ${layout}: ${problem}`)];
+}
+
+/** The packed matrices that a model will have once the layers at `planned` are packed; those of planned ones have no bytes. */
+function matricesAfter(
+  model: Model,
+  planned: ReadonlyMap<string, PlannedLayer>,
+  nameOf: (path: string) => string,
+): PackedMatrix[] {
+  const firsts = new Set([...planned.keys()].map(nameOf));
+  const kept = packedMatrices(model, nameOf).filter(({ modules: [first] }) => !firsts.has(first));
+  const added = [...planned].flatMap(([path, layer]): PackedMatrix[] => {
     const shape = matrixShape(model.module(path));
     const modules = [nameOf(path), ...layer.sharedWith.map(nameOf)] as const;
-    return shape ? [{ ...layer, shape, modules, isEmbedding: layer.sharedWith.length > 0 }] : [];
+    if (!shape) return [];
+    return [{ ...layer, shape, modules, isEmbedding: layer.sharedWith.length > 0, parts: [] }];
   });
-  return [
-    ...nameless,
-    ...layoutProblems(layout, [...kept, ...added]).map((problem) => `layout ${layout}: ${problem}`),
-  ];
+  return [...kept, ...added];
+}
+
+/**
+ * Bytes of the safetensors file that {@link saveModel} would write, without its settings, once the layers at `planned` are
+ * packed: known before any work. Formats whose size depends on the values are taken at their largest.
+ */
+export function savedBytes(
+  model: Model,
+  planned: ReadonlyMap<string, PlannedLayer> = new Map(),
+  layout?: QuantizedLayoutName,
+): number {
+  const names = namesOf(model.config);
+  const nameOf = (path: string) => theirName(names, path);
+  const gone = new Set([...planned].flatMap(([path, { sharedWith }]) => [path, ...sharedWith]));
+  const dense = [...denseParts(model, (ours) => toTheirs(names, ours))]
+    .filter(([path]) => !(path.endsWith('.weight') && gone.has(path.slice(0, -'.weight'.length))))
+    .map(([path, part]) => storedPart(nameOf(path), part));
+  const packed = matricesAfter(model, planned, nameOf).map((matrix) =>
+    matrix.parts.length > 0 ? matrix : { ...matrix, parts: plannedParts(matrix) },
+  );
+  const quantized = packed.length > 0 ? storeQuantized(packed, [], layout).tensors : [];
+  return layoutSafetensors([...dense, ...quantized], { format: 'pt' }).byteLength;
+}
+
+function plannedParts({ format, shape }: PackedShape): PackedMatrix['parts'] {
+  const [rows, columns] = shape;
+  return packedFormat(format)
+    .parts(rows, columns)
+    .map((part) => ({
+      ...part,
+      shape: part.shape.map((size) => (size === anyLength ? rows * columns : size)),
+      bytes: () => Promise.reject(new Error(`${format} is only planned`)),
+    }));
 }
 
 function storedModel(model: Model, layout?: QuantizedLayoutName) {

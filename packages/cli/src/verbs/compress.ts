@@ -1,13 +1,12 @@
 import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
 import { type CompressReport, presets } from '@frugal/compress';
-import { readDocuments } from '@frugal/data';
-import { formatBytes, formatChange, renderTable } from '@frugal/report';
-import type { Tokenizer } from '@frugal/tokenizers';
+import { formatBytes, formatChange, formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { calibrationFor } from '../calibration.js';
 import { compressTo, type Inputs, planCompression, readRecipe } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
-import { modelPath, openModel, openTokenizer } from '../model.js';
+import { modelPath, openModel } from '../model.js';
 import {
   addVerb,
   addWriteOptions,
@@ -18,9 +17,10 @@ import {
   type Verb,
   type WriteOptions,
 } from '../verb.js';
+import { addSearchOptions, type SearchFlags, search, searchTarget } from './search.js';
 
-interface Options extends BackendOptions, WriteOptions, JsonOption {
-  readonly recipe: string;
+interface Options extends BackendOptions, WriteOptions, JsonOption, SearchFlags {
+  readonly recipe?: string;
   readonly calibration?: readonly string[];
   readonly calibrationTokens: number;
   readonly resume?: true;
@@ -47,7 +47,7 @@ const presetList = Object.entries(presets)
 interface Flavour {
   readonly name: string;
   readonly summary: string;
-  /** Left out: the recipe must be named. */
+  /** Left out: the recipe must be named, or searched. */
   readonly recipe?: string;
   readonly examples: readonly string[];
 }
@@ -74,9 +74,11 @@ const flavours: readonly Flavour[] = [
   },
   {
     name: 'compress',
-    summary: 'run a recipe of compression methods on a model',
+    summary: 'run a recipe of compression methods on a model, or search one for a size or a loss',
     examples: [
       'frugal compress runs/student --recipe recipe.yaml --out runs/small --dry-run',
+      'frugal compress runs/student --target-size 60MB --calibration text.txt --out runs/small',
+      'frugal compress runs/student --max-loss 2% --calibration text.txt --validation other.txt --out runs/small',
       'frugal compress runs/student --recipe recipe.yaml --out runs/small --calibration data/split/train.jsonl',
     ],
   },
@@ -97,7 +99,7 @@ const verbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
     );
   const recipe = ['--recipe <PRESET|FILE>', 'what to do'] as const;
   if (flavour.recipe) command.option(...recipe, flavour.recipe);
-  else command.requiredOption(...recipe);
+  else addSearchOptions(command.option(...recipe));
   addBackendOptions(addWriteOptions(command, 'the model')).action((source: string, options: Options) =>
     runRecipe(source, options, context),
   );
@@ -106,20 +108,36 @@ const verbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
 export const [pruneVerb, quantizeVerb, compressVerb] = verbs;
 
 async function runRecipe(source: string, options: Options, context: Context): Promise<void> {
-  const { out, force, resume, json, layout } = options;
+  const { out, force, resume, json } = options;
+  const target = searchTarget(options);
   await refuseExisting(out, force);
   const path = await modelPath(source, context);
-  const calibration =
-    options.calibration && (await calibrationOf(options.calibration, path, options.calibrationTokens));
-  if (options.dryRun) return showPlan(path, options.recipe, { calibration, layout }, options, context);
+  if (options.dryRun)
+    return showPlan(path, options.recipe as string, await inputsOf(path, options), options, context);
   useBackend(options, context);
+  const found = target && (await search(path, target, options, context));
+  const inputs = found?.inputs ?? (await inputsOf(path, options));
   const model = await openModel(path, context);
-  const recipe = await readRecipe(options.recipe, model);
+  const recipe = found?.result.recipe ?? (await readRecipe(options.recipe as string, model));
   const manifest = () => ({ sources: [{ role: 'base', name: source }] });
-  const inputs = { filesFrom: path, force, resume, manifest, calibration, layout };
-  const report = await compressTo(out, model, recipe, inputs, context);
-  if (json) printJson(context, { out, ...report });
+  const report = await compressTo(
+    out,
+    model,
+    recipe,
+    { filesFrom: path, force, resume, isSearched: found !== undefined, manifest, ...inputs },
+    context,
+  );
+  await found?.finish();
+  if (json) printJson(context, { out, ...report, ...(found && { search: found.result }) });
   else printReport(out, report, context);
+}
+
+async function inputsOf(path: string, { calibration, calibrationTokens, layout }: Options): Promise<Inputs> {
+  if (!calibration) return { layout };
+  return {
+    layout,
+    calibration: await calibrationFor(path, calibration, calibrationTokens),
+  };
 }
 
 /** Says what a recipe would do. @throws PlanError with every problem */
@@ -152,7 +170,7 @@ export async function showPlan(
 
 function printReport(
   out: string,
-  { bytesBefore, bytesAfter, stages }: CompressReport,
+  { bytesBefore, bytesAfter, stages, scoreBefore }: CompressReport,
   { terminal }: Context,
 ): void {
   const columns = [
@@ -170,26 +188,8 @@ function printReport(
   terminal.out(`${renderTable(columns, rows)}\n\n`);
   const change = `${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`;
   terminal.out(`${out}: ${change}\n`);
-}
-
-const CALIBRATION_SEQUENCE = 512;
-
-/** Sequences from the beginnings of documents, until there are enough tokens. */
-async function calibrationOf(
-  files: readonly string[],
-  source: string,
-  tokens: number,
-): Promise<Int32Array[]> {
-  const tokenizer: Tokenizer = await openTokenizer(source);
-  const sequences: Int32Array[] = [];
-  let used = 0;
-  for await (const { text } of readDocuments(files)) {
-    if (used >= tokens) break;
-    const sequence = tokenizer
-      .encode(text.slice(0, 16 * CALIBRATION_SEQUENCE))
-      .slice(0, CALIBRATION_SEQUENCE);
-    sequences.push(sequence);
-    used += sequence.length;
-  }
-  return sequences;
+  const scoreAfter = stages.at(-1)?.score;
+  if (scoreBefore === undefined || scoreAfter === undefined) return;
+  const [before, after] = [scoreBefore, scoreAfter].map((score) => formatNumber(score, { decimals: 3 }));
+  terminal.out(`perplexity: ${before} → ${after} (${formatChange(scoreBefore, scoreAfter)})\n`);
 }

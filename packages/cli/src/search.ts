@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import { type QuantizedLayoutName, saveFile } from '@frugal/checkpoint';
+import {
+  openSearchStore,
+  type Recipe,
+  type SearchResult,
+  type SearchTarget,
+  searchPage,
+  searchRecipe,
+} from '@frugal/compress';
+import { perplexityScore } from '@frugal/eval';
+import { savedBytes, skeleton } from '@frugal/models';
+import { calibrationFor, holdOut } from './calibration.js';
+import { type Inputs, methods, sequencesHash, storageFor, weightsHash } from './compression.js';
+import type { Context } from './context.js';
+import { CommandError } from './errors.js';
+import { openModel } from './model.js';
+import { withProgress } from './progress.js';
+
+export interface SearchInputs {
+  readonly out: string;
+  readonly target: SearchTarget;
+  readonly calibration: readonly string[];
+  readonly calibrationTokens: number;
+  /** Text that recipes are judged by; else a part of the calibration text is held out. */
+  readonly validation?: readonly string[] | undefined;
+  readonly validationTokens: number;
+  readonly layout: QuantizedLayoutName;
+  readonly resume?: boolean | undefined;
+}
+
+export interface FoundRecipe {
+  readonly result: SearchResult;
+  /** What the recipe was made with, and is judged by: to be run with the same. */
+  readonly inputs: Inputs;
+  /** To be called when the compressed model is saved: writes the recipe and the page beside it. */
+  finish(): Promise<void>;
+}
+
+/**
+ * Searches a recipe for the model at `path`. The first Ctrl-C ends it with the best so far.
+ * @throws CommandError for texts that are too short, CompressError for targets out of reach
+ */
+export async function findRecipe(path: string, inputs: SearchInputs, context: Context): Promise<FoundRecipe> {
+  const { out, target, layout, resume = false } = inputs;
+  const { calibration, validation } = await textsOf(path, inputs);
+  const key = JSON.stringify({
+    model: await weightsHash(path),
+    target,
+    layout,
+    calibration: sequencesHash(calibration),
+    validation: sequencesHash(validation),
+  });
+  const store = await openSearchStore(`${out}.search.json`, key, { resume });
+  const stop = new AbortController();
+  const release = context.interrupts.capture(() => {
+    release();
+    context.terminal.err('Stopping with the best so far; Ctrl-C again gives up.\n');
+    stop.abort();
+  });
+  const score = perplexityScore(validation);
+  try {
+    const result = await withProgress(context, 'Searching', (update) =>
+      searchRecipe(() => openModel(path, quiet(context)), target, {
+        methods,
+        calibration,
+        score,
+        store,
+        storage: storageFor({ layout }),
+        size: (model, packed) => savedBytes(model, packed, layout),
+        rebuild: skeleton,
+        signal: AbortSignal.any([stop.signal, context.signal]),
+        onProgress: ({ done, total, note }) => update(done, total, note),
+      }),
+    );
+    const finish = async () => {
+      await saveFile(join(out, RECIPE_FILE), recipeText(result.recipe));
+      await saveFile(join(out, SEARCH_PAGE), searchPage(result, `${path} → ${out}`));
+      await store.remove();
+    };
+    return { result, inputs: { calibration, score, layout }, finish };
+  } finally {
+    release();
+  }
+}
+
+/** A bar for each time that the model is opened would hide the one of the search. */
+function quiet(context: Context): Context {
+  return { ...context, terminal: { ...context.terminal, progressStream: undefined } };
+}
+
+/** Written beside the weights: the recipe, which `--recipe` runs again, and the page with charts. */
+const RECIPE_FILE = 'recipe.json';
+const SEARCH_PAGE = 'search.html';
+
+function recipeText(recipe: Recipe): string {
+  return `${JSON.stringify(recipe, null, 1)}\n`;
+}
+
+async function textsOf(path: string, inputs: SearchInputs) {
+  const { calibration: files, calibrationTokens, validation, validationTokens } = inputs;
+  if (validation) {
+    return {
+      calibration: await calibrationFor(path, files, calibrationTokens),
+      validation: await calibrationFor(path, validation, validationTokens),
+    };
+  }
+  const total = calibrationTokens + validationTokens;
+  const { kept, heldOut } = holdOut(await calibrationFor(path, files, total), validationTokens / total);
+  if (kept.length > 0 && heldOut.length > 0) return { calibration: kept, validation: heldOut };
+  throw new CommandError({
+    where: '--calibration',
+    what: 'the text is too short to hold a part of it out',
+    hint: 'Name other text with --validation, or give more.',
+  });
+}

@@ -1,0 +1,94 @@
+import type { QuantizedLayoutName } from '@frugal/checkpoint';
+import type { SearchResult, SearchTarget } from '@frugal/compress';
+import { renderTable } from '@frugal/report';
+import type { Command } from 'commander';
+import type { Context } from '../context.js';
+import { UsageError } from '../errors.js';
+import { type FoundRecipe, findRecipe } from '../search.js';
+import { byteCount, integer, share } from '../verb.js';
+
+/** Options of a verb that can search a recipe. */
+export interface SearchFlags {
+  readonly targetSize?: number;
+  readonly maxLoss?: number;
+  readonly validation?: readonly string[];
+  readonly validationTokens: number;
+}
+
+interface SearchedOptions extends SearchFlags {
+  readonly out: string;
+  readonly recipe?: string;
+  readonly calibration?: readonly string[];
+  readonly calibrationTokens: number;
+  readonly layout?: QuantizedLayoutName;
+  readonly json?: true;
+  readonly resume?: true;
+  readonly dryRun?: boolean;
+}
+
+/** `--target-size` and `--max-loss`, instead of a recipe. */
+export function addSearchOptions(command: Command): Command {
+  return command
+    .option(
+      '--target-size <SIZE>',
+      'search the best recipe whose weights file has this size: 60MB',
+      byteCount,
+    )
+    .option(
+      '--max-loss <SHARE>',
+      'search the smallest recipe that raises perplexity by at most this: 2%',
+      share,
+    )
+    .option('--validation <FILES...>', 'text for measuring perplexity (default: a part of --calibration)')
+    .option('--validation-tokens <N>', 'how much of it is used', integer(2), 16_384);
+}
+
+/** What is searched; undefined when a recipe is named. @throws UsageError for none of them, or two */
+export function searchTarget({
+  recipe,
+  targetSize,
+  maxLoss,
+  calibration,
+  dryRun,
+}: SearchedOptions): SearchTarget | undefined {
+  const given = [recipe, targetSize, maxLoss].filter((each) => each !== undefined);
+  const where = '--recipe, --target-size, --max-loss';
+  if (given.length !== 1)
+    throw new UsageError({ where, what: 'one of them is needed', got: String(given.length) });
+  if (recipe !== undefined) return undefined;
+  if (!calibration)
+    throw new UsageError({ where: '--calibration', what: 'a search needs text to measure with' });
+  if (dryRun)
+    throw new UsageError({ where: '--dry-run', what: 'a search has to measure before it can say anything' });
+  if (targetSize !== undefined) return { kind: 'size', bytes: targetSize };
+  return { kind: 'loss', share: maxLoss as number };
+}
+
+/** Searches, and prints what there was to choose from. */
+export async function search(
+  path: string,
+  target: SearchTarget,
+  options: SearchedOptions,
+  context: Context,
+): Promise<FoundRecipe> {
+  // Mixtures need a layout that holds every format, and one whose sizes add up.
+  const { layout = 'frugal', calibration = [], json } = options;
+  const found = await findRecipe(path, { ...options, target, layout, calibration }, context);
+  if (!json) printFront(found.result, context);
+  return found;
+}
+
+/** The Pareto front: what the best mixtures and the same format everywhere cost. */
+function printFront({ frontier, uniform, chosen }: SearchResult, { terminal }: Context): void {
+  const columns = [
+    { title: 'formats' },
+    { title: 'size', format: 'bytes' as const },
+    { title: 'predicted divergence (nats)', digits: 3 },
+  ];
+  const rows = [
+    ...frontier.map(({ bytes, predicted }) => ['mixed', bytes, predicted] as const),
+    ...uniform.map(({ option, bytes, predicted }) => [`all ${option}`, bytes, predicted] as const),
+    ['chosen', chosen.bytes, chosen.predicted] as const,
+  ].sort((a, b) => a[1] - b[1]);
+  terminal.out(`${renderTable(columns, rows)}\n\n`);
+}

@@ -1,0 +1,90 @@
+import { existsSync } from 'node:fs';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Interrupts } from '../src/interrupts.js';
+import { type FrugalOptions, frugal } from './support/terminal.js';
+import { corpus, saveTinyModel, temporaryFolder } from './support/tiny.js';
+
+const folder = await temporaryFolder();
+const at = (name: string) => join(folder, name);
+const weights = (name: string) => readFile(at(join(name, 'model.safetensors')));
+
+beforeAll(async () => {
+  await saveTinyModel(at('model'));
+  await writeFile(at('text.jsonl'), corpus.map((text) => `${JSON.stringify({ text })}\n`).join(''));
+});
+
+/** Runs a search into the folder `out`. */
+function search(out: string, args: readonly string[], options?: FrugalOptions) {
+  const texts = [
+    '--calibration',
+    at('text.jsonl'),
+    '--calibration-tokens',
+    '300',
+    '--validation-tokens',
+    '100',
+  ];
+  return frugal(['compress', at('model'), '--out', at(out), ...texts, ...args], options);
+}
+
+describe('compress with a search', () => {
+  it('fills the target, and leaves a recipe that gives the same bytes', async () => {
+    const { code, out, err } = await search('small', ['--target-size', '20kB']);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toMatch(/mixed .*\n[\s\S]*chosen .*\n[\s\S]*perplexity: [\d.]+ → [\d.]+ \(/);
+    const { size } = await stat(at('small/model.safetensors'));
+    expect(size).toBeLessThanOrEqual(20_000);
+    expect(size).toBeGreaterThanOrEqual(0.98 * 20_000);
+    expect(await readFile(at('small/search.html'), 'utf8')).toContain('<svg');
+    expect(existsSync(at('small.search.json'))).toBe(false);
+  });
+
+  it('goes on with --resume after Ctrl-C twice, and ends with the same bytes', async () => {
+    const interrupts = new Interrupts();
+    const stop = new AbortController();
+    let draws = 0;
+    const onProgress = () => {
+      draws++;
+      if (draws > 12 && !interrupts.raise()) stop.abort();
+    };
+    const stopped = await search('again', ['--target-size', '20kB'], {
+      interrupts,
+      signal: stop.signal,
+      onProgress,
+    });
+    expect(stopped.code).not.toBe(0);
+    expect(stopped.err).toContain('Stopping with the best so far');
+    expect(existsSync(at('again'))).toBe(false);
+    const { code } = await search('again', ['--target-size', '20kB', '--resume']);
+    expect(code).toBe(0);
+    expect(await weights('again')).toEqual(await weights('small'));
+  });
+
+  it.each([
+    [[], 2, /one of them is needed: got 0/],
+    [['--target-size', '20kB', '--max-loss', '2%'], 2, /one of them is needed: got 2/],
+    [['--target-size', 'small'], 2, /Expected a size such as 60MB/],
+    [['--max-loss', '-1'], 2, /Expected a share such as 2%/],
+    [['--target-size', '20kB', '--dry-run'], 2, /has to measure/],
+    [['--target-size', '2kB'], 1, /no choice of formats is that small/],
+  ])('%j exits with %d and says why', async (args, expected, message) => {
+    const { code, err } = await search('never', args);
+    expect(err).toMatch(message);
+    expect(code).toBe(expected);
+    expect(existsSync(at('never'))).toBe(false);
+  });
+
+  it('refuses calibration text that is too short', async () => {
+    await writeFile(at('short.txt'), 'So.');
+    const args = ['compress', at('model'), '--out', at('never'), '--calibration', at('short.txt')];
+    for (const what of [
+      ['--target-size', '20kB'],
+      ['--recipe', 'int4-gptq'],
+      ['--recipe', 'int4-gptq', '--dry-run'],
+    ]) {
+      const { code, err } = await frugal([...args, ...what]);
+      expect([code, err]).toEqual([1, expect.stringContaining('the text is too short')]);
+    }
+  });
+});

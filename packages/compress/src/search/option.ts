@@ -1,0 +1,53 @@
+import type { Model } from '@frugal/tensor-core/nn';
+import { groupSize } from '../presets.js';
+import type { ModifierSpec, Targets } from '../recipe.js';
+
+/** A method and its options, without targets. */
+export type MethodSpec = Omit<ModifierSpec, 'targets'> & { readonly type: string };
+
+/** Something that can be done to a layer. */
+export interface SearchOption {
+  /** Unique among the options of a search; names the choice in tables. */
+  readonly name: string;
+  /** Methods in the order of the recipe's stages; each works on linear layers. None: the layer stays as it is. */
+  readonly steps: readonly MethodSpec[];
+  /** Layers that it may be chosen for; default: all. */
+  readonly targets?: Targets;
+}
+
+const blocks: Targets = { include: ['blocks.**'] };
+const outside: Targets = { include: ['**'], exclude: ['blocks.**'] };
+
+/**
+ * What a search chooses from when nobody says otherwise: integer groups of 2, 3, 4 and 8 bits by GPTQ, blocks of 5 and 6
+ * bits between them, and the layer as it is. The head is rounded to nearest, because an embedding may share its matrix.
+ */
+export function standardOptions(model: Model): SearchOption[] {
+  const wide = groupSize(model);
+  const gptq = (format: string): SearchOption => ({
+    name: format,
+    steps: [{ type: 'quant.gptq', format, actOrder: true }],
+    targets: blocks,
+  });
+  const nearest = (format: string): SearchOption => ({
+    name: `${format}, nearest`,
+    steps: [{ type: 'quant.rtn', format }],
+    targets: outside,
+  });
+  const groups = [...new Set([wide, 32])];
+  return [
+    gptq('int2-g32'),
+    ...groups.map((size) => gptq(`int3-g${size}`)),
+    ...groups.map((size) => gptq(`int4-g${size}`)),
+    gptq('int4-g16'),
+    nearest('int4-g32'),
+    { name: 'q5_0', steps: [{ type: 'quant.gguf', format: 'q5_0' }] },
+    { name: 'q6_k', steps: [{ type: 'quant.gguf', format: 'q6_k' }] },
+    gptq('int8-g32'),
+    {
+      name: 'int8-channel',
+      steps: [{ type: 'quant.rtn', format: 'int8-channel', activation: 'none' }],
+    },
+    { name: 'as it is', steps: [] },
+  ];
+}
