@@ -113,6 +113,13 @@ run_real_model() {
   node_modules/.bin/vitest run tests/real-model.test.ts
 }
 
+# Backend-cuda on the real TensorFlow, which comes once from a Python package (230 MB); no GPU is needed.
+run_tensorflow() {
+  local reason
+  reason=$(node scripts/fetch-tensorflow.mjs 2>&1 >/dev/null) || { skip tensorflow "$reason"; return; }
+  node_modules/.bin/vitest run packages/backend-cuda
+}
+
 # The Python peers live in an environment of their own, which check.sh makes when python3 lacks them.
 run_oracles() {
   command -v python3 >/dev/null || { skip oracles "no python3"; return; }

@@ -16,6 +16,7 @@ const ALLOWED = {
   tokenizers: [],
   report: [],
   'backend-cpu': ['tensor-core'],
+  'backend-cuda': ['tensor-core'],
   moe: ['tensor-core'],
   models: ['tensor-core', 'checkpoint', 'tokenizers', 'moe'],
   trainer: ['tensor-core', 'checkpoint', 'report'],

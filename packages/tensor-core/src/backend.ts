@@ -54,6 +54,8 @@ export interface Capabilities {
   readonly dtypes: ReadonlySet<DType>;
   /** Packed formats for which `packedMatmul` has a kernel; core unpacks the others tile by tile. */
   readonly formats: ReadonlySet<string>;
+  /** False where numbers below 2^-126 count as zero, as they do on many devices. Left out: they are kept. */
+  readonly subnormals?: boolean | undefined;
   /** Where storages live: core frees `device` memory only by scopes and `dispose()`, never by finalizers. */
   readonly memory: 'host' | 'device';
 }

@@ -7,7 +7,14 @@ import { referenceBackend } from '../reference/index.js';
 import { type ConformanceCase, hasEdgeValues } from './case.js';
 import { difference, type Values } from './compare.js';
 import { withoutFusedKernels } from './decomposed.js';
-import { definitionOf, type Evaluation, evaluate, evaluateGradients, isPrimitive } from './evaluate.js';
+import {
+  definitionOf,
+  type Evaluation,
+  evaluate,
+  evaluateGradients,
+  isPrimitive,
+  runsNatively,
+} from './evaluate.js';
 import { buildInput } from './generate.js';
 import { classOf, toleranceOf } from './tolerance.js';
 
@@ -30,7 +37,7 @@ type Findings = string[];
 export async function checkValues(
   conformanceCase: ConformanceCase,
   backend: Backend,
-  chained = false,
+  chained = !runsNatively(conformanceCase, backend),
 ): Promise<Findings> {
   const expected = await once(expectedValues, conformanceCase, () =>
     evaluate(conformanceCase, referenceBackend()),

@@ -7,6 +7,7 @@ import { checkContract, contractChecks } from './contract.js';
 import { whySkipped } from './evaluate.js';
 import { checkDecomposed, checkGradients, checkValues, hasDecomposition, hasGradients } from './modes.js';
 import { measureSpeed, type SpeedResult, speedCases } from './speed.js';
+import { suited } from './suited.js';
 
 /**
  * contract: memory, reading, views, repeatability. values: kernels against the reference. decomposed: the same
@@ -61,15 +62,11 @@ export function conformanceTasks(mode: ConformanceMode): ConformanceTask[] {
         task(mode, 'backend', check.name, (backend) => checkContract(check, backend)),
       );
     case 'values':
-      return conformanceCases.map((one) => caseTask(mode, one, (backend) => checkValues(one, backend)));
+      return conformanceCases.map((one) => caseTask(mode, one, checkValues));
     case 'decomposed':
-      return conformanceCases
-        .filter(hasDecomposition)
-        .map((one) => caseTask(mode, one, (backend) => checkDecomposed(one, backend)));
+      return conformanceCases.filter(hasDecomposition).map((one) => caseTask(mode, one, checkDecomposed));
     case 'gradients':
-      return conformanceCases
-        .filter(hasGradients)
-        .map((one) => caseTask(mode, one, (backend) => checkGradients(one, backend)));
+      return conformanceCases.filter(hasGradients).map((one) => caseTask(mode, one, checkGradients));
     case 'speed':
       return speedCases.map(speedTask);
   }
@@ -78,9 +75,15 @@ export function conformanceTasks(mode: ConformanceMode): ConformanceTask[] {
 function caseTask(
   mode: ConformanceMode,
   one: ConformanceCase,
-  check: (backend: Backend) => Promise<string[]>,
+  check: (one: ConformanceCase, backend: Backend) => Promise<string[]>,
 ): ConformanceTask {
-  return task(mode, one.op, one.name, check, (backend) => whySkipped(one, backend));
+  return task(
+    mode,
+    one.op,
+    one.name,
+    (backend) => check(suited(one, backend), backend),
+    (backend) => whySkipped(one, backend),
+  );
 }
 
 function task(

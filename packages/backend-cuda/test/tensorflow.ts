@@ -1,0 +1,34 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type CudaBackend, cudaBackend } from '@frugal/backend-cuda';
+import { beforeEach } from 'vitest';
+
+// What scripts/fetch-tensorflow.mjs prepares; no GPU is needed.
+const prepared = fileURLToPath(new URL('../../../.cache/tensorflow', import.meta.url));
+if (existsSync(prepared)) process.env.FRUGAL_TENSORFLOW ??= prepared;
+
+function open(): { readonly backend: CudaBackend | null; readonly reason: string } {
+  try {
+    return { backend: cudaBackend({ allowCpu: true }), reason: '' };
+  } catch (error) {
+    return {
+      backend: null,
+      reason: `needs TensorFlow (scripts/fetch-tensorflow.mjs): ${(error as Error).message}`,
+    };
+  }
+}
+
+const { backend, reason } = open();
+
+/** TensorFlow on the processor, or on a GPU where there is one. */
+export function openBackend(): CudaBackend {
+  if (!backend) throw new Error(reason);
+  return backend;
+}
+
+/** Skips every test of the file, with the reason, when TensorFlow cannot be loaded. */
+export function needsTensorFlow(): void {
+  beforeEach((context) => {
+    if (reason) context.skip(reason);
+  });
+}
