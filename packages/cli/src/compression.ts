@@ -28,6 +28,7 @@ import {
   type StorageCheck,
 } from '@frugal/compress';
 import { hiddenDistillation, logitDistillation } from '@frugal/distill';
+import { loraAdd } from '@frugal/lora';
 import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
 import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, wanda } from '@frugal/prune';
 import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
@@ -55,6 +56,7 @@ export const methods: readonly ModifierFactory[] = [
   layerPruning,
   logitDistillation,
   hiddenDistillation,
+  loraAdd,
 ];
 
 /** A preset, made for this model, or a recipe from a file. @throws RecipeError listing every wrong field */

@@ -88,6 +88,14 @@ describe('finetune', () => {
     expect(await text()).not.toContain('It is');
   });
 
+  it('begins with principal parts, which double the rank of what is saved', async () => {
+    await succeed(...tune('pissa', '--steps', '2', '--pissa', '--lora-plus', '4', '--rank', '3'));
+    const config = JSON.parse(await readFile(at('pissa/adapter_config.json'), 'utf8'));
+    expect(config).toMatchObject({ r: 6, lora_alpha: 12 });
+    const { training } = JSON.parse(await readFile(at('pissa/frugal.json'), 'utf8'));
+    expect(training.optimizer.groups[0]).toMatchObject({ name: 'up', learningRate: 4 });
+  });
+
   it('trains all weights of a packed model, on text', async () => {
     await succeed(
       'quantize',

@@ -1,5 +1,5 @@
 import { ArgumentError, concat, keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
-import { Linear, type LinearLike, Module, Parameter, type RowContext } from '@frugal/tensor-core/nn';
+import { Buffer, Linear, type LinearLike, Module, Parameter, type RowContext } from '@frugal/tensor-core/nn';
 
 /** What an adapter adds to a layer W [F, C]. */
 export interface LowRank {
@@ -11,6 +11,16 @@ export interface LowRank {
   readonly scale: number;
   /** DoRA's length of each row of the whole matrix, [F]. */
   readonly magnitude?: Tensor | null | undefined;
+  /** A₀ and B₀, whose product the base is taken to lack (PiSSA): the change is s (B A - B₀ A₀). */
+  readonly origin?: { readonly down: Tensor; readonly up: Tensor } | null | undefined;
+  /** f32 [F, C]: where the base may change, 1; elsewhere 0. Products are then made of the whole matrix. */
+  readonly mask?: Tensor | null | undefined;
+}
+
+/** A tensor as it was. */
+interface TensorState {
+  readonly each: Tensor;
+  readonly version: number;
 }
 
 /** Rows of a weight that are unpacked at a time. */
@@ -26,12 +36,13 @@ export class AdaptedLinear extends Module implements LinearLike {
   readonly down: Parameter;
   readonly up: Parameter;
   readonly magnitude: Parameter | null;
+  readonly originDown: Buffer | null;
+  readonly originUp: Buffer | null;
+  readonly mask: Tensor | null;
   readonly scale: number;
-  // Hidden from members(): they share the parameters above.
-  readonly #products: { readonly down: Linear; readonly up: Linear };
-  #lengths: { readonly value: Tensor; readonly key: string } | null = null;
+  #lengths: { readonly value: Tensor; readonly key: readonly TensorState[] } | null = null;
 
-  constructor(base: LinearLike, { down, up, scale, magnitude = null }: LowRank) {
+  constructor(base: LinearLike, { down, up, scale, magnitude = null, origin = null, mask = null }: LowRank) {
     super();
     const fits =
       down.rank === 2 &&
@@ -54,7 +65,9 @@ export class AdaptedLinear extends Module implements LinearLike {
     this.down = new Parameter(down);
     this.up = new Parameter(up);
     this.magnitude = magnitude && new Parameter(magnitude);
-    this.#products = { down: new Linear(this.down), up: new Linear(this.up) };
+    this.originDown = origin && new Buffer(origin.down);
+    this.originUp = origin && new Buffer(origin.up);
+    this.mask = mask && keep(mask);
   }
 
   get inFeatures(): number {
@@ -73,10 +86,27 @@ export class AdaptedLinear extends Module implements LinearLike {
     return this.base.activation;
   }
   get weightBytes(): number {
-    return this.adapterParameters().reduce(
+    return [...this.adapterParameters(), ...this.originParts()].reduce(
       (sum, { value }) => sum + value.storage.byteLength,
       this.base.weightBytes,
     );
+  }
+
+  /** R of the ordinary adapter that does the same: twice as much where there is an origin. */
+  get plainRank(): number {
+    return this.originDown ? 2 * this.rank : this.rank;
+  }
+
+  /** The ordinary adapter that does the same over the same base: [A; A₀] and [B, -B₀]. The tensors are the caller's. */
+  plainParts(): Required<Pick<LowRank, 'down' | 'up'>> {
+    return noGrad(() => {
+      const { originDown, originUp } = this;
+      if (!originDown || !originUp) return { down: this.down.value.copy(), up: this.up.value.copy() };
+      return {
+        down: concat([this.down.value, originDown.value]),
+        up: scope(() => concat([this.up.value, originUp.value.mul(-1)], 1)),
+      };
+    });
   }
 
   /** A, B and, for DoRA, the magnitude: all that the layer adds to its base. */
@@ -91,23 +121,45 @@ export class AdaptedLinear extends Module implements LinearLike {
         what: 'an adapter of its own for each row is not supported here',
         hint: 'Leave adapterOfRow out: the attached adapter applies to all rows.',
       });
+    if (this.mask) return this.multiplyWhole(x);
     const y = this.base.forward(x, rows);
-    const { down, up } = this.#products;
-    const change = up.forward(down.forward(x)).mul(this.scale);
-    if (!this.magnitude) return y.add(change);
+    const adapted = this.addChange(x, y);
+    if (!this.magnitude) return adapted;
     const factor = this.magnitude.value.div(this.rowLengths()).cast(y.dtype);
-    if (!this.bias) return y.add(change).mul(factor);
+    if (!this.bias) return adapted.mul(factor);
     // The bias is outside of what is scaled.
     const bias = this.bias.value.cast(y.dtype);
-    return y.sub(bias).add(change).mul(factor).add(bias);
+    return adapted.sub(bias).mul(factor).add(bias);
+  }
+
+  /** y + s (B A - B₀ A₀) x. The scale is applied where there is least to multiply. */
+  private addChange(x: Tensor, y: Tensor): Tensor {
+    const narrow = linear(x, this.down).mul(this.scale); // [..., R]
+    const added = linear(narrow, this.up, y);
+    if (!this.originDown || !this.originUp) return added;
+    const { originDown, originUp } = this;
+    const before = x.matmul(originDown.value.cast(x.dtype).transpose()).mul(-this.scale);
+    return added.add(before.matmul(originUp.value.cast(x.dtype).transpose()));
+  }
+
+  private multiplyWhole(x: Tensor): Tensor {
+    const y = x.matmul(this.effectiveWeight().cast(x.dtype).transpose());
+    return this.bias ? y.add(this.bias.value.cast(y.dtype)) : y;
   }
 
   /** Rows of W + s B A as f32 [count, C], before DoRA's scaling. */
   private direction(rowStart: number, rowCount: number): Tensor {
-    const up = this.up.value.slice(0, rowStart, rowStart + rowCount).cast('f32');
-    return this.base
-      .effectiveWeight(rowStart, rowCount)
-      .add(up.matmul(this.down.value.cast('f32')).mul(this.scale));
+    const product = (down: Tensor, up: Tensor) =>
+      up
+        .slice(0, rowStart, rowStart + rowCount)
+        .cast('f32')
+        .matmul(down.cast('f32'))
+        .mul(this.scale);
+    let change = product(this.down.value, this.up.value);
+    if (this.originDown && this.originUp)
+      change = change.sub(product(this.originDown.value, this.originUp.value));
+    if (this.mask) change = change.mul(this.mask.slice(0, rowStart, rowStart + rowCount));
+    return this.base.effectiveWeight(rowStart, rowCount).add(change);
   }
 
   effectiveWeight(rowStart = 0, rowCount = this.outFeatures - rowStart): Tensor {
@@ -120,9 +172,13 @@ export class AdaptedLinear extends Module implements LinearLike {
   /** Lengths of the rows of W + s B A, f32 [F], without gradient; kept until A, B or the base changes. */
   rowLengths(): Tensor {
     const weight = (this.base as { weight?: unknown }).weight;
-    const version = weight instanceof Parameter ? weight.value.storage.version : 0;
-    const key = [this.down.value.storage.version, this.up.value.storage.version, version].join();
-    if (this.#lengths?.key === key) return this.#lengths.value;
+    const tensors = [this.down.value, this.up.value, ...(weight instanceof Parameter ? [weight.value] : [])];
+    const key = tensors.map((each) => ({ each, version: each.storage.version }));
+    const known = this.#lengths;
+    const isCurrent = known?.key.every(
+      ({ each, version }, i) => each === key[i].each && version === key[i].version,
+    );
+    if (known && isCurrent) return known.value;
     this.forgetLengths();
     const value = keep(
       noGrad(() => scope(() => rowLengths((start, count) => this.direction(start, count), this))),
@@ -135,7 +191,8 @@ export class AdaptedLinear extends Module implements LinearLike {
     const before = this.magnitude && this.rowLengths().copy();
     this.base.scaleColumns(factors);
     noGrad(() => {
-      this.down.value = scope(() => this.down.value.mul(factors.cast(this.down.value.dtype)));
+      for (const down of [this.down, this.originDown])
+        if (down) down.value = scope(() => down.value.mul(factors.cast(down.value.dtype)));
       this.forgetLengths();
       // The rows of the product are scaled, and their lengths with them.
       if (this.magnitude && before)
@@ -157,7 +214,13 @@ export class AdaptedLinear extends Module implements LinearLike {
       parameter.clearCopy();
       parameter.value.dispose();
     }
+    for (const { value } of this.originParts()) value.dispose();
+    this.mask?.dispose();
     this.forgetLengths();
+  }
+
+  private originParts(): Buffer[] {
+    return [this.originDown, this.originUp].filter((part) => part !== null);
   }
 
   override dispose(): void {
@@ -169,6 +232,11 @@ export class AdaptedLinear extends Module implements LinearLike {
     this.#lengths?.value.dispose();
     this.#lengths = null;
   }
+}
+
+/** x Wᵀ + residual, in the dtype of x. */
+function linear(x: Tensor, weight: Parameter, residual?: Tensor): Tensor {
+  return new Linear(weight).multiply(x, { residual });
 }
 
 /** Lengths of the rows of a matrix [F, C] that `rows` gives in pieces: f32 [F]. */

@@ -1,7 +1,7 @@
-import { ArgumentError, noGrad, scope } from '@frugal/tensor-core';
+import { ArgumentError, type FloatDType, noGrad, scope } from '@frugal/tensor-core';
 import { Linear, type Module, type Parameter } from '@frugal/tensor-core/nn';
 import type { AdaptedLinear } from './adapted-linear.js';
-import { denseDType } from './dense-dtype.js';
+import { denseDType, writeWeight } from './dense-weight.js';
 
 /** The adapters that were attached to a model together. */
 export class AdapterSet {
@@ -38,17 +38,7 @@ export class AdapterSet {
    */
   merge(): void {
     if (this.merged) return;
-    const dtypes = new Map(
-      [...this.layers].map(([path, { base }]) => [path, denseDType(this.model, path, base)]),
-    );
-    const packed = [...dtypes].filter(([, dtype]) => dtype === null).map(([path]) => path);
-    if (packed.length > 0)
-      throw new ArgumentError({
-        where: 'AdapterSet.merge',
-        what: 'weights that are not dense cannot take an adapter in without rounding again',
-        got: packed.join(', '),
-        hint: 'Keep the adapter beside them, or attach it to the unpacked model.',
-      });
+    const dtypes = this.requireDense('AdapterSet.merge');
     const merged = new Map<string, Linear>();
     for (const [path, layer] of this.layers) {
       const dtype = dtypes.get(path) ?? 'f32';
@@ -59,6 +49,39 @@ export class AdapterSet {
       this.model.replace(path, replacement);
     }
     this.merged = merged;
+  }
+
+  /**
+   * Merges for good: the weights change in place, experts within their stack, and the adapters are freed.
+   * @throws ArgumentError naming all packed layers, before any work
+   */
+  fold(): void {
+    this.unmerge();
+    this.requireDense('AdapterSet.fold');
+    for (const [path, layer] of this.layers) {
+      noGrad(() => scope(() => writeWeight(this.model, path, layer.base, layer.effectiveWeight())));
+      this.model.replace(path, layer.base);
+      layer.disposeAdapter();
+    }
+    for (const parameter of this.frozen) parameter.trainable = true;
+  }
+
+  /** The dtypes of the weights below the adapters. @throws ArgumentError naming all packed layers */
+  requireDense(where: string): ReadonlyMap<string, FloatDType> {
+    const dtypes = new Map<string, FloatDType>();
+    const packed: string[] = [];
+    for (const [path, { base }] of this.layers) {
+      const dtype = denseDType(this.model, path, base);
+      if (dtype) dtypes.set(path, dtype);
+      else packed.push(path);
+    }
+    if (packed.length === 0) return dtypes;
+    throw new ArgumentError({
+      where,
+      what: 'weights that are not dense cannot take an adapter in without rounding again',
+      got: packed.join(', '),
+      hint: 'Keep the adapter beside them, or merge it with mergePacked, which rounds them again and measures what is lost.',
+    });
   }
 
   /** Puts the adapted layers back as they were before {@link merge}. */

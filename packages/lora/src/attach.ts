@@ -1,6 +1,6 @@
 import { backendOf, matchesTargets, type Targets } from '@frugal/compress';
 import { ArgumentError, noGrad, Random, scope, type Tensor, zeros } from '@frugal/tensor-core';
-import { isLinearLike, type LinearLike, type Module } from '@frugal/tensor-core/nn';
+import { isLinearLike, Linear, type LinearLike, type Module } from '@frugal/tensor-core/nn';
 import { AdaptedLinear, type LowRank, rowLengths } from './adapted-linear.js';
 import { AdapterSet } from './adapter-set.js';
 
@@ -19,6 +19,11 @@ export interface AdapterOptions {
   readonly rankStabilized?: boolean;
   /** Learn the length of each row apart from its direction (DoRA). Default false. */
   readonly magnitudes?: boolean;
+  /**
+   * Weights of the base that are zero take no part in the change, so that a pruned layer stays pruned. Plain dense layers
+   * only, whose products are made of the whole matrix then. Default false.
+   */
+  readonly keepZeros?: boolean;
   /** Of the initial A. Default 0. */
   readonly seed?: number;
 }
@@ -29,10 +34,30 @@ export interface AdapterOptions {
  * @throws ArgumentError for targets and patterns that match nothing, naming the layers that exist; nothing is changed then
  */
 export function attachAdapters(model: Module, options: AdapterOptions): AdapterSet {
-  const { targets, seed = 0, rankStabilized = false, magnitudes = false } = options;
+  const { seed = 0, rankStabilized = false, magnitudes = false, keepZeros = false } = options;
+  const random = new Random(seed);
+  const adapters = new Map<string, LowRank>();
+  for (const [i, { path, layer, rank, scale }] of plannedAdapters(model, options).entries()) {
+    const mask = keepZeros ? nonZero(path, layer) : null;
+    const fresh = freshAdapter(layer, { rank, scale, magnitudes, random: random.fork(i) });
+    adapters.set(path, { ...fresh, mask });
+  }
+  return placeAdapters(model, adapters, rankStabilized);
+}
+
+/** A layer that is to get an adapter. */
+export interface PlannedAdapter {
+  readonly path: string;
+  readonly layer: LinearLike;
+  readonly rank: number;
+  readonly scale: number;
+}
+
+/** What the options say of each targeted layer. @throws ArgumentError as {@link attachAdapters} does */
+export function plannedAdapters(model: Module, options: AdapterOptions): PlannedAdapter[] {
+  const { targets, rankPattern = {}, alphaPattern = {}, rankStabilized = false } = options;
   const layers = linearLayers(model);
   const paths = [...layers.keys()].filter((path) => matchesTargets(targets, path));
-  const { rankPattern = {}, alphaPattern = {} } = options;
   for (const glob of targets.include) requireMatch('target', glob, [...layers.keys()]);
   for (const glob of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)])
     requireMatch('pattern', glob, paths);
@@ -42,17 +67,13 @@ export function attachAdapters(model: Module, options: AdapterOptions): AdapterS
       what: 'the targets leave no layer',
       got: JSON.stringify(targets),
     });
-  const random = new Random(seed);
-  const adapters = new Map<string, LowRank>();
-  for (const [i, path] of paths.entries()) {
+  requireBare(paths, layers);
+  return paths.map((path) => {
     const rank = valueFor(path, rankPattern) ?? options.rank;
     const alpha = valueFor(path, alphaPattern) ?? options.alpha ?? 2 * options.rank;
     checkRank(path, rank, alpha);
-    const layer = layers.get(path) as LinearLike;
-    const scale = scaleOf(alpha, rank, rankStabilized);
-    adapters.set(path, freshAdapter(layer, { rank, scale, magnitudes, random: random.fork(i) }));
-  }
-  return placeAdapters(model, adapters, rankStabilized);
+    return { path, layer: layers.get(path) as LinearLike, rank, scale: scaleOf(alpha, rank, rankStabilized) };
+  });
 }
 
 /** s of an adapter: alpha / rank, or alpha / √rank for rsLoRA. */
@@ -79,14 +100,7 @@ export function placeAdapters(
   rankStabilized: boolean,
 ): AdapterSet {
   const layers = linearLayers(model);
-  const taken = [...adapters.keys()].filter((path) => layers.get(path) instanceof AdaptedLinear);
-  if (taken.length > 0)
-    throw new ArgumentError({
-      where: 'attachAdapters',
-      what: 'layers have an adapter already',
-      got: taken.join(', '),
-      hint: 'Detach or merge the first one before.',
-    });
+  requireBare([...adapters.keys()], layers);
   const adapted = new Map<string, AdaptedLinear>();
   const frozen = model.parameters().filter(({ trainable }) => trainable);
   for (const [path, adapter] of adapters)
@@ -94,6 +108,17 @@ export function placeAdapters(
   for (const parameter of frozen) parameter.trainable = false;
   for (const [path, layer] of adapted) model.replace(path, layer);
   return new AdapterSet(model, adapted, { frozen, rankStabilized });
+}
+
+function requireBare(paths: readonly string[], layers: ReadonlyMap<string, LinearLike>): void {
+  const taken = paths.filter((path) => layers.get(path) instanceof AdaptedLinear);
+  if (taken.length === 0) return;
+  throw new ArgumentError({
+    where: 'attachAdapters',
+    what: 'layers have an adapter already',
+    got: taken.join(', '),
+    hint: 'Detach or merge the first one before.',
+  });
 }
 
 interface FreshOptions {
@@ -113,12 +138,26 @@ function freshAdapter(layer: LinearLike, { rank, scale, magnitudes, random }: Fr
         .sub(0.5)
         .mul(2 / Math.sqrt(C));
       const up = zeros([F, rank], { backend });
-      const magnitude = magnitudes
-        ? rowLengths((start, count) => layer.effectiveWeight(start, count), layer)
-        : null;
-      return { down, up, scale, magnitude };
+      return { down, up, scale, magnitude: magnitudes ? baseLengths(layer) : null };
     }),
   );
+}
+
+/** f32 [F, C]: 1 where the weight is not zero. */
+function nonZero(path: string, layer: LinearLike): Tensor {
+  if (layer instanceof Linear)
+    return noGrad(() => scope(() => layer.weight.value.cast('f32').equal(0).logicalNot().cast('f32')));
+  throw new ArgumentError({
+    where: 'attachAdapters',
+    what: 'zeros are kept in plain dense layers only',
+    got: path,
+    hint: 'Exclude the layer, or leave keepZeros out.',
+  });
+}
+
+/** DoRA begins with the lengths that rows have, f32 [F]. */
+export function baseLengths(layer: LinearLike): Tensor {
+  return rowLengths((start, count) => layer.effectiveWeight(start, count), layer);
 }
 
 function valueFor(path: string, pattern: Readonly<Record<string, number>>): number | undefined {

@@ -1,5 +1,12 @@
 import { type Checkpoint, type Manifest, openCheckpoint, readTokenizerFiles } from '@frugal/checkpoint';
-import { type AdapterOptions, type AdapterSet, attachAdapters, saveAdapter } from '@frugal/lora';
+import {
+  type AdapterOptions,
+  type AdapterSet,
+  attachAdapters,
+  attachPrincipalAdapters,
+  loraPlus,
+  saveAdapter,
+} from '@frugal/lora';
 import { configOf, DecoderModel, huggingFaceNames, saveModel, skeleton, unpackModel } from '@frugal/models';
 import { formatDuration, formatNumber } from '@frugal/report';
 import type { CausalLM } from '@frugal/tensor-core/nn';
@@ -31,6 +38,8 @@ interface Options extends BackendOptions, RunOptions, TrainingFlags, JsonOption 
   readonly targets?: readonly string[];
   readonly dora?: true;
   readonly rslora?: true;
+  readonly pissa?: true;
+  readonly loraPlus?: number;
 }
 
 /** Sequences are no longer than this unless the user says so: longer ones need more memory. */
@@ -69,6 +78,8 @@ PEFT's layout (frugal generate MODEL --adapter DIR); that of --full is a model.`
     )
     .option('--dora', 'learn the length of each row apart (DoRA)')
     .option('--rslora', 'scale by alpha / √rank (rsLoRA)')
+    .option('--pissa', 'begin with the principal parts of the weights (PiSSA)')
+    .option('--lora-plus <RATIO>', 'B learns this many times as fast as A (LoRA+)', number(0))
     .option('--epochs <E>', 'passes over the data (default: 1, unless --steps is given)', number(0))
     .option('--accumulate <N>', 'batches per step (default: 1)', integer(1))
     .option('--resume', 'go on from the last checkpoint')
@@ -110,7 +121,8 @@ async function planRun(path: string, options: Options): Promise<RunPlan> {
     batch: 4,
     learningRate: LEARNING_RATE[kind],
     warmup: 0.03,
-    optimizer: { type: 'adamw', weightDecay: 0 },
+    optimizer:
+      options.loraPlus === undefined ? { type: 'adamw', weightDecay: 0 } : loraPlus(options.loraPlus),
     ...(options.accumulate !== undefined && { accumulate: options.accumulate }),
   };
   const sizes = trainingOf(options, settings);
@@ -145,10 +157,15 @@ async function finetune(
 ): Promise<TrainingRecord> {
   const { training, set, adapter, kind } = plan;
   const { out, data, resume = false, force = false } = options;
-  const run = await openRunDirectory(out, { source, data, kind, adapter, training }, options);
+  const run = await openRunDirectory(
+    out,
+    { source, data, kind, adapter, pissa: options.pissa ?? false, training },
+    options,
+  );
   const model = await openModel(path, context);
+  const attach = options.pissa ? attachPrincipalAdapters : attachAdapters;
   let adapters: AdapterSet | null = null;
-  if (adapter) adapters = attachAdapters(model, adapter);
+  if (adapter) adapters = await attach(model, adapter);
   else unpackModel(model);
   if (model instanceof DecoderModel) model.recompute = true;
   const record = await runTraining(
@@ -176,13 +193,18 @@ async function finetune(
   return record;
 }
 
-function checkFlags({ full, lora, dora, rslora, targets, alpha, steps, epochs }: Options): void {
+function checkFlags(options: Options): void {
+  const { full, lora, dora, rslora, pissa, targets, alpha, steps, epochs } = options;
   const refuse = (what: string, hint: string): never => {
     throw new UsageError({ where: 'finetune', what, hint });
   };
   if (full && lora) refuse('--lora and --full exclude each other', 'Choose one of them.');
-  if (full && (dora || rslora || targets || alpha !== undefined))
-    refuse('--dora, --rslora, --alpha and --targets belong to adapters', 'Leave --full out.');
+  const adapterFlags = dora || rslora || pissa || targets || alpha !== undefined || options.loraPlus;
+  if (full && adapterFlags)
+    refuse(
+      '--dora, --rslora, --pissa, --lora-plus, --alpha and --targets belong to adapters',
+      'Leave --full out.',
+    );
   if (steps !== undefined && epochs !== undefined)
     refuse('--steps and --epochs both say how long', 'Give one of them.');
 }

@@ -1,10 +1,17 @@
-import { MANIFEST_FILE, type Manifest, saveDirectory, tensorInput } from '@frugal/checkpoint';
+import {
+  MANIFEST_FILE,
+  type Manifest,
+  saveDirectory,
+  type TensorInput,
+  tensorInput,
+} from '@frugal/checkpoint';
+import type { Tensor } from '@frugal/tensor-core';
 import type { ModuleNames } from '@frugal/tensor-core/nn';
 import type { AdaptedLinear } from '../adapted-linear.js';
 import type { AdapterSet } from '../adapter-set.js';
 import { scaleOf } from '../attach.js';
 import { AdapterError } from '../errors.js';
-import { CONFIG_FILE, PREFIX, parts, WEIGHTS_FILE } from './layout.js';
+import { CONFIG_FILE, type Part, PREFIX, parts, WEIGHTS_FILE } from './layout.js';
 
 export interface SaveAdapterOptions {
   readonly names: ModuleNames;
@@ -38,20 +45,25 @@ export async function saveAdapter(
 }
 
 async function tensorsOf(named: ReadonlyMap<string, AdaptedLinear>) {
-  const tensors = [];
-  for (const [name, { down, up, magnitude }] of named)
-    for (const [part, parameter] of Object.entries({ down, up, magnitude }))
-      if (parameter) {
-        const values = await parameter.value.toFloat32();
-        const ending = parts[part as keyof typeof parts];
-        tensors.push(tensorInput(`${PREFIX}${name}${ending}`, 'F32', parameter.shape, values));
-      }
+  const tensors: TensorInput[] = [];
+  for (const [name, layer] of named) {
+    const add = async (part: Part, value: Tensor) =>
+      tensors.push(
+        tensorInput(`${PREFIX}${name}${parts[part]}`, 'F32', value.shape, await value.toFloat32()),
+      );
+    const { down, up } = layer.plainParts();
+    await add('down', down);
+    await add('up', up);
+    for (const value of [down, up]) value.dispose();
+    if (layer.magnitude) await add('magnitude', layer.magnitude.value);
+  }
   return tensors;
 }
 
 function peftConfig(named: ReadonlyMap<string, AdaptedLinear>, rankStabilized: boolean) {
   const [first] = named.values();
-  const alphaOf = ({ scale, rank }: AdaptedLinear) => tidy(scale / scaleOf(1, rank, rankStabilized));
+  const alphaOf = ({ scale, plainRank }: AdaptedLinear) =>
+    tidy(scale / scaleOf(1, plainRank, rankStabilized));
   const others = (value: (layer: AdaptedLinear) => number) =>
     Object.fromEntries(
       [...named]
@@ -61,9 +73,9 @@ function peftConfig(named: ReadonlyMap<string, AdaptedLinear>, rankStabilized: b
   return {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
-    r: first.rank,
+    r: first.plainRank,
     lora_alpha: alphaOf(first),
-    rank_pattern: others(({ rank }) => rank),
+    rank_pattern: others(({ plainRank }) => plainRank),
     alpha_pattern: others(alphaOf),
     use_rslora: rankStabilized,
     use_dora: first.magnitude !== null,
