@@ -167,6 +167,45 @@ describe('pretrain', () => {
     await succeed(['pretrain', config, '--force']);
   });
 
+  it('saves the average of the weights of the best evaluation, and stops when none is better', async () => {
+    const evaluation = { texts: ['corpus.jsonl'], every: 2, patience: 1 };
+    const optimizer = {
+      type: 'groups',
+      groups: [
+        {
+          name: 'blocks',
+          paths: ['blocks.*'],
+          kind: 'matrix',
+          optimizer: { type: 'adamw8bit', minimumSize: 100 },
+        },
+        { name: 'rest', optimizer: { type: 'sgd', momentum: 0.9 }, learningRate: 0.1 },
+      ],
+    };
+    // So fast that the first evaluation is the best one.
+    const training = {
+      steps: 20,
+      averageDecay: 0.5,
+      recompute: true,
+      learningRate: 10,
+      warmup: 0,
+      optimizer,
+    };
+    const config = await writeConfig('early', { evaluation }, training);
+    const { best, tokens } = JSON.parse((await succeed(['pretrain', config, '--json'])).out);
+    expect(best.stoppedEarly).toBe(true);
+    expect(tokens).toBeLessThan(20 * 32);
+    const measured = await succeed([
+      'perplexity',
+      at('early'),
+      '--text',
+      at('corpus.jsonl'),
+      '--context',
+      '16',
+      '--json',
+    ]);
+    expect(JSON.parse(measured.out).bitsPerByte).toBeCloseTo(best.value, 4);
+  });
+
   it('never replaces a finished model unasked', async () => {
     const { code, err } = await frugal(['pretrain', at('whole.yaml'), '--resume']);
     expect([code, err]).toEqual([1, expect.stringContaining('exists already')]);
@@ -188,7 +227,24 @@ describe('pretrain', () => {
     [{ model: { ...shape, sliding: 4 } }, /sliding/],
     [
       { training: { steps: 1, sequence: 16, optimizer: { type: 'sophia' } } },
-      /sophia; expected adamw, .*sgd, muon/,
+      /training\.optimizer.*unknown type sophia \(known: adamw, adamw8bit, sgd, muon, groups\)/,
+    ],
+    [
+      { training: { steps: 1, learningRat: 1 } },
+      /training: unknown learningRat; did you mean learningRate\?/,
+    ],
+    [
+      { training: { steps: 1, optimizer: { type: 'adamw', weight_decay: 0.1 } } },
+      /training\.optimizer: unknown weight_decay; did you mean weightDecay\?/,
+    ],
+    [
+      {
+        training: {
+          steps: 1,
+          optimizer: { type: 'groups', groups: [{ name: 'all', path: ['*'], optimizer: { type: 'sdg' } }] },
+        },
+      },
+      /groups\.0.*unknown type sdg; did you mean sgd\?.*unknown path; did you mean paths\?/,
     ],
     [{ data: 'nowhere' }, /nowhere/],
   ])('explains bad settings %#', async (changes, message) => {

@@ -11,9 +11,11 @@ import {
   TRAINER_STATE_FILE,
 } from '@frugal/checkpoint';
 import { formatShape, fromBytes, noGrad, type RandomState, type Tensor } from '@frugal/tensor-core';
+import type { BestState } from './best.js';
 import { TrainerError } from './errors.js';
 import type { Optimizer } from './optimizers/optimizer.js';
 import type { TrainableModel } from './options.js';
+import type { WeightAverage } from './weight-average.js';
 
 export interface CheckpointOptions {
   /** Gets one folder per checkpoint, `step-00000100`. */
@@ -38,12 +40,22 @@ export interface TrainerState {
   readonly lossScale: { readonly value: number; readonly goodSteps: number };
   readonly batches: unknown;
   readonly random: RandomState | null;
+  /** Of runs that look for the best evaluation. */
+  readonly best?: BestState;
 }
 
 const PARAMETERS_FILE = 'trainer/parameters.safetensors';
+const AVERAGE_FILE = 'trainer/average.safetensors';
 const STEP_FOLDER = /^step-(\d{8,})$/;
 /** Unfinished or half deleted folders of processes that are gone. */
 const LEFTOVER = /^\.step-\d{8,}\./;
+
+/** What a checkpoint holds the tensors of. */
+interface CheckpointParts {
+  readonly model: TrainableModel;
+  readonly optimizer: Optimizer;
+  readonly average?: WeightAverage;
+}
 
 /**
  * The checkpoints of one run. Each is a folder that appears whole or not at all, so that a process may be killed at
@@ -57,7 +69,7 @@ export class CheckpointStore {
 
   constructor(
     private readonly options: CheckpointOptions,
-    private readonly parts: { readonly model: TrainableModel; readonly optimizer: Optimizer },
+    private readonly parts: CheckpointParts,
   ) {}
 
   isDue(step: number): boolean {
@@ -74,22 +86,23 @@ export class CheckpointStore {
 
   /** Writes a checkpoint and deletes those that are too old. Returns its path. */
   async save(state: TrainerState): Promise<string> {
-    const { directory, extra } = this.options;
-    const { model, optimizer } = this.parts;
-    const path = join(directory, `step-${String(state.step).padStart(8, '0')}`);
+    const { extra } = this.options;
+    const { model, optimizer, average } = this.parts;
+    const path = this.pathOf(state.step);
     await saveDirectory(
       path,
       async (staging) => {
         await staging.writeTensors(PARAMETERS_FILE, inputsOf(trainedTensors(model)));
         const slots = optimizer.state();
         if (slots.size > 0) await staging.writeTensors(OPTIMIZER_FILE, inputsOf(slots));
+        if (average) await staging.writeTensors(AVERAGE_FILE, inputsOf(average.state()));
         await staging.writeJson(TRAINER_STATE_FILE, state);
         await extra?.(staging);
       },
       { replaceable: ['trainer'] },
     );
     this.remember(path, state.step);
-    await this.prune();
+    await this.prune(state.best?.step);
     return path;
   }
 
@@ -115,10 +128,37 @@ export class CheckpointStore {
         expected: '1',
       });
     }
-    await this.restoreModel(join(path, PARAMETERS_FILE));
+    await this.restoreWeights(path);
     await this.restoreOptimizer(path);
     this.remember(path, state.step);
     return { state, path };
+  }
+
+  /** Puts the weights of the checkpoint of a step into the model, and into the average. Returns its path. */
+  async useWeights(step: number): Promise<string> {
+    const path = this.pathOf(step);
+    await this.restoreWeights(path);
+    return path;
+  }
+
+  private async restoreWeights(path: string): Promise<void> {
+    const { model, average } = this.parts;
+    await this.restoreModel(join(path, PARAMETERS_FILE));
+    const hasAverage = (await readdir(join(path, 'trainer'))).some((name) =>
+      AVERAGE_FILE.endsWith(`/${name}`),
+    );
+    if (hasAverage !== (average !== undefined)) {
+      throw new TrainerError({
+        where: path,
+        what: `the run was started with${hasAverage ? '' : 'out'} an average of its weights`,
+        hint: 'Resume with the settings that it was started with.',
+      });
+    }
+    if (!average) return;
+    await withTensors(join(path, AVERAGE_FILE), trainedTensors(model), (tensors) => {
+      average.load(tensors);
+      tensors.clear();
+    });
   }
 
   private async restoreModel(file: string): Promise<void> {
@@ -172,9 +212,15 @@ export class CheckpointStore {
     return numbered.sort((a, b) => a.step - b.step).map(({ name }) => join(directory, name));
   }
 
-  private async prune(): Promise<void> {
+  private pathOf(step: number): string {
+    return join(this.options.directory, `step-${String(step).padStart(8, '0')}`);
+  }
+
+  /** Deletes all but the newest ones and that of step `best`. */
+  private async prune(best: number | null = null): Promise<void> {
     const { directory, keep = 2 } = this.options;
-    for (const path of (await this.list()).slice(0, -Math.max(1, keep))) {
+    const old = (await this.list()).slice(0, -Math.max(1, keep));
+    for (const path of old.filter((path) => best === null || path !== this.pathOf(best))) {
       // Renamed first: what is called step-… must be whole.
       await rename(path, join(directory, `.${path.slice(directory.length + 1)}.removing`));
     }

@@ -4,7 +4,7 @@ import type { TrainableModel, TrainOptions } from './options.js';
 
 /** @throws TrainerError for options that cannot be */
 export function checkOptions<B>(options: TrainOptions<B>): void {
-  const { model, steps, accumulate = 1, clipNorm = 1, precision, evaluate, checkpoint } = options;
+  const { model, steps, accumulate = 1, clipNorm = 1, precision, evaluate, checkpoint, average } = options;
   const every = typeof checkpoint?.every === 'number' ? checkpoint.every : 1;
   requireWhole('steps', steps, 0);
   requireWhole('accumulate', accumulate, 1);
@@ -13,6 +13,21 @@ export function checkOptions<B>(options: TrainOptions<B>): void {
   if (!(clipNorm > 0)) {
     const [got, expected] = [String(clipNorm), 'a positive number'];
     throw new TrainerError({ where: 'train', what: 'bad clipNorm', got, expected });
+  }
+  requireWhole('evaluate.best.patience', evaluate?.best?.patience ?? 1, 1);
+  if (evaluate?.best && !checkpoint) {
+    throw new TrainerError({
+      where: 'train',
+      what: 'evaluate.best keeps a checkpoint, but none are written',
+      hint: 'Give checkpoint.directory.',
+    });
+  }
+  if (evaluate?.averaged && !average) {
+    throw new TrainerError({
+      where: 'train',
+      what: 'evaluate.averaged needs an average of the weights',
+      hint: 'Give average: new WeightAverage().',
+    });
   }
   if (precision !== undefined && model.computeDType === undefined) {
     throw new TrainerError({

@@ -1,3 +1,4 @@
+export type { BestOptions, BestState } from './best.js';
 export type { CheckpointOptions, TrainerState } from './checkpoints.js';
 export { NonFiniteLossError, type NonFiniteStep, TrainerError } from './errors.js';
 export { type LossObserver, languageModelLoss, type TargetRows, targetRows } from './losses.js';
@@ -12,6 +13,7 @@ export { SGD, type SGDOptions } from './optimizers/sgd.js';
 export { type SlotMember, SlotOptimizer } from './optimizers/slots.js';
 export type {
   BatchLoss,
+  BestEvent,
   CheckpointEvent,
   EvaluationEvent,
   EvaluationOptions,
@@ -34,3 +36,4 @@ export {
   warmupStableDecay,
 } from './schedules.js';
 export { train } from './train.js';
+export { WeightAverage, type WeightAverageOptions } from './weight-average.js';

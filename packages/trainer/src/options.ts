@@ -1,11 +1,13 @@
 import type { FloatDType, Random, Tensor } from '@frugal/tensor-core';
 import type { BatchSource, Module, TrainBatch } from '@frugal/tensor-core/nn';
+import type { BestOptions } from './best.js';
 import type { CheckpointOptions } from './checkpoints.js';
 import type { Optimizer } from './optimizers/optimizer.js';
 import type { Schedule } from './schedules.js';
+import type { WeightAverage } from './weight-average.js';
 
-/** Anything with parameters; models also say in which dtype they compute. */
-export type TrainableModel = Module & { computeDType?: FloatDType };
+/** Anything with parameters; models also say in which dtype they compute, and whether they compute blocks again. */
+export type TrainableModel = Module & { computeDType?: FloatDType; recompute?: boolean };
 
 /**
  * Dtype of the activations. `int8`: bf16, and the products of all dense layers but the head in whole numbers, forward
@@ -32,6 +34,13 @@ export type Loss<B> = (batch: B) => BatchLoss;
 export interface EvaluationOptions {
   readonly every: number;
   run(step: number): Promise<Readonly<Record<string, number>>>;
+  /** The model has the averaged weights meanwhile; needs `average`. Default false. */
+  readonly averaged?: boolean;
+  /**
+   * Keeps the checkpoint of the best evaluation, and may end the run early; needs `checkpoint`. At the end the model
+   * has the weights of that checkpoint.
+   */
+  readonly best?: BestOptions;
 }
 
 export interface TrainOptions<B = TrainBatch> {
@@ -49,6 +58,10 @@ export interface TrainOptions<B = TrainBatch> {
   readonly clipNorm?: number;
   /** Parameters and optimizer stay f32. `f16` scales the loss. Default: the model's own dtype. */
   readonly precision?: Precision;
+  /** Stores only the inputs of blocks and computes them again backward: less memory, a third more work. */
+  readonly recompute?: boolean;
+  /** Follows the weights; saved and resumed with the run. Stays the caller's. */
+  readonly average?: WeightAverage;
   /** Random numbers that the loss or the model draw (dropout); a checkpoint holds the position. */
   readonly random?: Random;
   readonly checkpoint?: CheckpointOptions;
@@ -65,7 +78,7 @@ export interface TrainOptions<B = TrainBatch> {
 }
 
 /** What happened; in the order in which it happened, steps one step late. */
-export type TrainEvent = StepEvent | EvaluationEvent | CheckpointEvent | ResumeEvent;
+export type TrainEvent = StepEvent | EvaluationEvent | CheckpointEvent | ResumeEvent | BestEvent;
 
 export interface StepEvent {
   readonly type: 'step';
@@ -99,6 +112,16 @@ export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly step: number;
   readonly path: string;
+}
+
+/** The last event: the model now has the weights of `step`, which were the best. */
+export interface BestEvent {
+  readonly type: 'best';
+  readonly step: number;
+  readonly value: number;
+  readonly path: string;
+  /** Whether the run ended before its last step. */
+  readonly stoppedEarly: boolean;
 }
 
 /** The run continues after `step`. */

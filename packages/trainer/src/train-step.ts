@@ -27,7 +27,7 @@ export interface LaunchedStep extends Pick<StepPlan, 'step' | 'learningRate'> {
 
 /** Draws the micro-batches of one step, adds up their gradients and updates the parameters; waits for no value. */
 export async function launchStep<B>(
-  { batches, loss, optimizer, accumulate = 1, clipNorm, afterStep }: TrainOptions<B>,
+  { batches, loss, optimizer, accumulate = 1, clipNorm, afterStep, average }: TrainOptions<B>,
   parameters: readonly NamedParameter[],
   plan: StepPlan,
 ): Promise<LaunchedStep> {
@@ -52,6 +52,7 @@ export async function launchStep<B>(
       const finite = previous ? flag.mul(previous.outcome.slice(0, 2, 3)) : flag;
       optimizer.step(parameters, { learningRate, step: plan.update, scale, finite: finite.reshape() });
       afterStep?.(step, finite.reshape());
+      average?.update(parameters, step);
       return concat([mean.reshape(1), norm.reshape(1), finite, ...passed]);
     });
     const values = outcome.toFloat32();

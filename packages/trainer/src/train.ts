@@ -4,8 +4,9 @@ import { CheckpointStore } from './checkpoints.js';
 import { checkOptions, trainableParameters } from './checks.js';
 import { NonFiniteLossError } from './errors.js';
 import { Meter } from './meter.js';
-import type { StepEvent, TrainEvent, TrainOptions } from './options.js';
+import type { BestEvent, EvaluationEvent, StepEvent, TrainEvent, TrainOptions } from './options.js';
 import { usePrecision } from './precision.js';
+import { useRecompute } from './recompute.js';
 import { Run } from './run.js';
 import { RunLog } from './run-log.js';
 import { type LaunchedStep, launchStep } from './train-step.js';
@@ -33,6 +34,7 @@ export async function* train<B = TrainBatch>(
   const log = options.log === undefined ? null : new RunLog(options.log, run.step);
   const meter = new Meter(run);
   const leavePrecision = usePrecision(options.model, options.precision);
+  const leaveRecompute = useRecompute(options.model, options.recompute);
   const inFlight: LaunchedStep[] = [];
 
   /** Waits for the oldest step in flight and tells how it went. */
@@ -56,21 +58,22 @@ export async function* train<B = TrainBatch>(
 
   try {
     if (resumed) yield { type: 'resume', step: run.step, steps, path: resumed.path };
-    while (run.step < steps && !signal?.aborted) {
+    while (run.step < steps && !run.best?.isExhausted && !signal?.aborted) {
       await setImmediate(); // lets signals, timers and servers of this process have their turn
       const learningRate = schedule(run.step);
       const plan = { step: ++run.step, update: ++run.updates, learningRate, lossScale: run.lossScale.value };
       inFlight.push(await launchStep(options, parameters, { ...plan, previous: inFlight.at(-1) ?? null }));
 
       const mustEvaluate = evaluate && (run.step % evaluate.every === 0 || run.step === steps);
-      const mustSave = store?.isDue(run.step);
+      let mustSave = store?.isDue(run.step) ?? false;
       // The next loss scale of f16 depends on this step.
       const mayStayInFlight = mustEvaluate || mustSave || run.lossScale.isDynamic ? 0 : 1;
       while (inFlight.length > mayStayInFlight) yield await settle();
       if (mustEvaluate) {
-        const event = { type: 'evaluation', step: run.step, metrics: await evaluate.run(run.step) } as const;
+        const event = await evaluateNow(options, run.step);
         log?.write(event);
         yield event;
+        if (run.best?.observe(run.step, event.metrics)) mustSave = true;
       }
       if (mustSave) yield { type: 'checkpoint', step: run.step, path: await store!.save(run.state()) };
     }
@@ -79,9 +82,36 @@ export async function* train<B = TrainBatch>(
       yield { type: 'checkpoint', step: run.step, path: await store.save(run.state()) };
     }
     signal?.throwIfAborted();
+    const best = await goBackToBest(run, store ?? null, steps);
+    if (best) yield best;
   } finally {
     for (const { outcome } of inFlight) outcome.dispose();
     log?.close();
+    leaveRecompute();
     leavePrecision();
   }
+}
+
+/** With the averaged weights where they are asked for. */
+async function evaluateNow<B>(
+  { model, evaluate, average }: TrainOptions<B>,
+  step: number,
+): Promise<EvaluationEvent> {
+  const averaged = evaluate?.averaged ? average?.use(model) : undefined;
+  try {
+    return { type: 'evaluation', step, metrics: (await evaluate?.run(step)) ?? {} };
+  } finally {
+    averaged?.[Symbol.dispose]();
+  }
+}
+
+/** Gives the model the weights of the best evaluation. */
+async function goBackToBest(
+  { best, step: last }: Run,
+  store: CheckpointStore | null,
+  steps: number,
+): Promise<BestEvent | null> {
+  const { step = null, value = null } = best?.state() ?? {};
+  if (step === null || value === null || !store) return null;
+  return { type: 'best', step, value, path: await store.useWeights(step), stoppedEarly: last < steps };
 }

@@ -66,6 +66,7 @@ function outcome(folder: string) {
     })),
     parameters: readFileSync(join(last, 'parameters.safetensors')),
     optimizer: readFileSync(join(last, 'optimizer.safetensors')),
+    average: readFileSync(join(last, 'average.safetensors')),
   };
 }
 
@@ -104,7 +105,11 @@ describe('a run that is killed with kill -9', () => {
     expect(resumes).toBeGreaterThan(10);
     expect(await runProgram(folder, [])).toMatchObject({ failed: false, wasKilled: false });
     expect(outcome(folder)).toEqual(expected);
-    expect(readdirSync(join(folder, 'checkpoints')).sort()).toEqual(['step-00000060', 'step-00000061']);
+    expect(readdirSync(join(folder, 'checkpoints')).sort()).toEqual([
+      'step-00000028',
+      'step-00000060',
+      'step-00000061',
+    ]);
   }, 240_000);
 });
 

@@ -1,11 +1,11 @@
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Random } from '@frugal/tensor-core';
-import { createOptimizer, linear, train } from '../src/index.js';
+import { createOptimizer, linear, train, WeightAverage } from '../src/index.js';
 import { TinyModel, TinySource, tinyLoss } from './tiny.js';
 
 /*
- * node training-process.mjs FOLDER [STEP]: a run of 61 steps with dropout, momentum and accumulation that goes on where
+ * node training-process.mjs FOLDER [STEP]: a run of 61 steps with dropout, momentum, 8-bit states, an average and accumulation that goes on where
  * it was stopped. Prints each event; kills itself in the middle of the save after STEP.
  */
 const [folder, dieInSaveAt] = process.argv.slice(2);
@@ -21,7 +21,7 @@ const run = train({
     type: 'groups',
     groups: [
       { name: 'head', paths: ['head.*'], optimizer: { type: 'muon' } },
-      { name: 'rest', optimizer: { type: 'adamw' }, learningRate: 2 },
+      { name: 'rest', optimizer: { type: 'adamw8bit', minimumSize: 50 }, learningRate: 2 },
     ],
   }),
   schedule: linear({ peak: 0.02, steps: 61, warmup: 4 }),
@@ -29,6 +29,14 @@ const run = train({
   accumulate: 2,
   clipNorm: 1,
   random,
+  average: new WeightAverage({ decay: 0.9 }),
+  evaluate: {
+    every: 7,
+    // Best at step 28, which is therefore kept to the end.
+    run: async (at) => ({ distance: Math.abs(at - 28) }),
+    averaged: true,
+    best: { metric: 'distance', patience: 100 },
+  },
   afterStep: (done) => {
     step = done;
   },

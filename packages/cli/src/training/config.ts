@@ -3,18 +3,10 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { CommandError } from '../errors.js';
 import { readTextFile } from '../files.js';
+import { optimizerSettings } from './optimizer-settings.js';
+import { settings } from './settings.js';
 
 const count = z.number().int().positive();
-
-/** An object without other keys; the message names those that exist. */
-function settings<Shape extends z.ZodRawShape>(shape: Shape) {
-  return z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys'
-        ? `unknown ${issue.keys.join(', ')} (known: ${Object.keys(shape).join(', ')})`
-        : undefined,
-  });
-}
 
 /** How a model is trained. What is left out has a default that suits models of a few million parameters. */
 const trainingSchema = settings({
@@ -30,10 +22,14 @@ const trainingSchema = settings({
   schedule: z.enum(['constant', 'linear', 'cosine']).default('linear'),
   /** Steps in which the learning rate rises; below 1: share of all steps. */
   warmup: z.number().nonnegative().default(0.05),
-  /** `muon`: Muon for matrices and AdamW for the rest. An object is passed on to the trainer. */
-  optimizer: z.union([z.enum(['muon', 'adamw']), z.looseObject({ type: z.string() })]).default('muon'),
+  /** `muon`: Muon for matrices and AdamW for the rest; `groups` give parameters to optimizers by pattern. */
+  optimizer: optimizerSettings.prefault('muon'),
   clipNorm: z.number().positive().default(1),
   precision: z.enum(['f32', 'bf16', 'f16', 'int8']).default('f32'),
+  /** Store only what goes into the blocks and compute them again backward. */
+  recompute: z.boolean().default(false),
+  /** Decay of a moving average of the weights, which is what is evaluated and saved. */
+  averageDecay: z.number().min(0).lt(1).optional(),
   /** How far the selection bias of an expert moves per step, in models whose routers have one (DeepSeek-V3). */
   selectionBiasRate: z.number().positive().default(0.001),
   seed: z.number().int().nonnegative().default(1),
@@ -48,6 +44,8 @@ const evaluationSchema = settings({
   texts: z.array(z.string()).min(1),
   /** Steps between two evaluations. */
   every: count,
+  /** Ends the run after so many evaluations that were no better; the best model is saved. */
+  patience: count.optional(),
   /** Tokens per window; default: the training sequence. */
   context: count.optional(),
 });

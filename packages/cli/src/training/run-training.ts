@@ -8,12 +8,11 @@ import {
   createOptimizer,
   type EvaluationOptions,
   languageModelLoss,
-  muonWithAdamW,
-  type OptimizerConfig,
   progressBar,
   schedules,
   type TrainOptions,
   train,
+  WeightAverage,
 } from '@frugal/trainer';
 import type { Context } from '../context.js';
 import { type EvaluationConfig, stepsOf, type TrainingConfig } from './config.js';
@@ -28,6 +27,8 @@ export interface TrainingRecord {
   readonly loss: number | null;
   /** Of the last evaluation. */
   readonly metrics: Readonly<Record<string, number>>;
+  /** Where the best evaluation was, whose weights the model now has; of runs with `patience`. */
+  readonly best?: { readonly step: number; readonly value: number; readonly stoppedEarly: boolean };
 }
 
 export interface TrainingSetup {
@@ -52,7 +53,9 @@ export async function runTraining(
     precision,
     accumulate,
     checkpointEvery,
+    averageDecay,
   } = config;
+  const average = averageDecay === undefined ? undefined : new WeightAverage({ decay: averageDecay });
   const warmup = config.warmup < 1 ? Math.ceil(config.warmup * steps) : Math.round(config.warmup);
   const { progressStream } = terminal;
   const stream = { isTTY: progressStream !== undefined, write: terminal.err, columns: terminal.columns };
@@ -64,12 +67,14 @@ export async function runTraining(
     accumulate,
     clipNorm,
     precision,
-    optimizer: createOptimizer(optimizerOf(config)),
+    optimizer: createOptimizer(config.optimizer),
     schedule: schedules[config.schedule]({ peak, final, steps, warmup }),
     checkpoint: { directory: run.checkpoints, every: { seconds: checkpointEvery }, keep: 1, resume },
     log: run.log,
     signal,
-    ...(evaluate && { evaluate }),
+    ...(config.recompute && { recompute: true }),
+    ...(average && { average }),
+    ...(evaluate && { evaluate: { ...evaluate, averaged: average !== undefined } }),
   });
   try {
     for await (const event of events) {
@@ -78,9 +83,15 @@ export async function runTraining(
         Object.assign(record, { tokens: event.tokens, seconds: event.seconds, loss: event.smoothedLoss });
       }
       if (event.type === 'evaluation') record.metrics = event.metrics;
+      if (event.type === 'best')
+        Object.assign(record, {
+          best: { step: event.step, value: event.value, stoppedEarly: event.stoppedEarly },
+        });
     }
+    average?.copyTo(job.model);
   } finally {
     bar.close();
+    average?.dispose();
     if (signal.aborted) terminal.err('A checkpoint is kept: go on with --resume.\n');
   }
   return record;
@@ -108,7 +119,7 @@ export function batchesOf(
 export async function evaluationOf(
   model: CausalLM,
   tokenizer: Tokenizer,
-  { texts: files, every, context }: EvaluationConfig,
+  { texts: files, every, context, patience }: EvaluationConfig,
   { sequence }: TrainingConfig,
 ): Promise<EvaluationOptions> {
   const documents: Document[] = [];
@@ -116,6 +127,7 @@ export async function evaluationOf(
   const texts = documents.map(({ text }) => text);
   return {
     every,
+    ...(patience !== undefined && { best: { metric: 'bitsPerByte', patience } }),
     run: async () => {
       const { bitsPerByte } = await perplexity(model, tokenizer, texts, { context: context ?? sequence });
       return { bitsPerByte };
@@ -126,10 +138,4 @@ export async function evaluationOf(
 /** Settings and outcome of a training, for the manifest of its model. */
 export function trainingFacts(config: TrainingConfig, record: TrainingRecord | undefined): JsonObject {
   return JSON.parse(JSON.stringify({ ...config, ...record })) as JsonObject;
-}
-
-function optimizerOf({ optimizer }: TrainingConfig): OptimizerConfig {
-  if (optimizer === 'muon') return muonWithAdamW();
-  if (optimizer === 'adamw') return { type: 'adamw' };
-  return optimizer as OptimizerConfig; // createOptimizer names the types that exist
 }

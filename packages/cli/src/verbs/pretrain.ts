@@ -41,9 +41,13 @@ const EXAMPLE = `  model:                      # config.json of Hugging Face; vo
     sequence: 128
     batch: 16
     learningRate: 8e-3
+    optimizer: muon           # or adamw, adamw8bit, {type: groups, groups: [...]}
+    averageDecay: 0.999       # optional: evaluate and save a moving average of the weights
+    recompute: true           # optional: less memory, a third more work
   evaluation:                 # optional
     texts: [data/split/held-out.jsonl]
-    every: 200`;
+    every: 200
+    patience: 5               # optional: stop after 5 evaluations that were no better`;
 
 export const pretrainVerb: Verb = (program, context) => {
   const command = addVerb(program, {
