@@ -91,6 +91,25 @@ def qwen3(rng: random.Random) -> PreTrainedConfig:
     return transformers.Qwen3Config(**shared, **head_dim(rng), **rope(rng), **window, attention_bias=bias)
 
 
+def qwen2_moe(rng: random.Random) -> PreTrainedConfig:
+    shared = sizes(rng)
+    experts = rng.choice([4, 6, 8])
+    return transformers.Qwen2MoeConfig(
+        **shared,
+        **(head_dim(rng) if rng.random() < 0.5 else {}),
+        **rope(rng),
+        **sliding(rng, shared["num_hidden_layers"]),
+        decoder_sparse_step=rng.choice([1, 2]),
+        mlp_only_layers=rng.choice([[], [1]]),
+        num_experts=experts,
+        num_experts_per_tok=rng.randrange(1, experts + 1),
+        moe_intermediate_size=rng.randrange(7, 20),
+        shared_expert_intermediate_size=rng.randrange(7, 30),
+        norm_topk_prob=rng.random() < 0.5,
+        qkv_bias=rng.random() < 0.7,
+    )
+
+
 def qwen3_moe(rng: random.Random) -> PreTrainedConfig:
     experts = rng.choice([4, 6, 8])
     layers = dict(decoder_sparse_step=rng.choice([1, 2]), mlp_only_layers=rng.choice([[], [1]]))
@@ -211,6 +230,7 @@ FAMILIES = dict(
     mistral=mistral,
     qwen2=qwen2,
     qwen3=qwen3,
+    qwen2_moe=qwen2_moe,
     qwen3_moe=qwen3_moe,
     mixtral=mixtral,
     gemma2=gemma2,

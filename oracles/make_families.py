@@ -31,6 +31,7 @@ COMMITTED = {
     "mistral": [1],
     "qwen2": [2],
     "qwen3": [3],
+    "qwen2_moe": [1],
     "qwen3_moe": [1],
     "mixtral": [1],
     "gemma2": [1],

@@ -18,6 +18,7 @@ const families = [
   'mistral',
   'qwen2',
   'qwen3',
+  'qwen2_moe',
   'qwen3_moe',
   'mixtral',
   'gemma2',

@@ -204,7 +204,7 @@ export function sequencesHash(sequences: readonly ArrayLike<number>[]): string {
 }
 
 /** What a model takes over unchanged from the one it was made of. */
-async function sourceFiles(checkpoint: Checkpoint) {
+export async function sourceFiles(checkpoint: Checkpoint) {
   const name = 'generation_config.json';
   const generationConfig = checkpoint.files.includes(name)
     ? ((await checkpoint.readJson(name)) as object)

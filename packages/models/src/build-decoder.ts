@@ -1,4 +1,4 @@
-import { Experts, MixtureOfExperts, Router } from '@frugal/moe';
+import { Experts, MixtureOfExperts, Router, SharedGate } from '@frugal/moe';
 import {
   Attention,
   type CacheLayerSpec,
@@ -176,6 +176,7 @@ function buildMixture(
     size,
     sharedSize,
     sharedBias = false,
+    sharedGate = false,
     activation,
     routing,
     selectionBias,
@@ -197,7 +198,13 @@ function buildMixture(
     sharedSize > 0
       ? buildGated(make, `${path}.shared`, hiddenSize, { size: sharedSize, bias: sharedBias, activation })
       : null,
-    { path, balance },
+    {
+      path,
+      balance,
+      sharedGate: sharedGate
+        ? new SharedGate(make.initialize(`${path}.sharedGate.weight`, [1, hiddenSize], 'input-projection'))
+        : null,
+    },
   );
 }
 

@@ -166,7 +166,7 @@ function residualMembers(path: string, block: BlockShape): CouplingMember[] {
   ];
 }
 
-/** Linear layers (and the router) that read the residual stream, and those that write into it. */
+/** Linear layers (and the gates of experts) that read the residual stream, and those that write into it. */
 function residualLayers(path: string, block: BlockShape): { read: string[]; written: string[] } {
   const { mlp } = block;
   const read = attentionInputs(block).map((name) => `${path}.attention.${name}`);
@@ -178,6 +178,7 @@ function residualLayers(path: string, block: BlockShape): { read: string[]; writ
   if (mlp.kind === 'dense') gated(`${path}.mlp`);
   else {
     read.push(`${path}.mlp.router`);
+    if (mlp.sharedGate) read.push(`${path}.mlp.sharedGate`);
     for (let e = 0; e < mlp.experts; e++) {
       const site = (name: string) => `${path}.mlp.experts.${name}.sites.${e}`;
       read.push(site('gate'), site('up'));

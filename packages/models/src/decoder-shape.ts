@@ -54,6 +54,8 @@ export interface MixtureShape {
   /** F of the shared experts together; 0: there are none. */
   readonly sharedSize: number;
   readonly sharedBias?: boolean;
+  /** A gate decides how much of the shared experts a token gets (Qwen2-MoE). */
+  readonly sharedGate?: boolean;
   readonly activation: GateActivation;
   readonly routing: RoutingOptions;
   /** A balancing bias in the router. */

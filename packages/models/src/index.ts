@@ -11,6 +11,7 @@ export { type ExamineOptions, examineModel } from './doctor/examine.js';
 export type { Finding } from './doctor/finding.js';
 export { EncoderBlock, EncoderModel, type EncoderOutput, type Pooling } from './encoder.js';
 export type { Family, Initializer, NameMap, ParameterKind } from './families/family.js';
+export { feedForwardInputs } from './feed-forward-inputs.js';
 export { type CreateModelOptions, createEncoder, createModel, createTabular } from './initialize.js';
 export { LatentAttention } from './latent-attention.js';
 export {
@@ -34,4 +35,5 @@ export {
 export { type TabularBatch, TabularModel } from './tabular.js';
 export { tokenizerOf } from './tokenizer.js';
 export { unpackModel } from './unpack.js';
+export { feedForwardSizeOf, sparseConfig, type UpcycleModelOptions, upcycleModel } from './upcycle.js';
 export { configOf } from './weights/open-weights.js';

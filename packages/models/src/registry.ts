@@ -9,6 +9,7 @@ import { llama } from './families/llama.js';
 import { mistral } from './families/mistral.js';
 import { mixtral } from './families/mixtral.js';
 import { qwen2, qwen3 } from './families/qwen.js';
+import { qwen2Moe } from './families/qwen2-moe.js';
 import { qwen3Moe } from './families/qwen3-moe.js';
 import { smolLm3 } from './families/smollm3.js';
 import { tabularMlp, tabularTransformer } from './families/tabular.js';
@@ -20,6 +21,7 @@ const families: readonly Family[] = [
   mistral,
   qwen2,
   qwen3,
+  qwen2Moe,
   qwen3Moe,
   mixtral,
   gemma2,

@@ -19,6 +19,7 @@ it('has fixtures of all families', () => {
     'mistral',
     'mixtral',
     'qwen2',
+    'qwen2-moe',
     'qwen3',
     'qwen3-moe',
     'smollm3',

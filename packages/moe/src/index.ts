@@ -1,7 +1,18 @@
 export { type BalanceOptions, nextSelectionBias, sequenceLoss, switchLoss, zLoss } from './balance.js';
+export { clusterDirections } from './cluster.js';
 export { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
 export { Experts } from './experts.js';
 export { MixtureOfExperts, type MixtureOptions } from './mixture.js';
 export { Router, type Routing, type RoutingGroups, type RoutingOptions, route } from './router.js';
 export { hasSelectionBias, SelectionBalancer } from './selection-balancer.js';
+export { SharedGate } from './shared-gate.js';
 export { StackedLinear } from './stacked-linear.js';
+export {
+  expertRouter,
+  expertStacks,
+  type FeedForwardWeights,
+  planUpcycle,
+  sharedExperts,
+  type UpcycleOptions,
+  type UpcyclePlan,
+} from './upcycle.js';

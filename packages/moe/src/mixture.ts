@@ -5,11 +5,14 @@ import { type BalanceOptions, sequenceLoss, switchLoss, zLoss } from './balance.
 import { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
 import type { Experts } from './experts.js';
 import type { Router, Routing } from './router.js';
+import type { SharedGate } from './shared-gate.js';
 
 export interface MixtureOptions {
   /** The path of this layer, e.g. `blocks.3.mlp`: what its losses and collected values are called by. */
   readonly path: string;
   readonly balance?: BalanceOptions;
+  /** Scales what the shared experts give, per token. */
+  readonly sharedGate?: SharedGate | null;
 }
 
 /**
@@ -17,6 +20,7 @@ export interface MixtureOptions {
  * share (Shazeer et al. 2017; DeepSeekMoE, arXiv:2401.06066). No token is dropped.
  */
 export class MixtureOfExperts extends Module {
+  readonly sharedGate: SharedGate | null;
   private readonly options: MixtureOptions;
 
   constructor(
@@ -27,6 +31,7 @@ export class MixtureOfExperts extends Module {
   ) {
     super();
     this.options = options;
+    this.sharedGate = options.sharedGate ?? null;
   }
 
   /** What its losses, checks and collected values are called by. */
@@ -41,7 +46,9 @@ export class MixtureOfExperts extends Module {
     this.report(routing, dispatch, context);
     const results = this.experts.forward(x.gatherRows(dispatch.tokens), dispatch.offsets);
     const routed = combineRows(results, dispatch, routing.weights);
-    return this.shared ? routed.add(this.shared.forward(x, context)) : routed;
+    if (!this.shared) return routed;
+    const shared = this.shared.forward(x, context);
+    return routed.add(this.sharedGate ? shared.mul(this.sharedGate.forward(x)) : shared);
   }
 
   private report(routing: Routing, { load }: Dispatch, context: StepContext): void {

@@ -12,6 +12,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   prune: async () => (await import('./compress.js')).pruneVerb,
   quantize: async () => (await import('./compress.js')).quantizeVerb,
   compress: async () => (await import('./compress.js')).compressVerb,
+  moe: async () => (await import('./moe/moe.js')).moeVerb,
   convert: async () => (await import('./convert.js')).convertVerb,
   inspect: async () => (await import('./inspect.js')).inspectVerb,
   generate: async () => (await import('./generate.js')).generateVerb,

@@ -8,6 +8,7 @@ import { readRope } from '../rope-config.js';
 import type { Family, NameMap } from './family.js';
 import { decoderGgufNames, expertGgufNames } from './gguf-names.js';
 import { decoderNames, expertNames, gatedNames } from './hugging-face-names.js';
+import { sparseDeepseek } from './sparse-configs.js';
 
 /** What the two generations differ in. */
 interface Generation {
@@ -226,6 +227,7 @@ export const deepseekV3: Family = {
     ...blockNames('blocks.*', 'model.layers.*'),
   ],
   ggufNames: () => ggufNames,
+  toSparse: (config, experts) => sparseDeepseek(config, experts),
   // transformers writes the number of prediction blocks, but not their weights.
   fit(config, has) {
     const count = predictionCount(config);

@@ -28,8 +28,21 @@ export interface Family<M extends Model = CausalLM> {
   repeats?(name: string): boolean;
   /** Our parameter path → name in a GGUF file; what else differs there is in `gguf/architectures`. */
   ggufNames?(config: ModelConfig): NameMap;
-  /** The config of the sparse model that a dense one becomes when its feed-forward layers turn into experts. */
-  toSparse?(config: ModelConfig, experts: { readonly count: number; readonly chosen: number }): ModelConfig;
+  /**
+   * The config of the sparse model that a dense one becomes when its feed-forward layers turn into experts whose weights
+   * sum to one: of this or a related family. @throws ModelConfigError when the sparse family lacks something
+   */
+  toSparse?(config: ModelConfig, experts: SparseShape): ModelConfig;
+}
+
+/** What replaces each feed-forward layer. */
+export interface SparseShape {
+  readonly experts: number;
+  readonly chosen: number;
+  /** F of each expert. */
+  readonly size: number;
+  /** F of the experts that all tokens use; 0: none. */
+  readonly sharedSize: number;
 }
 
 /**

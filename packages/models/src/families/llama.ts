@@ -7,6 +7,7 @@ import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
 import { decoderGgufNames } from './gguf-names.js';
 import { decoderNames, layerNames } from './hugging-face-names.js';
+import { refuseFields, sparseMixtral, sparseQwen2, spelledOut } from './sparse-configs.js';
 
 function readConfig(json: ModelConfig): DecoderShape {
   const config = new ConfigReader(json);
@@ -33,4 +34,12 @@ export const llama: Family = {
   build: (config, initialize) => buildDecoder(readConfig(config), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
   ggufNames: () => decoderGgufNames,
+  toSparse(config, experts) {
+    refuseFields(config, { attention_bias: false, mlp_bias: false });
+    const { attention_bias: _, mlp_bias: __, pretraining_tp: ___, ...said } = config;
+    const rest = spelledOut(said, { max_position_embeddings: 2048, rms_norm_eps: 1e-6 });
+    return experts.sharedSize > 0
+      ? sparseQwen2({ ...rest, qkv_bias: false }, experts)
+      : sparseMixtral(rest, experts);
+  },
 };

@@ -7,6 +7,7 @@ import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
 import { decoderGgufNames } from './gguf-names.js';
 import { decoderNames, layerNames } from './hugging-face-names.js';
+import { sparseMixtral, spelledOut } from './sparse-configs.js';
 
 function readConfig(json: ModelConfig): DecoderShape {
   const config = new ConfigReader(json);
@@ -41,4 +42,9 @@ export const mistral: Family = {
   build: (config, initialize) => buildDecoder(readConfig(config), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
   ggufNames: () => decoderGgufNames,
+  toSparse(config, experts) {
+    const window = config.sliding_window === undefined ? 4096 : config.sliding_window;
+    const unsaid = { num_key_value_heads: 8, max_position_embeddings: 4096 * 32, rms_norm_eps: 1e-6 };
+    return sparseMixtral({ ...spelledOut(config, unsaid), sliding_window: window }, experts);
+  },
 };

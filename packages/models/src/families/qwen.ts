@@ -7,6 +7,7 @@ import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
 import { decoderGgufNames } from './gguf-names.js';
 import { decoderNames, layerNames } from './hugging-face-names.js';
+import { sparseQwen2, sparseQwen3, spelledOut } from './sparse-configs.js';
 
 /** What the two generations differ in. */
 interface Generation {
@@ -62,6 +63,19 @@ function readWindows(config: ConfigReader, layers: number): (number | undefined)
   return windowsOf(types, window);
 }
 
+/** Its sparse relative has another rule for which layers slide. */
+function windowsSpelledOut(config: ModelConfig): ModelConfig {
+  if (!config.use_sliding_window || config.layer_types) return {};
+  const first = Number(config.max_window_layers ?? 28);
+  const types = Array.from({ length: Number(config.num_hidden_layers) }, (_, layer) =>
+    layer >= first ? 'sliding_attention' : 'full_attention',
+  );
+  return { layer_types: types };
+}
+
+/** What both mean by fields that are left out. */
+const unsaid = { num_key_value_heads: 32, max_position_embeddings: 32768, rms_norm_eps: 1e-6 };
+
 /** Qwen 2 and 2.5 (Yang et al. 2024, arXiv:2407.10671): biases on queries, keys and values. */
 export const qwen2: Family = {
   architectures: ['Qwen2ForCausalLM'],
@@ -69,6 +83,8 @@ export const qwen2: Family = {
   build: (config, initialize) => buildDecoder(readConfig(config, second), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
   ggufNames: () => decoderGgufNames,
+  toSparse: (config, experts) =>
+    sparseQwen2({ ...spelledOut(config, unsaid), ...windowsSpelledOut(config) }, experts),
 };
 
 /** Qwen 3 (Yang et al. 2025, arXiv:2505.09388): norms over each head's query and key. */
@@ -78,4 +94,5 @@ export const qwen3: Family = {
   build: (config, initialize) => buildDecoder(readConfig(config, third), config, initialize),
   names: () => [...decoderNames, ...layerNames()],
   ggufNames: () => decoderGgufNames,
+  toSparse: (config, experts) => sparseQwen3(spelledOut(config, { head_dim: 128, ...unsaid }), experts),
 };

@@ -64,7 +64,7 @@ function readMixture(config: ConfigReader, { activation }: StandardConfig): Mixt
 }
 
 /** Every `decoder_sparse_step`-th layer has experts, but for those that are listed as dense. */
-function readSparseLayers(config: ConfigReader): (layer: number) => boolean {
+export function readSparseLayers(config: ConfigReader): (layer: number) => boolean {
   const step = config.integer('decoder_sparse_step', 1);
   const dense = new Set(config.integers('mlp_only_layers') ?? []);
   return (layer) => (layer + 1) % step === 0 && !dense.has(layer);
