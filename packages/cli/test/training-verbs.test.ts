@@ -193,6 +193,7 @@ describe('pretrain', () => {
     const config = await writeConfig('early', { evaluation }, training);
     const { best, tokens } = JSON.parse((await succeed(['pretrain', config, '--json'])).out);
     expect(best.stoppedEarly).toBe(true);
+    expect(await readFile(at('early.training/log.html'), 'utf8')).toContain('bitsPerByte');
     expect(tokens).toBeLessThan(20 * 32);
     const measured = await succeed([
       'perplexity',

@@ -22,6 +22,13 @@ export function checkOptions<B>(options: TrainOptions<B>): void {
       hint: 'Give checkpoint.directory.',
     });
   }
+  if (options.page !== undefined && options.log === undefined) {
+    throw new TrainerError({
+      where: 'train',
+      what: 'the page shows the log, but none is written',
+      hint: 'Give log.',
+    });
+  }
   if (evaluate?.averaged && !average) {
     throw new TrainerError({
       where: 'train',

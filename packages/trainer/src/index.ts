@@ -26,6 +26,7 @@ export type {
   TrainOptions,
 } from './options.js';
 export { type ProgressBarOptions, progressBar, renderProgress } from './progress-bar.js';
+export { runPage } from './run-page.js';
 export {
   constant,
   cosine,

@@ -73,6 +73,8 @@ export interface TrainOptions<B = TrainBatch> {
   readonly afterStep?: (step: number, finite: Tensor) => void;
   /** File of one JSON object per step; a resumed run cuts off what lies behind its checkpoint. */
   readonly log?: string;
+  /** HTML file of charts of the log; written anew with each checkpoint and at the end. */
+  readonly page?: string;
   /** Ends the run after the step at hand: writes a checkpoint, then throws the reason of the signal. */
   readonly signal?: AbortSignal;
 }

@@ -1,3 +1,4 @@
+import { LossCurve, sparkline } from './loss-curve.js';
 import type { StepEvent, TrainEvent } from './options.js';
 
 export interface ProgressBarOptions {
@@ -16,10 +17,12 @@ export interface ProgressStream {
 
 const REDRAW_MS = 100;
 const BAR_WIDTH = 24;
+/** Of the loss curve; it is there when the line has room for half of it. */
+const CURVE_WIDTH = 24;
 const CLEAR_TO_END = '\u001b[K';
 
 /**
- * Shows a run on one line: redrawn in place on a terminal, elsewhere (files, CI) a new line after every tenth of the
+ * Shows a run on one line, with its loss curve where there is room: redrawn in place on a terminal, elsewhere (files, CI) a new line after every tenth of the
  * run. Feed it every event of `train`, and close it at the end.
  */
 export function progressBar({ label = '', stream = process.stderr }: ProgressBarOptions = {}): {
@@ -29,11 +32,14 @@ export function progressBar({ label = '', stream = process.stderr }: ProgressBar
   let drawn: StepEvent | null = null;
   let drawnAt = Number.NEGATIVE_INFINITY;
   let latest: StepEvent | null = null;
+  const curve = new LossCurve(CURVE_WIDTH);
   const draw = (event: StepEvent) => {
     drawn = event;
     drawnAt = performance.now();
     if (stream.isTTY)
-      stream.write(`\r${renderProgress(event, label, (stream.columns ?? 80) - 1)}${CLEAR_TO_END}`);
+      stream.write(
+        `\r${renderProgress(event, label, (stream.columns ?? 80) - 1, curve.means())}${CLEAR_TO_END}`,
+      );
     else stream.write(`${renderProgress(event, label)}\n`);
   };
   const tenth = ({ step, steps }: StepEvent) => Math.floor((10 * step) / steps);
@@ -43,6 +49,7 @@ export function progressBar({ label = '', stream = process.stderr }: ProgressBar
     update(event) {
       if (event.type !== 'step') return;
       latest = event;
+      curve.add(event.loss);
       if (isDue(event)) draw(event);
     },
     close() {
@@ -52,8 +59,16 @@ export function progressBar({ label = '', stream = process.stderr }: ProgressBar
   };
 }
 
-/** `teacher ━━━━━━━━────  412/1024  loss 3.214  18.2k tok/s  1:03 left`, cut to `width` columns. */
-export function renderProgress(event: StepEvent, label = '', width = 120): string {
+/**
+ * `teacher ━━━━━━━━────  412/1024  loss 3.214  18.2k tok/s  1:03 left  █▇▅▄▃▂▂▁▁`, cut to `width` columns; `losses` are
+ * those of the run so far, in few numbers.
+ */
+export function renderProgress(
+  event: StepEvent,
+  label = '',
+  width = 120,
+  losses: readonly number[] = [],
+): string {
   const { step, steps, smoothedLoss, tokensPerSecond, secondsLeft, seconds } = event;
   const facts = [
     `${String(step).padStart(String(steps).length)}/${steps}`,
@@ -65,7 +80,15 @@ export function renderProgress(event: StepEvent, label = '', width = 120): strin
   const cells = Math.max(0, Math.min(BAR_WIDTH, room));
   const filled = Math.round((cells * step) / steps);
   const bar = `${'━'.repeat(filled)}${'─'.repeat(cells - filled)}`;
-  return [...(label ? [`${label} `] : []), bar, bar ? '  ' : '', facts].join('').slice(0, Math.max(0, width));
+  const curve = sparkline(losses, room - cells - 2 >= CURVE_WIDTH / 2 ? room - cells - 2 : 0);
+  const parts = [
+    ...(label ? [`${label} `] : []),
+    bar,
+    bar ? '  ' : '',
+    facts,
+    ...(curve ? ['  ', curve] : []),
+  ];
+  return parts.join('').slice(0, Math.max(0, width));
 }
 
 /** 950, 18.2k, 1.25M. */

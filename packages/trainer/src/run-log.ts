@@ -1,6 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { EvaluationEvent, StepEvent } from './options.js';
+import { writeRunPage } from './run-page.js';
 
 /**
  * One JSON object per line, in the file before `write` returns: a process that is killed loses none. Evaluations are
@@ -9,8 +10,15 @@ import type { EvaluationEvent, StepEvent } from './options.js';
 export class RunLog {
   private readonly file: number;
 
-  /** Opens for appending; lines of steps after `lastStep`, and a torn last line, are cut off first. */
-  constructor(path: string, lastStep: number) {
+  /**
+   * Opens for appending; lines of steps after `lastStep`, and a torn last line, are cut off first. `page` is an HTML file
+   * for its charts.
+   */
+  constructor(
+    private readonly path: string,
+    lastStep: number,
+    private readonly page?: string,
+  ) {
     mkdirSync(dirname(path), { recursive: true });
     if (existsSync(path)) truncateSync(path, keptBytes(readFileSync(path), lastStep));
     this.file = openSync(path, 'a');
@@ -23,8 +31,14 @@ export class RunLog {
     );
   }
 
+  /** Draws the page, if there is one. */
+  draw(): void {
+    if (this.page !== undefined) writeRunPage(this.path, this.page);
+  }
+
   close(): void {
     closeSync(this.file);
+    this.draw();
   }
 }
 

@@ -4,7 +4,14 @@ import { CheckpointStore } from './checkpoints.js';
 import { checkOptions, trainableParameters } from './checks.js';
 import { NonFiniteLossError } from './errors.js';
 import { Meter } from './meter.js';
-import type { BestEvent, EvaluationEvent, StepEvent, TrainEvent, TrainOptions } from './options.js';
+import type {
+  BestEvent,
+  CheckpointEvent,
+  EvaluationEvent,
+  StepEvent,
+  TrainEvent,
+  TrainOptions,
+} from './options.js';
 import { usePrecision } from './precision.js';
 import { useRecompute } from './recompute.js';
 import { Run } from './run.js';
@@ -31,7 +38,7 @@ export async function* train<B = TrainBatch>(
   const store = options.checkpoint && new CheckpointStore(options.checkpoint, options);
   const resumed = await store?.restore();
   if (resumed) run.restore(resumed.state);
-  const log = options.log === undefined ? null : new RunLog(options.log, run.step);
+  const log = options.log === undefined ? null : new RunLog(options.log, run.step, options.page);
   const meter = new Meter(run);
   const leavePrecision = usePrecision(options.model, options.precision);
   const leaveRecompute = useRecompute(options.model, options.recompute);
@@ -56,6 +63,12 @@ export async function* train<B = TrainBatch>(
     return event;
   };
 
+  const save = async (to: CheckpointStore): Promise<CheckpointEvent> => {
+    const path = await to.save(run.state());
+    log?.draw();
+    return { type: 'checkpoint', step: run.step, path };
+  };
+
   try {
     if (resumed) yield { type: 'resume', step: run.step, steps, path: resumed.path };
     while (run.step < steps && !run.best?.isExhausted && !signal?.aborted) {
@@ -75,12 +88,10 @@ export async function* train<B = TrainBatch>(
         yield event;
         if (run.best?.observe(run.step, event.metrics)) mustSave = true;
       }
-      if (mustSave) yield { type: 'checkpoint', step: run.step, path: await store!.save(run.state()) };
+      if (store && mustSave) yield await save(store);
     }
     while (inFlight.length > 0) yield await settle();
-    if (store?.isBehind(run.step)) {
-      yield { type: 'checkpoint', step: run.step, path: await store.save(run.state()) };
-    }
+    if (store?.isBehind(run.step)) yield await save(store);
     signal?.throwIfAborted();
     const best = await goBackToBest(run, store ?? null, steps);
     if (best) yield best;

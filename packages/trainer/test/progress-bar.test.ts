@@ -37,9 +37,17 @@ describe('renderProgress', () => {
     );
   });
 
+  it('draws the losses of the run where there is room', () => {
+    const losses = Array.from({ length: 24 }, (_, i) => 24 - i);
+    const line = renderProgress(event(512), '', 120, losses);
+    expect(line).toMatch(/1:03 left {2}█[▁-█]{22}▁$/);
+    expect(renderProgress(event(512), '', 90, losses)).toMatch(/1:03 left {2}[▁-█]{12,}$/);
+    expect(renderProgress(event(512), '', 75, losses)).toMatch(/1:03 left$/);
+  });
+
   it('fits into narrow terminals', () => {
     for (const width of [100, 70, 60, 30, 5, 0])
-      expect(renderProgress(event(7), 'teacher', width).length).toBeLessThanOrEqual(width);
+      expect(renderProgress(event(7), 'teacher', width, [3, 2, 1]).length).toBeLessThanOrEqual(width);
     expect(renderProgress(event(512), '', 55)).toContain('━');
   });
 });

@@ -12,6 +12,8 @@ export interface RunOptions {
 export interface RunDirectory {
   readonly checkpoints: string;
   readonly log: string;
+  /** Charts of the log. */
+  readonly page: string;
 }
 
 /**
@@ -25,7 +27,11 @@ export async function openRunDirectory(
 ): Promise<RunDirectory> {
   await refuseExisting(out, force);
   const folder = `${out}.training`;
-  const run: RunDirectory = { checkpoints: join(folder, 'checkpoints'), log: join(folder, 'log.jsonl') };
+  const run: RunDirectory = {
+    checkpoints: join(folder, 'checkpoints'),
+    log: join(folder, 'log.jsonl'),
+    page: join(folder, 'log.html'),
+  };
   if (await exists(run.checkpoints)) {
     if (resume) {
       await requireSameSettings(out, settings);

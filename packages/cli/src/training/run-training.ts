@@ -71,6 +71,7 @@ export async function runTraining(
     schedule: schedules[config.schedule]({ peak, final, steps, warmup }),
     checkpoint: { directory: run.checkpoints, every: { seconds: checkpointEvery }, keep: 1, resume },
     log: run.log,
+    page: run.page,
     signal,
     ...(config.recompute && { recompute: true }),
     ...(average && { average }),
