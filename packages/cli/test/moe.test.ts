@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { frugal } from './support/terminal.js';
@@ -78,5 +78,49 @@ describe('moe upcycle', () => {
     const failure = await fail('moe', 'upcycle', at('dense'), ...args, '--out', at('refused'));
     expect(failure.err).toMatch(message);
     expect(failure.code).toBe(code);
+  });
+});
+
+describe('moe inspect', () => {
+  it('tells loads, entropies and specialization by domain, and draws them', async () => {
+    await succeed(
+      'moe',
+      'upcycle',
+      at('dense'),
+      '--experts',
+      '4',
+      '--active',
+      '1',
+      '--seed',
+      '3',
+      '--out',
+      at('routed'),
+    );
+    const texts = ['--text', `speech=${at('english.txt')}`, at('chinese.txt')];
+    const page = at('routing.html');
+    const out = await succeed('moe', 'inspect', at('routed'), ...texts, '--html', page, '--json');
+    const { layers } = JSON.parse(out);
+    expect(layers.map(({ path }: { path: string }) => path)).toEqual(['blocks.0.mlp', 'blocks.1.mlp']);
+    for (const layer of layers) {
+      expect(layer.domains.map(({ name }: { name: string }) => name)).toEqual(['speech', 'chinese']);
+      for (const { load } of [layer, ...layer.domains])
+        expect(load.reduce((sum: number, share: number) => sum + share)).toBeCloseTo(1, 6);
+      expect(layer.specialization).toBeGreaterThan(0.01);
+      expect(layer.specialization).toBeLessThanOrEqual(1);
+    }
+    const html = await readFile(page, 'utf8');
+    expect(html.match(/<svg/g)).toHaveLength(3);
+    expect(html).toContain('blocks.1.mlp');
+    expect((await fail('moe', 'inspect', at('routed'), ...texts, '--html', page)).err).toContain('--force');
+    expect(await succeed('moe', 'inspect', at('routed'), ...texts)).toMatch(/1 of 4/);
+  });
+
+  it.each<[string, string, string[], RegExp]>([
+    ['a dense model', 'dense', ['english.txt'], /all of its layers are dense/],
+    ['a name without a file', 'dense', ['english='], /no file behind the name/],
+    ['a missing file', 'dense', ['absent.txt'], /absent\.txt/],
+  ])('refuses %s', async (_, model, [file], message) => {
+    const text = file.endsWith('=') ? file : at(file);
+    expect((await fail('moe', 'inspect', at(model), '--text', text)).err).toMatch(message);
   });
 });

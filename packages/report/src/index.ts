@@ -1,5 +1,6 @@
 export { type BarChartOptions, type BarSeries, barChart } from './chart/bar-chart.js';
 export type { ChartOptions } from './chart/frame.js';
+export { type HeatMapOptions, heatMap } from './chart/heat-map.js';
 export { type LineChartOptions, type LineSeries, lineChart } from './chart/line-chart.js';
 export type { ScaleType } from './chart/scale.js';
 export {

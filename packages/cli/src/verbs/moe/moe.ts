@@ -1,4 +1,5 @@
 import type { Verb } from '../../verb.js';
+import { inspectRoutingVerb } from './inspect.js';
 import { upcycleVerb } from './upcycle.js';
 
 export const moeVerb: Verb = (program, context) => {
@@ -9,5 +10,5 @@ export const moeVerb: Verb = (program, context) => {
       'after',
       '\nExamples:\n  frugal moe upcycle runs/dense --experts 16 --active 4 --fine-grained 4 --text book.txt --out runs/sparse',
     );
-  for (const addTo of [upcycleVerb]) addTo(moe, context);
+  for (const addTo of [inspectRoutingVerb, upcycleVerb]) addTo(moe, context);
 };
