@@ -1,18 +1,27 @@
-import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
-import { type Backend, referenceBackend, setBackend } from '@frugal/tensor-core';
+import { type Backend, setBackend } from '@frugal/tensor-core';
 import type { Command } from 'commander';
+import {
+  type BackendName,
+  backendNames,
+  candidates,
+  isUnavailable,
+  rankBackends,
+} from './backend-candidates.js';
 import type { Context } from './context.js';
 import { integer, Option } from './verb.js';
 
 export interface BackendOptions {
-  readonly backend?: 'auto' | 'cpu' | 'reference' | undefined;
+  readonly backend?: 'auto' | BackendName | undefined;
   readonly threads?: number | undefined;
 }
 
 /** `--backend` and `--threads`. */
 export function addBackendOptions(command: Command): Command {
-  const backend = new Option('--backend <NAME>', 'what computes; auto: cpu where it runs')
-    .choices(['auto', 'cpu', 'reference'])
+  const backend = new Option(
+    '--backend <NAME>',
+    'what computes; auto: a GPU where one is ready, else the processor',
+  )
+    .choices(['auto', ...backendNames])
     .default('auto')
     .env('FRUGAL_BACKEND');
   const threads = 'threads of the cpu backend (default: FRUGAL_THREADS, or the physical cores)';
@@ -21,7 +30,7 @@ export function addBackendOptions(command: Command): Command {
 
 /**
  * Chooses what all tensors of this process are computed by.
- * @throws CpuBackendUnavailableError when `cpu` was asked for by name and cannot run
+ * @throws CpuBackendUnavailableError, CudaBackendUnavailableError when a backend was asked for by name and cannot run
  */
 export function useBackend(options: BackendOptions, { terminal }: Context): Backend {
   const backend = choose(options, (notice) => terminal.err(`${notice}\n`));
@@ -30,13 +39,17 @@ export function useBackend(options: BackendOptions, { terminal }: Context): Back
 }
 
 function choose({ backend = 'auto', threads }: BackendOptions, tell: (notice: string) => void): Backend {
-  if (backend === 'reference') return referenceBackend();
-  if (backend === 'cpu' || process.env.FRUGAL_NATIVE === 'required') return cpuBackend({ threads });
-  try {
-    return cpuBackend({ threads });
-  } catch (error) {
-    if (!(error instanceof CpuBackendUnavailableError)) throw error;
-    tell(`${error.message} The reference backend runs instead, hundreds of times slower.`);
-    return referenceBackend();
+  if (backend !== 'auto') return candidates[backend].open({ threads });
+  for (const { name, score } of rankBackends()) {
+    // A processor without kernels is worth a notice; a machine without a GPU is not.
+    if (score === 0 && name !== 'cpu') continue;
+    try {
+      return candidates[name].open({ threads });
+    } catch (error) {
+      if (!isUnavailable(error) || (name === 'cpu' && process.env.FRUGAL_NATIVE === 'required')) throw error;
+      const slow = name === 'cpu' ? ' The reference backend runs instead, hundreds of times slower.' : '';
+      tell(`${error.message}${slow}`);
+    }
   }
+  return candidates.reference.open({});
 }

@@ -40,12 +40,15 @@ describe('doctor', () => {
     expect(code).toBe(0);
     const { backends, machine } = JSON.parse(out);
     expect(machine.node).toBe(process.version);
-    expect(backends.map(({ name }: { name: string }) => name)).toEqual(['cpu', 'reference']);
-    const reference = backends[1];
+    const named = (wanted: string) => backends.find(({ name }: { name: string }) => name === wanted);
+    expect(backends).toHaveLength(3);
+    const scores = backends.map(({ score }: { score: number }) => score);
+    expect(scores).toEqual([...scores].sort((a, b) => b - a));
+    const [cpu, cuda, reference] = ['cpu', 'cuda', 'reference'].map(named);
     expect(reference).toMatchObject({ runs: true });
     expect(reference.matmulFlopsPerSecond).toBeGreaterThan(1e6);
     expect(reference.bytesPerSecond).toBeGreaterThan(1e6);
-    if (!backends[0].runs) expect(backends[0].why).toMatch(/^\[/);
+    for (const backend of [cpu, cuda]) if (!backend.runs) expect(backend.why).toMatch(/^\[.*\..*\.$/s);
   });
 
   it('says why the native backend cannot run, and what then happens', async () => {
@@ -58,11 +61,28 @@ describe('doctor', () => {
     };
     const terminal = { out: collect, err: () => {}, input: process.stdin };
     expect(await run(['doctor', '--json'], { terminal })).toBe(0);
-    expect(JSON.parse(out).backends[0]).toMatchObject({
-      name: 'cpu',
+    const { backends } = JSON.parse(out);
+    expect(backends[0].name).toBe('reference');
+    expect(backends.find(({ name }: { name: string }) => name === 'cpu')).toMatchObject({
       runs: false,
       why: expect.stringContaining('FRUGAL_NATIVE'),
     });
+    vi.unstubAllEnvs();
+  });
+
+  it('says what --fix cuda lacks', async () => {
+    vi.stubEnv('FRUGAL_PYTHON', 'no-such-python');
+    const { code, err } = await frugal(['doctor', '--fix', 'cuda']);
+    expect(code).toBe(1);
+    expect(err).toMatch(/no Python package of TensorFlow.*no-such-python.*pip install/s);
+    vi.unstubAllEnvs();
+  });
+
+  it('refuses a GPU that is not there', async () => {
+    vi.stubEnv('FRUGAL_TENSORFLOW', join(folder, 'nothing'));
+    const { code, err } = await frugal(['generate', 'model', '--prompt', 'x', '--backend', 'cuda']);
+    expect(code).toBe(1);
+    expect(err).toMatch(/TensorFlow is not prepared.*frugal doctor --fix cuda/s);
     vi.unstubAllEnvs();
   });
 

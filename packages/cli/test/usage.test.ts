@@ -42,7 +42,10 @@ describe('wrong usage exits with 2 and helps', () => {
     [['inspect', folder, 'another'], /too many arguments/],
     [['generate', folder, '--promt', 'x'], /unknown option '--promt'\n\(Did you mean --prompt\?\)/],
     [['generate', folder], /required option '--prompt <TEXT>' not specified/],
-    [['generate', folder, '--prompt', 'x', '--backend', 'gpu'], /Allowed choices are auto, cpu, reference/],
+    [
+      ['generate', folder, '--prompt', 'x', '--backend', 'gpu'],
+      /Allowed choices are auto, cuda, cpu, reference/,
+    ],
   ])('%j', async (args, message) => {
     const { code, out, err } = await frugal(args);
     expect(err).toMatch(message);
