@@ -46,4 +46,9 @@ export { ModuleState } from './module-state.js';
 export { LayerNorm, RMSNorm } from './norm.js';
 export { type DynamicRope, RotaryEmbedding, type RotaryOptions } from './rotary.js';
 export { batchInputs, type StepBatch, type StepBatchOptions, stepBatch } from './step-batch.js';
-export { type BatchSource, nextTokenBatch, type TrainBatch } from './train-batch.js';
+export {
+  type BatchSource,
+  nextTokenBatch,
+  type StoredDistributions,
+  type TrainBatch,
+} from './train-batch.js';

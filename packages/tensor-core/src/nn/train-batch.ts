@@ -7,6 +7,18 @@ export interface TrainBatch {
   readonly weights?: Float32Array;
   /** The sequences for the teacher, when it reads other tokens than the student; aligned row by row. */
   readonly teacher?: readonly Int32Array[];
+  /** What a teacher predicts after each token, when it was asked earlier. */
+  readonly distributions?: StoredDistributions;
+}
+
+/** Next-token distributions of N rows, cut to their likeliest tokens, on the host. */
+export interface StoredDistributions {
+  /** Tokens that are kept of each. */
+  readonly topK: number;
+  /** [N · topK] ids. */
+  readonly indices: Int32Array;
+  /** [N · (topK + 1)]: logarithms of their probabilities, and of all other tokens together. */
+  readonly logs: Float32Array;
 }
 
 /** An endless, seekable stream of batches: `restore(state())` continues exactly. */
