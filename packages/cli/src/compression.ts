@@ -130,6 +130,8 @@ export async function planCompression(
 }
 
 export interface CompressionOptions extends Inputs {
+  /** Methods beside those that every recipe can name. */
+  readonly methods?: readonly ModifierFactory[] | undefined;
   /** A model whose tokenizer and generation settings the result takes over. */
   readonly filesFrom: string;
   readonly force?: boolean | undefined;
@@ -152,6 +154,7 @@ export async function compressTo(
     resume = false,
     isSearched = false,
     manifest: extend,
+    methods: own = [],
     ...inputs
   }: CompressionOptions,
   context: Context,
@@ -163,7 +166,7 @@ export async function compressTo(
   const compressed = await withProgress(context, 'Compressing', (update) =>
     compress(model, recipe, {
       ...inputs,
-      methods,
+      methods: [...methods, ...own],
       storage: storageFor(inputs),
       rebuild: skeleton,
       store,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createModel, saveModel } from '@frugal/models';
 import { describe, expect, it } from 'vitest';
@@ -99,7 +99,25 @@ describe('distill', () => {
     expect(JSON.parse(await readFile(at('from-padded/config.json'), 'utf8')).vocab_size).toBe(300);
   });
 
+  it('asks the teacher first, and trains from what it said', async () => {
+    const cache = ['--teacher-cache', at('cache')];
+    const args = [...base, '--student-layers', '0,2', '--top-k', '30'];
+    await succeed([...args, ...cache, '--out', at('cached')]);
+    const again = await frugal([...args, ...cache, '--temperature', '2', '--out', at('other')]);
+    expect([again.code, again.err]).toEqual([
+      1,
+      expect.stringMatching(/another temperature: got 1; expected 2/),
+    ]);
+    const [block] = (await readdir(at('cache'))).filter((name) => name.startsWith('block'));
+    await truncate(join(at('cache'), block), 100);
+    await succeed([...args, ...cache, '--out', at('repaired')]);
+    const weights = (name: string) => readFile(at(`${name}/model.safetensors`));
+    expect(await weights('repaired')).toEqual(await weights('cached'));
+  });
+
   it.each([
+    [['--student-layers', '0', '--teacher-cache', 'cache', '--hidden', 'mse'], 2, /holds no hidden states/],
+    [['--student-layers', '0', '--teacher-url', 'http://127.0.0.1:9/v1'], 2, /needs --teacher-cache/],
     [['--student-layers', '0,3'], 1, /the teacher has no layer 3/],
     [[], 2, /nothing says what the student is/],
     [['--student', 'teacher', '--student-layers', '0'], 2, /--student names one that exists/],

@@ -23,6 +23,19 @@ describe('SequenceSampler', () => {
     expect(second).not.toEqual(first);
   });
 
+  it('has the same sequences in every epoch when it shall not shift', () => {
+    const sampler = new SequenceSampler(tokens, { ...options, shift: false });
+    const starts = () =>
+      Array.from({ length: sampler.pieces / 3 }, () =>
+        sampler.next().sequences.map(([first]) => first),
+      ).flat();
+    const [first, second] = [starts(), starts()];
+    expect(second).not.toEqual(first);
+    expect(new Set(second)).toEqual(new Set(first));
+    expect(() => new SequenceSampler(tokens, options).restore(sampler.state())).toThrow(DataError);
+    expect(() => sampler.restore(new SequenceSampler(tokens, options).state())).toThrow(DataError);
+  });
+
   it('continues exactly from a saved state', () => {
     const one = new SequenceSampler(tokens, options);
     for (let i = 0; i < 50; i++) one.next();

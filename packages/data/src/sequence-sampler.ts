@@ -7,6 +7,8 @@ export interface SamplerOptions {
   /** Sequences per batch. */
   readonly batch: number;
   readonly seed: number;
+  /** Cut every epoch elsewhere. Default true; without, all epochs have the same sequences, in another order. */
+  readonly shift?: boolean;
 }
 
 /** Sequences and the token to predict after each of their tokens, flat. */
@@ -24,7 +26,7 @@ export interface SamplerState extends SamplerOptions {
 
 /**
  * Endless batches of equally long sequences cut from a stream of tokens. An epoch visits every piece once in an
- * order that depends on the seed and the epoch alone; each epoch shifts the cuts, so that pieces differ. Any step
+ * order that depends on the seed and the epoch alone; each epoch shifts the cuts, so that pieces differ, unless `shift` is off. Any step
  * can be computed without those before it, so resuming is exact.
  */
 export class SequenceSampler {
@@ -71,19 +73,23 @@ export class SequenceSampler {
     const { length, seed } = this.options;
     const epoch = Math.floor(draw / this.pieces);
     const { pieces } = this.orderOf(epoch);
-    return pieces[draw % this.pieces] * length + (hashOf(`${seed}:${epoch}:shift`) % length);
+    const offset = this.options.shift === false ? 0 : hashOf(`${seed}:${epoch}:shift`) % length;
+    return pieces[draw % this.pieces] * length + offset;
   }
 
   state(): SamplerState {
-    const { length, batch, seed } = this.options;
-    return { step: this.step, length, batch, seed, tokens: this.tokens.length };
+    const { length, batch, seed, shift = true } = this.options;
+    return { step: this.step, length, batch, seed, tokens: this.tokens.length, ...(!shift && { shift }) };
   }
 
   /** @throws DataError for a state of other settings or another text: the stream would not be the same */
   restore(state: unknown): void {
     const { step, ...settings } = (state ?? {}) as Partial<SamplerState>;
     const { step: _, ...own } = this.state();
-    const same = Object.entries(own).every(([name, value]) => settings[name as keyof typeof own] === value);
+    const settled = { ...settings, shift: settings.shift ?? true };
+    const same = Object.entries({ ...own, shift: own.shift ?? true }).every(
+      ([name, value]) => settled[name as keyof typeof settled] === value,
+    );
     if (same && Number.isInteger(step) && (step as number) >= 0) {
       this.step = step as number;
       return;

@@ -77,6 +77,17 @@ export function distillationRecipe(flags: LossFlags, inputs: RecipeInputs): Reci
   return recipeOf(modifiers, seed);
 }
 
+/** One stage that teaches from a cache, whose settings say the rest. */
+export function storedRecipe(
+  flags: LossFlags,
+  { student, tokenizer, seed }: Omit<RecipeInputs, 'teacher'>,
+): Recipe {
+  const { loss, beta, skew, alpha } = flags;
+  const isPadded = student.head.outFeatures !== tokenizer.vocabularySize;
+  const vocabulary = isPadded ? { vocabulary: tokenizer.vocabularySize } : {};
+  return recipeOf([{ type: 'distill.stored', loss, beta, skew, alpha, ...vocabulary }], seed);
+}
+
 /** The same training with nobody to learn from. */
 export function controlRecipe(seed: number): Recipe {
   return recipeOf([{ type: 'distill.logits', alpha: 0 }], seed);

@@ -23,13 +23,18 @@ export interface StudentSource {
   open(origin: StudentOrigin, context: Context): Promise<CausalLM>;
 }
 
+/** Whether a student is described, rather than there. */
+export function isConfigFile(named: string): boolean {
+  return /\.(ya?ml|json)$/i.test(named);
+}
+
 /** @throws UsageError when nothing says what the student is */
 export async function studentSource(
   named: string | undefined,
   layers: readonly number[] | undefined,
 ): Promise<StudentSource> {
   if (named === undefined) return ofLayers(layers);
-  if (!/\.(ya?ml|json)$/i.test(named)) {
+  if (!isConfigFile(named)) {
     if (layers) {
       throw new UsageError({
         where: '--student-layers',

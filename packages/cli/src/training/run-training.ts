@@ -1,5 +1,11 @@
 import type { JsonObject } from '@frugal/checkpoint';
-import { type Document, readDocuments, SequenceSampler, type TokenDataset } from '@frugal/data';
+import {
+  type Document,
+  readDocuments,
+  type SamplerOptions,
+  SequenceSampler,
+  type TokenDataset,
+} from '@frugal/data';
 import { perplexity } from '@frugal/eval';
 import { hasSelectionBias, SelectionBalancer } from '@frugal/moe';
 import type { CausalLM } from '@frugal/tensor-core/nn';
@@ -112,8 +118,9 @@ export function languageModelJob(
 export function batchesOf(
   { tokens }: TokenDataset,
   { sequence, batch, seed }: TrainingConfig,
+  options: Pick<SamplerOptions, 'shift'> = {},
 ): SequenceSampler {
-  return new SequenceSampler(tokens, { length: sequence, batch, seed });
+  return new SequenceSampler(tokens, { length: sequence, batch, seed, ...options });
 }
 
 /** Bits per byte of held-out texts, as the trainer asks for it. */

@@ -1,44 +1,16 @@
-import type { Manifest } from '@frugal/checkpoint';
-import type { Recipe } from '@frugal/compress';
-import { openDataset, type TokenDataset } from '@frugal/data';
 import { formatDuration, formatNumber } from '@frugal/report';
-import type { CausalLM } from '@frugal/tensor-core/nn';
-import type { Tokenizer } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
-import { compressTo } from '../compression.js';
-import { type Context, printJson } from '../context.js';
-import { type Comparison, compareArms, heldOutTexts } from '../distillation/compare-arms.js';
-import {
-  addLossOptions,
-  controlRecipe,
-  distillationRecipe,
-  type LossFlags,
-  lossSettings,
-} from '../distillation/options.js';
-import { type StudentSource, studentSource } from '../distillation/student-source.js';
+import { printJson } from '../context.js';
+import type { Comparison } from '../distillation/compare-arms.js';
+import { type DistillOptions, distill } from '../distillation/distill.js';
+import { CACHED_TOKENS } from '../distillation/fill-cache.js';
+import { addLossOptions } from '../distillation/options.js';
+import { isConfigFile } from '../distillation/student-source.js';
 import { UsageError } from '../errors.js';
-import { exists, refuseExisting } from '../files.js';
-import { modelPath, openModel, openTokenizer } from '../model.js';
-import { checkContext, type TrainingConfig } from '../training/config.js';
-import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
-import {
-  finishRun,
-  openRunDirectory,
-  type RunOptions,
-  requireSameSettings,
-} from '../training/run-directory.js';
-import { batchesOf, runTraining, type TrainingRecord, trainingFacts } from '../training/run-training.js';
+import { addTrainingOptions } from '../training/options.js';
 import { addVerb, integerList, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
-interface Options extends BackendOptions, RunOptions, TrainingFlags, JsonOption, LossFlags {
-  readonly teacher: string;
-  readonly student?: string;
-  readonly studentLayers?: readonly number[];
-  readonly data: string;
-  readonly out: string;
-  readonly control?: true;
-  readonly heldOut?: readonly string[];
-}
+type Options = DistillOptions & BackendOptions & JsonOption;
 
 export const distillVerb: Verb = (program, context) => {
   const command = addVerb(program, {
@@ -52,6 +24,7 @@ export const distillVerb: Verb = (program, context) => {
     examples: [
       'frugal distill --teacher runs/teacher --student student.yaml --data data/packed --out runs/student',
       'frugal distill --teacher runs/teacher --student runs/small --data data/packed --out runs/healed --steps 200',
+      'frugal distill --teacher runs/teacher --student runs/small --data data/packed --out runs/healed --teacher-cache cache',
       'frugal distill --teacher runs/teacher --student-layers 0,3,7 --loss skew-kl --data data/packed --steps 400 \\\n' +
         '    --control --held-out held-out.jsonl --out runs/student',
     ],
@@ -59,6 +32,15 @@ export const distillVerb: Verb = (program, context) => {
     .requiredOption('--teacher <MODEL>', MODEL_ARGUMENT[1])
     .option('--student <MODEL|CONFIG>', 'a model, or a YAML or JSON file')
     .option('--student-layers <LIST>', 'layers of the teacher that the student begins with', integerList)
+    .option(
+      '--teacher-cache <DIR>',
+      `ask the teacher first, keep its likeliest tokens (--top-k, default ${CACHED_TOKENS}) there, and train without it`,
+    )
+    .option(
+      '--teacher-url <URL>',
+      'the teacher is model MODEL of an OpenAI-compatible endpoint: URL ends in /v1',
+    )
+    .option('--api-key <KEY>', 'of the endpoint (default: FRUGAL_API_KEY)', process.env.FRUGAL_API_KEY)
     .requiredOption('--data <DIR>', 'made by frugal data pack, with the tokenizer of the teacher')
     .requiredOption('--out <DIR>', 'where the model goes')
     .option('--control', 'measure what the teacher is good for; needs --held-out')
@@ -66,8 +48,7 @@ export const distillVerb: Verb = (program, context) => {
     .option('--resume', 'go on from the last checkpoint')
     .option('--force', 'replace the result, and forget checkpoints');
   addBackendOptions(addTrainingOptions(addLossOptions(command))).action(async (options: Options) => {
-    if (Boolean(options.control) !== Boolean(options.heldOut))
-      throw new UsageError({ where: 'distill', what: '--control and --held-out belong together' });
+    checkFlags(options);
     useBackend(options, context);
     const { record, comparison } = await distill(options, context);
     if (options.json)
@@ -78,119 +59,21 @@ export const distillVerb: Verb = (program, context) => {
   });
 };
 
-/** One training of the student, with or without its teacher. */
-interface Arm {
-  readonly out: string;
-  readonly label: string;
-  readonly teacher: CausalLM | null;
-  recipe(student: CausalLM): Recipe;
-}
-
-/** What both arms share. */
-interface Setup {
-  readonly options: Options;
-  readonly training: TrainingConfig;
-  readonly source: StudentSource;
-  readonly teacherPath: string;
-  readonly tokenizer: Tokenizer;
-  readonly dataset: TokenDataset;
-}
-
-async function distill(
-  options: Options,
-  context: Context,
-): Promise<{ readonly record: TrainingRecord; readonly comparison?: Comparison }> {
-  const { data, out, force } = options;
-  await refuseExisting(out, force);
-  const source = await studentSource(options.student, options.studentLayers);
-  const training = trainingOf(options, source.training);
-  const teacherPath = await modelPath(options.teacher, context);
-  const tokenizer = await openTokenizer(teacherPath);
-  const dataset = await openDataset(data, { tokenizer });
-  const texts = options.heldOut && (await heldOutTexts(options.heldOut, tokenizer));
-  const teacher = await openModel(teacherPath, context);
-  const setup = { options, training, source, teacherPath, tokenizer, dataset };
-  const control = `${out}.control`;
-  if (texts && (await isMissing(control, setup))) {
-    const recipe = () => controlRecipe(training.seed);
-    await trainArm({ out: control, label: 'control', teacher: null, recipe }, setup, teacher, context);
-  }
-  const recipe = (student: CausalLM) =>
-    distillationRecipe(options, { student, teacher, tokenizer, seed: training.seed });
-  const record = await trainArm({ out, label: 'distill', teacher, recipe }, setup, teacher, context);
-  if (!texts) return { record };
-  const paths = { taught: out, alone: control };
-  const window = training.sequence;
-  return { record, comparison: await compareArms(paths, texts, tokenizer, { window, context }) };
-}
-
-/** Whether the control arm is still to be trained: only a resumed run, with the same settings, takes over a finished one. */
-async function isMissing(control: string, { options, training }: Setup): Promise<boolean> {
-  const { force, resume } = options;
-  if (force || !(await exists(control))) return true;
-  if (!resume) await refuseExisting(control, force);
-  await requireSameSettings(control, settingsOf(options, training));
-  return false;
-}
-
-/** Trains through the recipe runner, with the trainer injected, and saves the student with the teacher's tokenizer. */
-async function trainArm(
-  arm: Arm,
-  setup: Setup,
-  teacher: CausalLM,
-  context: Context,
-): Promise<TrainingRecord> {
-  const { options, training, source, teacherPath, tokenizer, dataset } = setup;
-  const { force, resume = false } = options;
-  const origin = { tokenizer, seed: training.seed, teacher: async () => teacher };
-  const student = await source.open(origin, context);
-  for (const model of [teacher, student]) checkContext(model, training);
-  const run = await openRunDirectory(arm.out, settingsOf(options, training), { force, resume });
-  let record: TrainingRecord | undefined;
-  await compressTo(
-    arm.out,
-    student,
-    arm.recipe(student),
-    {
-      ...(arm.teacher && { teacher: arm.teacher }),
-      data: batchesOf(dataset, training),
-      train: async (job) => {
-        record = await runTraining(job, { label: arm.label, config: training, run, resume }, context);
-        return { ...record };
-      },
-      filesFrom: teacherPath,
-      force,
-      manifest: () => manifestOf(arm, setup, record),
-    },
-    context,
-  );
-  await finishRun(run);
-  student.dispose();
-  return record as TrainingRecord;
-}
-
-function manifestOf(
-  arm: Arm,
-  { options, training, dataset }: Setup,
-  record: TrainingRecord | undefined,
-): Partial<Manifest> {
-  const { teacher, student, studentLayers, data } = options;
-  const layers = studentLayers && `layers ${studentLayers.join(', ')} of ${teacher}`;
-  return {
-    kind: 'distill',
-    sources: [
-      ...(arm.teacher ? [{ role: 'teacher', name: teacher }] : []),
-      { role: 'student', name: [student, layers].filter(Boolean).join(', ') },
-    ],
-    data: [{ role: 'training', name: data, tokens: dataset.index.tokens }],
-    training: trainingFacts(training, record),
+/** @throws UsageError for flags that do not go together */
+function checkFlags({ control, heldOut, teacherCache, teacherUrl, ...options }: Options): void {
+  const wrong: Readonly<Record<string, boolean>> = {
+    '--control and --held-out belong together': Boolean(control) !== Boolean(heldOut),
+    '--teacher-url needs --teacher-cache': Boolean(teacherUrl) && teacherCache === undefined,
+    '--teacher-url needs a model as --student, whose tokenizer is that of the teacher':
+      Boolean(teacherUrl) && (options.student === undefined || isConfigFile(options.student)),
+    '--teacher-url gives distributions of temperature 1': Boolean(teacherUrl) && options.temperature !== 1,
+    '--teacher-cache holds no hidden states: leave out --hidden':
+      teacherCache !== undefined && options.hidden !== undefined,
+    '--teacher-cache needs a teacher to be asked: --alpha above 0':
+      teacherCache !== undefined && options.alpha === 0,
   };
-}
-
-/** What must not change between start and resume. */
-function settingsOf(options: Options, training: TrainingConfig) {
-  const { teacher, student, studentLayers, data } = options;
-  return { teacher, student, studentLayers, data, ...lossSettings(options), training };
+  for (const [what, isWrong] of Object.entries(wrong))
+    if (isWrong) throw new UsageError({ where: 'distill', what });
 }
 
 function describe({ taught, alone, gain }: Comparison): string {
