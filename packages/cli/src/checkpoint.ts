@@ -1,4 +1,4 @@
-import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
+import { type Checkpoint, openCheckpoint, readTokenizerFiles } from '@frugal/checkpoint';
 
 /** Opens the checkpoint at a path for as long as `use` takes. */
 export async function withCheckpoint<T>(
@@ -11,4 +11,16 @@ export async function withCheckpoint<T>(
   } finally {
     await checkpoint.close();
   }
+}
+
+/** What a model takes over unchanged from the one it was made of: tokenizer and generation settings. */
+export async function sourceFiles(checkpoint: Checkpoint) {
+  const name = 'generation_config.json';
+  const generationConfig = checkpoint.files.includes(name)
+    ? ((await checkpoint.readJson(name)) as object)
+    : undefined;
+  return {
+    tokenizerFiles: await readTokenizerFiles(checkpoint),
+    ...(generationConfig && { generationConfig }),
+  };
 }

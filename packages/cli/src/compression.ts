@@ -1,14 +1,7 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Checkpoint,
-  fingerprint,
-  type Manifest,
-  type QuantizedLayoutName,
-  readTokenizerFiles,
-  saveFile,
-} from '@frugal/checkpoint';
+import { fingerprint, type Manifest, type QuantizedLayoutName, saveFile } from '@frugal/checkpoint';
 import {
   type CompressOptions,
   type CompressReport,
@@ -34,7 +27,7 @@ import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, 
 import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
-import { withCheckpoint } from './checkpoint.js';
+import { sourceFiles, withCheckpoint } from './checkpoint.js';
 import type { Context } from './context.js';
 import { readTextFile } from './files.js';
 import { withProgress } from './progress.js';
@@ -204,16 +197,4 @@ export function sequencesHash(sequences: readonly ArrayLike<number>[]): string {
   const tokens = createHash('sha256');
   for (const sequence of sequences) tokens.update(JSON.stringify(Array.from(sequence)));
   return tokens.digest('hex');
-}
-
-/** What a model takes over unchanged from the one it was made of. */
-export async function sourceFiles(checkpoint: Checkpoint) {
-  const name = 'generation_config.json';
-  const generationConfig = checkpoint.files.includes(name)
-    ? ((await checkpoint.readJson(name)) as object)
-    : undefined;
-  return {
-    tokenizerFiles: await readTokenizerFiles(checkpoint),
-    ...(generationConfig && { generationConfig }),
-  };
 }

@@ -19,3 +19,20 @@ export class AdapterError extends FrugalError {
     });
   }
 }
+
+/** A merge that would lose what the adapter taught; nothing was changed. */
+export class LostTuningError extends FrugalError {
+  constructor(
+    readonly measurement: { readonly kept: number; readonly effect: number; readonly loss: number },
+    minimum: number,
+  ) {
+    const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+    super({
+      where: 'mergePacked',
+      what: 'rounding the merged weights loses the tuning',
+      got: `${percent(measurement.kept)} of the effect kept (KL ${measurement.loss.toPrecision(3)} of ${measurement.effect.toPrecision(3)} nats per token)`,
+      expected: `${percent(minimum)} or more`,
+      hint: 'Keep the adapter beside the model, choose a format of more bits, or force the merge.',
+    });
+  }
+}

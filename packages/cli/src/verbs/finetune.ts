@@ -1,4 +1,4 @@
-import { type Checkpoint, type Manifest, openCheckpoint, readTokenizerFiles } from '@frugal/checkpoint';
+import type { Manifest } from '@frugal/checkpoint';
 import {
   type AdapterOptions,
   type AdapterSet,
@@ -7,12 +7,13 @@ import {
   loraPlus,
   saveAdapter,
 } from '@frugal/lora';
-import { configOf, DecoderModel, huggingFaceNames, saveModel, skeleton, unpackModel } from '@frugal/models';
+import { configOf, huggingFaceNames, saveModel, skeleton, unpackModel } from '@frugal/models';
 import { formatDuration, formatNumber } from '@frugal/report';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { languageModelLoss } from '@frugal/trainer';
 import { adapterTargets } from '../adapters.js';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { sourceFiles, withCheckpoint } from '../checkpoint.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
 import { refuseExisting } from '../files.js';
@@ -121,6 +122,7 @@ async function planRun(path: string, options: Options): Promise<RunPlan> {
     batch: 4,
     learningRate: LEARNING_RATE[kind],
     warmup: 0.03,
+    recompute: true,
     optimizer:
       options.loraPlus === undefined ? { type: 'adamw', weightDecay: 0 } : loraPlus(options.loraPlus),
     ...(options.accumulate !== undefined && { accumulate: options.accumulate }),
@@ -167,7 +169,6 @@ async function finetune(
   let adapters: AdapterSet | null = null;
   if (adapter) adapters = await attach(model, adapter);
   else unpackModel(model);
-  if (model instanceof DecoderModel) model.recompute = true;
   const record = await runTraining(
     { model, batches: set.batches(training), loss: languageModelLoss(model) },
     { label: 'finetune', config: training, run, resume },
@@ -186,8 +187,7 @@ async function finetune(
     const names = huggingFaceNames(model.config);
     await saveAdapter(adapters, out, { names, baseModel: source.replace(/^hf:/, ''), manifest });
   } else {
-    const tokenizerFiles = await withCheckpoint(path, readTokenizerFiles);
-    await saveModel(model, out, { tokenizerFiles, manifest, force });
+    await saveModel(model, out, { ...(await withCheckpoint(path, sourceFiles)), manifest, force });
   }
   await finishRun(run);
   return record;
@@ -240,12 +240,3 @@ function factsOf({ kind, set, training, trainable }: RunPlan) {
 }
 
 const sizeOf = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
-
-async function withCheckpoint<T>(path: string, use: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
-  const checkpoint = await openCheckpoint(path);
-  try {
-    return await use(checkpoint);
-  } finally {
-    await checkpoint.close();
-  }
-}

@@ -13,6 +13,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   quantize: async () => (await import('./compress.js')).quantizeVerb,
   compress: async () => (await import('./compress.js')).compressVerb,
   moe: async () => (await import('./moe/moe.js')).moeVerb,
+  merge: async () => (await import('./merge.js')).mergeVerb,
   convert: async () => (await import('./convert.js')).convertVerb,
   inspect: async () => (await import('./inspect.js')).inspectVerb,
   generate: async () => (await import('./generate.js')).generateVerb,

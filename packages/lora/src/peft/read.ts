@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSafetensors, parseJsonObject, type TensorSource, toFloat32 } from '@frugal/checkpoint';
 import { backendOf } from '@frugal/compress';
-import { type Tensor, tensor } from '@frugal/tensor-core';
+import { type Backend, type Tensor, tensor } from '@frugal/tensor-core';
 import type { LinearLike, Module, ModuleNames } from '@frugal/tensor-core/nn';
 import type { LowRank } from '../adapted-linear.js';
 import type { AdapterSet } from '../adapter-set.js';
@@ -14,11 +14,29 @@ import { CONFIG_FILE, type Part, PREFIX, parts, WEIGHTS_FILE } from './layout.js
 /** The tensors of one layer, by part. */
 type Stored = Partial<Record<Part, string>>;
 
+/** An adapter that was read and is not attached yet. */
+export interface ReadAdapter {
+  /** By the path of the layer. The tensors are the caller's. */
+  readonly adapters: Map<string, LowRank>;
+  readonly rankStabilized: boolean;
+}
+
 /**
  * Attaches the adapter in a directory of PEFT (adapter_config.json, adapter_model.safetensors) to its base model.
  * @throws AdapterError with every setting, name and shape that does not fit; the model is unchanged then
  */
 export async function loadAdapter(model: Module, directory: string, names: ModuleNames): Promise<AdapterSet> {
+  const { adapters, rankStabilized } = await readAdapter(model, directory, names);
+  return placeAdapters(model, adapters, rankStabilized);
+}
+
+/** Reads the adapter that {@link loadAdapter} would attach, by default onto the backend of each layer. @throws AdapterError likewise */
+export async function readAdapter(
+  model: Module,
+  directory: string,
+  names: ModuleNames,
+  { backend }: { readonly backend?: Backend } = {},
+): Promise<ReadAdapter> {
   const file = join(directory, CONFIG_FILE);
   const config = readPeftConfig(parseJsonObject(new Uint8Array(await readFile(file)), file));
   const source = await openSafetensors(join(directory, WEIGHTS_FILE));
@@ -42,9 +60,14 @@ export async function loadAdapter(model: Module, directory: string, names: Modul
     for (const [path, [name, stored]] of found)
       adapters.set(
         path,
-        await readLayer(source, stored, config.scaleOf(name), layers.get(path) as LinearLike),
+        await readLayer(
+          source,
+          stored,
+          config.scaleOf(name),
+          backend ?? backendOf(layers.get(path) as LinearLike),
+        ),
       );
-    return placeAdapters(model, adapters, config.rankStabilized);
+    return { adapters, rankStabilized: config.rankStabilized };
   } finally {
     await source.close();
   }
@@ -90,9 +113,8 @@ async function readLayer(
   source: TensorSource,
   stored: Stored,
   scale: number,
-  layer: LinearLike,
+  backend: Backend,
 ): Promise<LowRank> {
-  const backend = backendOf(layer);
   const read = async (name: string): Promise<Tensor> => {
     const { dtype, shape } = source.entries.get(name)!;
     return tensor(toFloat32(await source.read(name), dtype), { shape, backend });
