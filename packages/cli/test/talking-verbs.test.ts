@@ -1,15 +1,10 @@
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { Interrupted } from '../src/errors.js';
-import { run, type Terminal } from '../src/index.js';
+import { describe, expect, it } from 'vitest';
 import { Interrupts } from '../src/interrupts.js';
 import { frugal } from './support/terminal.js';
 import { saveTinyModel, temporaryFolder } from './support/tiny.js';
 
-const engineProcess = new URL('../dist/serving/engine-process.js', import.meta.url);
 const folder = await temporaryFolder();
 const model = await saveTinyModel(join(folder, 'tiny'));
 
@@ -87,48 +82,3 @@ describe('chat', () => {
     expect(out.trim().split('\n')).toHaveLength(1);
   });
 });
-
-describe('serve', () => {
-  beforeEach((context) => {
-    if (!existsSync(engineProcess)) context.skip('the package is not built');
-  });
-
-  it('serves what it was given until it is stopped', async () => {
-    const controller = new AbortController();
-    let tell: (text: string) => void = () => {};
-    const started = new Promise<string>((resolve) => {
-      tell = resolve;
-    });
-    const terminal: Terminal = { out: (text) => tell(text), err: () => {}, input: process.stdin };
-    const done = run(['serve', `a=${model}`, model, '--port', '0', '--json'], {
-      terminal,
-      signal: controller.signal,
-    });
-    const { url, models } = JSON.parse(await started);
-    expect(models).toEqual(['a', 'tiny']);
-    const body = JSON.stringify({ model: 'tiny', prompt: 'Fellow', max_tokens: 3, temperature: 0 });
-    const headers = { 'content-type': 'application/json' };
-    const answer = await (await fetch(`${url}v1/completions`, { method: 'POST', headers, body })).json();
-    const { out } = await frugal(['generate', model, '--prompt', 'Fellow', '--max-tokens', '3', '--json']);
-    expect(answer).toMatchObject({ choices: [{ text: JSON.parse(out).text }] });
-    controller.abort(new Interrupted());
-    expect(await done).toBe(0);
-    await expect(fetch(`${url}health`)).rejects.toThrow();
-  });
-
-  it('refuses two models of one name, and a port that is taken', async () => {
-    const twice = await frugal(['serve', model, model]);
-    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('NAME=MODEL')]);
-    const other = await listen();
-    const { port } = other.address() as { port: number };
-    const taken = await frugal(['serve', model, '--port', String(port)]);
-    expect([taken.code, taken.err]).toEqual([1, expect.stringContaining('port is in use')]);
-    other.close();
-  });
-});
-
-function listen(): Promise<Server> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => resolve(server));
-  });
-}

@@ -7,7 +7,7 @@ const folder = await temporaryFolder();
 
 async function verbNames(): Promise<string[]> {
   const { out } = await frugal(['--help']);
-  const names = [...out.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
+  const names = [...out.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => name);
   return names.filter((name) => name !== 'help');
 }
 

@@ -1,12 +1,11 @@
 import { dirname, relative, resolve } from 'node:path';
-import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { CommandError } from '../errors.js';
-import { readTextFile } from '../files.js';
+import { checkSettings, readSettingsFile, settings } from '../settings.js';
 import { optimizerSettings } from './optimizer-settings.js';
-import { settings } from './settings.js';
 
 const count = z.number().int().positive();
+const hint = 'frugal pretrain --help shows an example.';
 
 /** How a model is trained. What is left out has a default that suits models of a few million parameters. */
 const trainingSchema = settings({
@@ -74,20 +73,20 @@ export type TrainingOverrides = z.input<typeof trainingSchema>;
  * @throws CommandError listing every wrong field
  */
 export async function readExperiment(file: string): Promise<Experiment> {
-  return resolvePaths(check(experimentSchema, await parseFile(file), file), file);
+  return resolvePaths(checkSettings(experimentSchema, await readSettingsFile(file, hint), file, hint), file);
 }
 
 /** The same for verbs that know data, tokenizer and output from elsewhere: only `model` must be there. */
 export async function readPartialExperiment(file: string) {
-  const { training, ...others } = (await parseFile(file)) as Record<string, unknown>;
+  const { training, ...others } = (await readSettingsFile(file, hint)) as Record<string, unknown>;
   const schema = experimentSchema.omit({ training: true }).partial().required({ model: true });
-  const experiment = resolvePaths(check(schema, others, file), file);
+  const experiment = resolvePaths(checkSettings(schema, others, file, hint), file);
   return { ...experiment, training: training as TrainingOverrides | undefined };
 }
 
 /** @throws CommandError listing every wrong field */
 export function checkTraining(values: TrainingOverrides, where: string): TrainingConfig {
-  return check(trainingSchema, values, where);
+  return checkSettings(trainingSchema, values, where, hint);
 }
 
 export function stepsOf({ steps, tokens = 0, sequence, batch, accumulate }: TrainingConfig): number {
@@ -111,37 +110,6 @@ export function checkContext(
       hint: 'Lower it, or train a model with a larger max_position_embeddings.',
     });
   }
-}
-
-async function parseFile(file: string): Promise<unknown> {
-  const text = await readTextFile(file);
-  try {
-    const value: unknown = parseYaml(text);
-    if (typeof value === 'object' && value !== null) return value;
-  } catch (cause) {
-    throw new CommandError({
-      where: file,
-      what: 'the file is not YAML or JSON',
-      got: (cause as Error).message.split('\n')[0].replace(/:$/, ''),
-      cause,
-    });
-  }
-  throw new CommandError({
-    where: file,
-    what: 'the file holds no settings',
-    hint: 'frugal pretrain --help shows some.',
-  });
-}
-
-function check<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(({ path, message }) => {
-    const text = /received undefined$/.test(message) ? 'is missing' : message.replace(/^Invalid input: /, '');
-    return [...(path.length > 0 ? [path.join('.')] : []), text].join(': ');
-  });
-  const hint = 'frugal pretrain --help shows an example.';
-  throw new CommandError({ where, what: `the settings are wrong: ${problems.join('; ')}`, hint });
 }
 
 type Paths = Partial<Pick<Experiment, 'data' | 'tokenizer' | 'out' | 'evaluation'>>;

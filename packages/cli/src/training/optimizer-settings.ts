@@ -1,7 +1,7 @@
 import { muonWithAdamW, type OptimizerConfig } from '@frugal/trainer';
 import { z } from 'zod';
 import { nearest } from '../nearest.js';
-import { settings } from './settings.js';
+import { settings } from '../settings.js';
 
 const share = z.number().min(0).lt(1).optional();
 const positive = z.number().positive().optional();

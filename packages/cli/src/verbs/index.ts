@@ -19,6 +19,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   generate: async () => (await import('./generate.js')).generateVerb,
   chat: async () => (await import('./chat.js')).chatVerb,
   serve: async () => (await import('./serve.js')).serveVerb,
+  'api-key': async () => (await import('./api-key.js')).apiKeyVerb,
   logits: async () => (await import('./logits.js')).logitsVerb,
   perplexity: async () => (await import('./perplexity.js')).perplexityVerb,
   bench: async () => (await import('./bench.js')).benchVerb,

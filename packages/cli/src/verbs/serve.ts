@@ -1,16 +1,21 @@
 import { once } from 'node:events';
-import { basename, resolve } from 'node:path';
 import { addBackendOptions, type BackendOptions } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
-import { isHubReference } from '../hub/reference.js';
 import { modelPath, requireThere } from '../model.js';
-import type { EngineSettings, ModelSource } from '../serving/engine-settings.js';
-import { addVerb, integer, type JsonOption, type Verb } from '../verb.js';
+import { readServeConfig, type ServeConfig } from '../serving/config.js';
+import type { ModelSource } from '../serving/engine-settings.js';
+import { sourcesOf } from '../serving/model-names.js';
+import { addVerb, integer, type JsonOption, Option, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, JsonOption {
-  readonly host: string;
-  readonly port: number;
+  readonly config?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly apiKey?: string;
+  readonly apiKeys?: string;
+  readonly origin?: readonly string[];
+  readonly log?: ServeConfig['log'];
 }
 
 export const serveVerb: Verb = (program, context) => {
@@ -18,52 +23,73 @@ export const serveVerb: Verb = (program, context) => {
     name: 'serve',
     summary: 'serve models with an OpenAI-compatible API and a chat page',
     notes:
-      'Ctrl-C lets running requests finish. There is no authentication: behind another --host than this machine,\n' +
-      'put a proxy that has it. --json prints the address as JSON.',
+      'Ctrl-C and SIGTERM let running requests finish. The models run in a process of their own, which is started again\n' +
+      'when it crashes. FILE of --config is YAML or JSON: models (name: MODEL), host, port, backend, limits, apiKeys,\n' +
+      'clientLimits, origins, log and more; docs/deploy.md has an example. Options win over it. --json prints the address\n' +
+      'as JSON.',
     examples: [
       'frugal serve runs/student-int8',
       'frugal serve small=runs/student-int8 large=runs/teacher --port 8000',
+      'frugal serve model.gguf --host 0.0.0.0 --api-keys keys.json',
       `curl http://127.0.0.1:8080/v1/completions -H 'content-type: application/json' -d '{"model":"student-int8","prompt":"Fellow"}'`,
     ],
   })
-    .argument('<MODELS...>', 'models, each also as NAME=MODEL')
-    .option('--host <ADDRESS>', 'where to listen; 0.0.0.0: everywhere', '127.0.0.1')
-    .option('--port <N>', '0: any free one', integer(), 8080);
+    .argument('[MODELS...]', 'models, each also as NAME=MODEL')
+    .option('--config <FILE>', 'settings of the server')
+    .option('--host <ADDRESS>', 'where to listen; 0.0.0.0: everywhere (default: 127.0.0.1)')
+    .option('--port <N>', '0: any free one (default: 8080)', integer())
+    .addOption(new Option('--api-key <KEY>', 'a key that clients must send').env('FRUGAL_API_KEY'))
+    .option('--api-keys <FILE>', 'keys of several clients, made by frugal api-key')
+    .option('--origin <ORIGINS...>', 'web pages that may use the API from a browser; *: all')
+    .addOption(
+      new Option(
+        '--log <LEVEL>',
+        'one line of JSON per request at info, on standard error (default: info)',
+      ).choices(['silent', 'error', 'warn', 'info', 'debug']),
+    );
   addBackendOptions(command).action(async (sources: readonly string[], options: Options) => {
-    const named = sources.map(nameOf);
-    const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) < i);
-    if (twice) {
-      const hint = 'Give each a name: NAME=MODEL.';
-      throw new UsageError({ where: 'serve', what: 'two models have one name', got: twice.name, hint });
-    }
+    const file = options.config === undefined ? {} : await readServeConfig(options.config);
+    // The default of an option is no wish of the user: the file wins over it.
+    const isDefault = command.getOptionValueSource('backend') === 'default';
+    const config = merged(file, { ...options, backend: isDefault ? undefined : options.backend }, sources);
     const models: ModelSource[] = [];
-    for (const { name, source } of named) {
+    for (const [name, source] of Object.entries(config.models ?? {})) {
       const path = await modelPath(source, context);
       await requireThere(path);
       models.push({ name, path });
     }
-    const { backend, threads } = options;
-    await serveUntilStopped({ models, backend: { backend, threads } }, options, context);
+    if (models.length === 0) {
+      const hint = 'Name one, or a --config file that does.';
+      throw new UsageError({ where: 'serve', what: 'there is no model to serve', hint });
+    }
+    await serveUntilStopped(models, config, options, context);
   });
 };
 
-/** `NAME=MODEL`, or the name of the folder. */
-function nameOf(model: string): { readonly name: string; readonly source: string } {
-  const match = /^([^=/\\]+)=(.+)$/.exec(model);
-  if (match) return { name: match[1], source: match[2] };
-  return { name: isHubReference(model) ? model.slice(3) : basename(resolve(model)), source: model };
+/** What the command line says wins over the file. */
+function merged(file: ServeConfig, options: Options, sources: readonly string[]): ServeConfig {
+  const { host, port, apiKeys, origin: origins, log } = options;
+  const said = { host, port, apiKeys, origins: origins && [...origins], log };
+  const { backend: name, threads } = options;
+  return {
+    ...file,
+    ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
+    backend: { ...file.backend, ...(name && { name }), ...(threads && { threads }) },
+    models: sources.length > 0 ? sourcesOf(sources) : file.models,
+  };
 }
 
-async function serveUntilStopped(settings: EngineSettings, { host, port, json }: Options, context: Context) {
+async function serveUntilStopped(
+  models: readonly ModelSource[],
+  config: ServeConfig,
+  { apiKey, json }: Options,
+  context: Context,
+): Promise<void> {
   const { terminal, signal } = context;
   // Loaded only here: the HTTP stack would slow every other verb down.
-  const { serveEngine } = await import('@frugal/serve');
-  const { describeNotice, startEngine } = await import('../serving/start-engine.js');
-  const engine = await startEngine(settings, context, (notice) =>
-    terminal.err(`${describeNotice(notice)}\n`),
-  );
-  const server = await serveEngine(engine, { host, port });
-  if (json) printJson(context, { url: server.url, models: engine.models().map(({ name }) => name) });
+  const { startServer } = await import('../serving/start-server.js');
+  const server = await startServer(models, config, apiKey, context);
+  if (json) printJson(context, { url: server.url, models: models.map(({ name }) => name) });
   else terminal.out(`Chat page: ${server.url}   API: ${server.url}v1   (Ctrl-C ends)\n`);
   if (!signal.aborted) await once(signal, 'abort');
   await server.close();

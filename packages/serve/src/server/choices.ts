@@ -38,14 +38,14 @@ export class Choices {
 
   private constructor(
     private readonly choices: readonly Choice[],
-    engine: Engine,
+    submit: Engine['submit'],
   ) {
-    this.iterators = choices.map(({ request }) => engine.submit(request)[Symbol.asyncIterator]());
+    this.iterators = choices.map(({ request }) => submit(request)[Symbol.asyncIterator]());
   }
 
   /** Submits all of them. @throws EngineError when any is refused; the others are ended then */
-  static async start(engine: Engine, choices: readonly Choice[]): Promise<Choices> {
-    const started = new Choices(choices, engine);
+  static async start(submit: Engine['submit'], choices: readonly Choice[]): Promise<Choices> {
+    const started = new Choices(choices, submit);
     const firsts = await Promise.allSettled(started.iterators.map((iterator) => iterator.next()));
     const refused = firsts.find((first) => first.status === 'rejected');
     if (!refused) return started;

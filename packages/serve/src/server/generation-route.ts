@@ -34,7 +34,7 @@ export interface StreamFields {
 /** Serves an endpoint, as one answer or as server-sent events. A client that goes away ends its request. */
 export function addGenerationRoute<Body extends StreamFields>(
   app: FastifyInstance,
-  engine: Engine,
+  submit: Engine['submit'],
   lifetime: Lifetime,
   endpoint: Endpoint<Body>,
 ): void {
@@ -42,7 +42,7 @@ export function addGenerationRoute<Body extends StreamFields>(
     const body = validate(endpoint.schema, request.body);
     const signal = lifetime.begin(reply.raw);
     const choices = await Choices.start(
-      engine,
+      submit,
       endpoint.choices(body).map((choice) => ({ ...choice, request: { ...choice.request, signal } })),
     );
     request.generation = { model: body.model, usage: choices.usage };

@@ -10,6 +10,10 @@ import fastify, {
 import { type Logger, pino } from 'pino';
 import type { Engine } from '../engine/contract.js';
 import { chatPage } from '../page/chat-page.js';
+import { ApiKeys, type ClientLimits } from './access/api-keys.js';
+import { allowOrigins } from './access/cors.js';
+import { guard } from './access/guard.js';
+import { addSecurityHeaders } from './access/security-headers.js';
 import { ApiError, toApiError } from './api-error.js';
 import { answerBrokenHttp } from './broken-http.js';
 import { chatCompletions } from './chat-completions.js';
@@ -17,7 +21,9 @@ import type { TotalUsage } from './choices.js';
 import { completions } from './completions.js';
 import { addGenerationRoute } from './generation-route.js';
 import { Lifetime } from './lifetime.js';
+import { Metrics } from './metrics/metrics.js';
 import { addModelRoutes } from './models.js';
+import { dropSlowReader } from './slow-reader.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -29,10 +35,20 @@ declare module 'fastify' {
 export interface ServerOptions {
   /** Default: no logs. Prompts and answers are never logged. */
   readonly logger?: Logger | undefined;
+  /** Who may use the API; default: everybody who can reach the server. */
+  readonly apiKeys?: ApiKeys | undefined;
+  /** Of clients whose key has none of its own. */
+  readonly clientLimits?: ClientLimits | undefined;
+  /** Whether `/metrics` answers without a key. Default false. */
+  readonly openMetrics?: boolean | undefined;
+  /** Origins whose pages may use the API from a browser, such as `https://example.com`; `*`: all. Default: none. */
+  readonly origins?: readonly string[] | undefined;
   /** Largest body in bytes; default 4 MiB. */
   readonly bodyLimit?: number | undefined;
   /** How long `close()` lets running requests finish, in milliseconds; default 10,000. */
   readonly drainTimeout?: number | undefined;
+  /** A client that takes nothing of its answer for so many milliseconds is hung up on; default 30,000. */
+  readonly slowReaderTimeout?: number | undefined;
 }
 
 /**
@@ -41,6 +57,13 @@ export interface ServerOptions {
  */
 export function createServer(engine: Engine, options: ServerOptions = {}): FastifyInstance {
   const { logger = pino({ level: 'silent' }), bodyLimit = 4 * 2 ** 20, drainTimeout = 10_000 } = options;
+  const {
+    apiKeys = new ApiKeys([]),
+    clientLimits = {},
+    origins = [],
+    slowReaderTimeout = 30_000,
+    openMetrics = false,
+  } = options;
   const lifetime = new Lifetime();
   const app: FastifyInstance = fastify({
     loggerInstance: logger as FastifyBaseLogger,
@@ -57,11 +80,17 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   });
   app.decorateRequest('generation', null);
   acceptOnlyJson(app);
-  addHooks(app, lifetime);
+  addSecurityHeaders(app);
+  allowOrigins(app, origins);
+  addHooks(app, lifetime, slowReaderTimeout);
+  const metrics = new Metrics(engine);
+  metrics.addRoute(app, openMetrics);
+  guard(app, { keys: apiKeys, limits: clientLimits });
   app.addHook('preClose', () => lifetime.drain(drainTimeout));
 
-  addGenerationRoute(app, engine, lifetime, chatCompletions);
-  addGenerationRoute(app, engine, lifetime, completions);
+  const submit = metrics.observed((request) => engine.submit(request));
+  addGenerationRoute(app, submit, lifetime, chatCompletions);
+  addGenerationRoute(app, submit, lifetime, completions);
   addModelRoutes(app, engine);
   addHealthRoutes(app, engine, lifetime);
   addPageRoute(app);
@@ -84,13 +113,17 @@ function acceptOnlyJson(app: FastifyInstance): void {
   });
 }
 
-function addHooks(app: FastifyInstance, lifetime: Lifetime): void {
+function addHooks(app: FastifyInstance, lifetime: Lifetime, slowReaderTimeout: number): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
-    reply.header('x-content-type-options', 'nosniff');
+    dropSlowReader(reply.raw, slowReaderTimeout);
     // 'close' comes for every response, also for one whose client went away.
     const start = performance.now();
-    reply.raw.once('close', () => logRequest(request, reply.raw, performance.now() - start));
+    let completed = false;
+    reply.raw.once('finish', () => {
+      completed = !reply.raw.destroyed; // it comes for a response that was cut off as well
+    });
+    reply.raw.once('close', () => logRequest(request, reply.raw, performance.now() - start, completed));
     if (lifetime.isDraining && request.method === 'POST') {
       reply.header('retry-after', '1').header('connection', 'close');
       throw new ApiError(503, 'shutting_down', 'The server is shutting down. Send the request again.');
@@ -109,14 +142,20 @@ function addHooks(app: FastifyInstance, lifetime: Lifetime): void {
   });
 }
 
-function logRequest(request: FastifyRequest, response: ServerResponse, milliseconds: number): void {
+function logRequest(
+  request: FastifyRequest,
+  response: ServerResponse,
+  milliseconds: number,
+  completed: boolean,
+): void {
   const { generation } = request;
   request.log.info(
     {
+      ...(request.client !== null && { client: request.client }),
       method: request.method,
       route: request.routeOptions.url ?? null,
       status: response.statusCode,
-      completed: response.writableFinished,
+      completed,
       milliseconds: Math.round(milliseconds),
       ...(generation && { model: generation.model, ...generation.usage }),
     },
@@ -124,22 +163,24 @@ function logRequest(request: FastifyRequest, response: ServerResponse, milliseco
   );
 }
 
+/** Routes that need no key. */
+const open = { config: { open: true } };
+
 /** `/health`: whether to send requests here. `/health/live`: whether this process answers at all. */
 function addHealthRoutes(app: FastifyInstance, engine: Engine, lifetime: Lifetime): void {
-  app.get('/health', async (_request, reply) => {
+  app.get('/health', open, async (_request, reply) => {
     const { waiting, running } = engine.stats();
     const status = lifetime.isDraining ? 'draining' : engine.isAvailable ? 'ok' : 'restarting';
     return reply.code(status === 'ok' ? 200 : 503).send({ status, waiting, running });
   });
-  app.get('/health/live', async () => ({ status: 'ok' }));
+  app.get('/health/live', open, async () => ({ status: 'ok' }));
 }
 
 function addPageRoute(app: FastifyInstance): void {
-  app.get('/', async (_request, reply) => {
+  app.get('/', open, async (_request, reply) => {
     const { html, contentSecurityPolicy } = chatPage();
     return reply
       .header('content-security-policy', contentSecurityPolicy)
-      .header('referrer-policy', 'no-referrer')
       .type('text/html; charset=utf-8')
       .send(html);
   });

@@ -1,0 +1,61 @@
+import { ApiKeys, hashApiKey, type RunningServer, serveEngine, serverLogger } from '@frugal/serve';
+import type { Context } from '../context.js';
+import { UsageError } from '../errors.js';
+import type { ServeConfig } from './config.js';
+import type { ModelSource } from './engine-settings.js';
+import { readKeyFile } from './key-file.js';
+import { describeNotice, startEngine } from './start-engine.js';
+
+/** A server over an engine of its own, as a configuration describes it. */
+export async function startServer(
+  models: readonly ModelSource[],
+  config: ServeConfig,
+  apiKey: string | undefined,
+  context: Context,
+): Promise<RunningServer> {
+  const { terminal } = context;
+  const { host, port, backend, limits, apiKeys: keyFile, log = 'info', ...options } = config;
+  const readKeys = () => keysOf(apiKey, keyFile);
+  const apiKeys = new ApiKeys(await readKeys());
+  if (apiKeys.isEmpty && host !== undefined && !isLoopback(host)) {
+    terminal.err(`Everybody who can reach ${host} can use this server: --api-keys asks for keys.\n`);
+  }
+  const logger = serverLogger(log);
+  const settings = { models, backend: { backend: backend?.name, threads: backend?.threads }, limits };
+  const engine = await startEngine(settings, context, (notice) => {
+    const text = describeNotice(notice);
+    if (notice.type === 'restarted') logger.info(text);
+    else logger.error(text);
+  });
+  const reload = () => {
+    readKeys()
+      .then((keys) => apiKeys.replace(keys))
+      .then(() => logger.info('read the API keys again'))
+      .catch((error) => logger.error(`the API keys stay as they were: ${error.message}`));
+  };
+  if (keyFile !== undefined) process.on('SIGHUP', reload);
+  const { openMetrics, clientLimits, origins, bodyLimit, drainTimeout, slowReaderTimeout } = options;
+  const server = await serveEngine(engine, {
+    ...{ host, port, logger, apiKeys, openMetrics, clientLimits, origins },
+    ...{ bodyLimit, drainTimeout, slowReaderTimeout },
+  });
+  return {
+    url: server.url,
+    close: async () => {
+      process.off('SIGHUP', reload);
+      await server.close();
+    },
+  };
+}
+
+async function keysOf(apiKey: string | undefined, file: string | undefined) {
+  if (apiKey === '') throw new UsageError({ where: '--api-key', what: 'the key is empty' });
+  return [
+    ...(apiKey === undefined ? [] : [{ name: 'api-key', sha256: hashApiKey(apiKey) }]),
+    ...(file === undefined ? [] : await readKeyFile(file)),
+  ];
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}

@@ -1,0 +1,70 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ApiError } from '../api-error.js';
+import type { ApiKeys, ClientLimits } from './api-keys.js';
+import { ClientMeter } from './rate-limit.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The name of the client's key; null where no key is asked for. */
+    client: string | null;
+  }
+  interface FastifyContextConfig {
+    /** No key is needed. Everything that does not say so is guarded, unknown addresses too. */
+    readonly open?: boolean;
+  }
+}
+
+export interface GuardOptions {
+  readonly keys: ApiKeys;
+  /** Of clients whose key has none of its own; without keys, of all clients together. */
+  readonly limits: ClientLimits;
+}
+
+/** Lets requests with a known key pass, at the rate of that key. Costs a client nothing that is refused. */
+export function guard(app: FastifyInstance, { keys, limits }: GuardOptions): void {
+  const meters = new Map<string | null, { readonly limits: ClientLimits; readonly meter: ClientMeter }>();
+  const meterOf = (client: string | null, own: ClientLimits) => {
+    const known = meters.get(client);
+    if (known?.limits === own) return known.meter;
+    const meter = new ClientMeter(own);
+    meters.set(client, { limits: own, meter });
+    return meter;
+  };
+  app.decorateRequest('client', null);
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.routeOptions.config?.open) return;
+    const key = keys.isEmpty ? null : authenticated(keys, request, reply);
+    request.client = key?.name ?? null;
+    if (request.method === 'POST') meter(meterOf(request.client, key?.limits ?? limits), reply);
+  });
+}
+
+function authenticated(keys: ApiKeys, request: FastifyRequest, reply: FastifyReply) {
+  const { authorization = '' } = request.headers;
+  const [, presented] = /^bearer +(\S+) *$/i.exec(authorization) ?? [];
+  const key = presented === undefined ? null : keys.find(presented);
+  if (key) return key;
+  reply.header('www-authenticate', 'Bearer');
+  const problem =
+    presented === undefined ? 'There is no API key in the request' : 'The API key is not known here';
+  throw new ApiError(401, 'invalid_api_key', `${problem}. Send the header authorization: Bearer KEY.`);
+}
+
+function meter(meter: ClientMeter, reply: FastifyReply): void {
+  const { limit, remaining, reset, refusal } = meter.begin(performance.now());
+  if (limit !== null) {
+    reply.header('x-ratelimit-limit-requests', limit);
+    reply.header('x-ratelimit-remaining-requests', remaining);
+    reply.header('x-ratelimit-reset-requests', `${Math.ceil(reset / 1000)}s`);
+  }
+  if (!refusal) {
+    reply.raw.once('close', () => meter.end());
+    return;
+  }
+  reply.header('retry-after', Math.max(1, Math.ceil(refusal.after / 1000)));
+  const message =
+    refusal.reason === 'rate'
+      ? `This key may send ${limit} requests a minute.`
+      : 'Too many requests with this key are being answered already.';
+  throw new ApiError(429, 'rate_limit_exceeded', message);
+}
