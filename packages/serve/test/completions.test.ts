@@ -21,7 +21,12 @@ describe('/v1/completions', () => {
       created: expect.any(Number),
       model: 'tiny',
       choices: [{ index: 0, text: expect.any(String), logprobs: null, finish_reason: 'length' }],
-      usage: { prompt_tokens: 6, completion_tokens: 12, total_tokens: 18 },
+      usage: {
+        prompt_tokens: 6,
+        completion_tokens: 12,
+        total_tokens: 18,
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
     expect(response.json().choices[0].text).not.toBe('');
   });
@@ -92,6 +97,7 @@ describe('/v1/completions', () => {
       prompt_tokens: 8,
       completion_tokens: expect.any(Number),
       total_tokens: expect.any(Number),
+      prompt_tokens_details: { cached_tokens: 0 },
     });
     expect(warnings).toEqual([]);
   });
@@ -168,7 +174,12 @@ describe('/v1/chat/completions', () => {
           finish_reason: 'length',
         },
       ],
-      usage: { prompt_tokens: expect.any(Number), completion_tokens: 12, total_tokens: expect.any(Number) },
+      usage: {
+        prompt_tokens: expect.any(Number),
+        completion_tokens: 12,
+        total_tokens: expect.any(Number),
+        prompt_tokens_details: { cached_tokens: 0 },
+      },
     });
   });
 
@@ -189,7 +200,7 @@ describe('/v1/chat/completions', () => {
     const ids = [...new TextEncoder().encode(text)];
     const direct = (await post('/v1/completions', { ...completion, prompt: ids })).json();
     expect(answer.choices[0].message.content).toBe(direct.choices[0].text);
-    expect(answer.usage).toEqual(direct.usage);
+    expect(direct.usage).toEqual({ ...answer.usage, prompt_tokens_details: { cached_tokens: 32 } });
   });
 
   it('streams: role first, then pieces, the reason, usage and [DONE]', async () => {
@@ -200,7 +211,7 @@ describe('/v1/chat/completions', () => {
     expect(done).toBe(true);
     const last = chunks.pop();
     expect(last?.choices).toEqual([]);
-    expect(last?.usage).toEqual(whole.usage);
+    expect(last?.usage).toEqual({ ...whole.usage, prompt_tokens_details: { cached_tokens: 16 } });
     expect(chunks.every(({ usage, object }) => usage === null && object === 'chat.completion.chunk')).toBe(
       true,
     );

@@ -29,11 +29,18 @@ export interface TotalUsage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
+  /** Prompt tokens that earlier requests had computed already. */
+  readonly prompt_tokens_details: { cached_tokens: number };
 }
 
 /** All answers to one body, running side by side. */
 export class Choices {
-  readonly usage: TotalUsage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+  readonly usage: TotalUsage = {
+    prompt_tokens: 0,
+    completion_tokens: 0,
+    total_tokens: 0,
+    prompt_tokens_details: { cached_tokens: 0 },
+  };
   private readonly iterators: AsyncIterator<GenerationEvent>[];
 
   private constructor(
@@ -96,7 +103,10 @@ export class Choices {
 
   private count({ index, event }: ChoiceEvent): void {
     if (event.type !== 'finish') return;
-    if (this.choices[index].countsPrompt) this.usage.prompt_tokens += event.usage.promptTokens;
+    if (this.choices[index].countsPrompt) {
+      this.usage.prompt_tokens += event.usage.promptTokens;
+      this.usage.prompt_tokens_details.cached_tokens += event.usage.cachedTokens;
+    }
     this.usage.completion_tokens += event.usage.completionTokens;
     this.usage.total_tokens = this.usage.prompt_tokens + this.usage.completion_tokens;
   }

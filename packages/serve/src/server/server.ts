@@ -157,10 +157,14 @@ function logRequest(
       status: response.statusCode,
       completed,
       milliseconds: Math.round(milliseconds),
-      ...(generation && { model: generation.model, ...generation.usage }),
+      ...(generation && { model: generation.model, ...counted(generation.usage) }),
     },
     'request',
   );
+}
+
+function counted({ prompt_tokens_details: { cached_tokens }, ...usage }: TotalUsage): object {
+  return { ...usage, cached_tokens };
 }
 
 /** Routes that need no key. */
