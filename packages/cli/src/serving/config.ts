@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { backendNames } from '../backend-candidates.js';
 import { isHubReference } from '../hub/reference.js';
 import { checkSettings, readSettingsFile, settings } from '../settings.js';
 
@@ -14,7 +15,7 @@ const schema = settings({
   host: z.string().min(1).optional(),
   port: z.int().min(0).max(65_535).optional(),
   backend: settings({
-    name: z.enum(['auto', 'cpu', 'reference']).optional(),
+    name: z.enum(['auto', ...backendNames]).optional(),
     threads: count.optional(),
   }).optional(),
   /** How much is computed at once, for each model. */
