@@ -9,8 +9,10 @@ import {
   type Storage,
   type TensorView,
 } from '@frugal/tensor-core';
+import { packedFormatNames } from '@frugal/tensor-core/formats';
 import type { Binding } from './binding.js';
 import { Device } from './device.js';
+import { unpackerOf } from './formats/index.js';
 import { binaryKernels } from './kernels/binary.js';
 import { creationKernels } from './kernels/creation.js';
 import { indexingKernels } from './kernels/indexing.js';
@@ -61,7 +63,9 @@ export class CudaBackend implements Backend {
     this.capabilities = {
       strided: 'all',
       dtypes: new Set(dtypes),
-      formats: new Set(),
+      get formats() {
+        return new Set(packedFormatNames().filter(unpackerOf));
+      },
       subnormals: false,
       memory: 'device',
     };

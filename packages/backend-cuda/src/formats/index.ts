@@ -1,11 +1,12 @@
-import type { UnpackRange } from '@frugal/tensor-core/formats';
-import type { Value } from '../binding.js';
-import type { Device } from '../device.js';
+import { fp8Unpackers } from './fp8.js';
+import { ggmlUnpacker } from './ggml.js';
+import { int8ChannelUnpacker, integerGroupsUnpacker } from './integers.js';
+import type { Unpacker } from './unpacker.js';
 
-/** Rows of a packed matrix as f32 [rowCount, columns], computed on the device from the parts of its format. */
-export type Unpacker = (device: Device, parts: readonly Value[], range: UnpackRange) => Value;
+export type { Unpacker } from './unpacker.js';
 
 /** Null for formats that go through the host. */
-export function unpackersOf(_format: string): Unpacker | null {
-  return null;
+export function unpackerOf(format: string): Unpacker | null {
+  if (format === 'int8-channel') return int8ChannelUnpacker;
+  return fp8Unpackers[format] ?? ggmlUnpacker(format) ?? integerGroupsUnpacker(format);
 }

@@ -20,6 +20,7 @@ export {
   type PartInfo,
   type UnpackRange,
 } from './format.js';
+export { iq4Values } from './ggml/simple-blocks.js';
 export { int8Channel } from './int8-channel.js';
 export { type IntegerGroups, integerGroupsName, parseIntegerGroups } from './integer-groups.js';
 export { nf4NestedMap, nf4Values } from './nf4.js';
