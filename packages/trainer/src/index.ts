@@ -1,7 +1,16 @@
 export type { BestOptions, BestState } from './best.js';
 export type { CheckpointOptions, TrainerState } from './checkpoints.js';
 export { NonFiniteLossError, type NonFiniteStep, TrainerError } from './errors.js';
+export {
+  classificationLoss,
+  type LabelBatch,
+  regressionLoss,
+  TextClassifier,
+  type TextClassifierOptions,
+  type TextScorer,
+} from './label-losses.js';
 export { type LossObserver, languageModelLoss, type TargetRows, targetRows } from './losses.js';
+export { type MultiTokenOptions, multiTokenLoss } from './multi-token-loss.js';
 export { AdamW, type AdamWOptions } from './optimizers/adamw.js';
 export { AdamW8bit, type AdamW8bitOptions } from './optimizers/adamw-8bit.js';
 export { createOptimizer, muonWithAdamW, type OptimizerConfig } from './optimizers/create.js';
@@ -25,6 +34,27 @@ export type {
   TrainEvent,
   TrainOptions,
 } from './options.js';
+export {
+  GroupSampler,
+  type GroupSamplerOptions,
+  type RewardedPrompt,
+  targetLogProbs,
+} from './policy/group-sampler.js';
+export {
+  groupAdvantages,
+  type PolicyBatch,
+  type PolicyOptions,
+  type PolicySample,
+  policyLoss,
+} from './policy/policy-loss.js';
+export {
+  type PreferenceBatch,
+  type PreferenceOptions,
+  type PreferencePair,
+  preferenceLoss,
+  preferenceMetrics,
+  withReference,
+} from './preference-loss.js';
 export { type ProgressBarOptions, progressBar, renderProgress } from './progress-bar.js';
 export { runPage } from './run-page.js';
 export {
@@ -36,5 +66,6 @@ export {
   schedules,
   warmupStableDecay,
 } from './schedules.js';
+export { type TargetSequence, tokenLogProbs } from './token-logprobs.js';
 export { train } from './train.js';
 export { WeightAverage, type WeightAverageOptions } from './weight-average.js';

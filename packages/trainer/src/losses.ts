@@ -69,6 +69,7 @@ export function languageModelLoss(model: CausalLM, observer?: LossObserver): Los
   };
 }
 
-function countTokens(sequences: readonly Int32Array[]): number {
+/** Of all sequences. */
+export function countTokens(sequences: readonly Int32Array[]): number {
   return sequences.reduce((sum, { length }) => sum + length, 0);
 }
