@@ -87,7 +87,7 @@ export function linearLayers(model: Module): Map<string, LinearLike> {
   const inner = new Set<Module>();
   for (const [path, module] of model.namedModules()) {
     if (!isLinearLike(module)) continue;
-    if (module instanceof AdaptedLinear) inner.add(module.base);
+    if (module.base !== module) inner.add(module.base);
     if (!inner.has(module)) layers.set(path, module);
   }
   return layers;

@@ -1,4 +1,5 @@
 export { AdaptedLinear, type LowRank } from './adapted-linear.js';
+export { AdapterBank } from './adapter-bank.js';
 export { AdapterSet } from './adapter-set.js';
 export { type AdapterOptions, attachAdapters, linearLayers, placeAdapters } from './attach.js';
 export { AdapterError, LostTuningError } from './errors.js';

@@ -159,12 +159,15 @@ export class DecoderModel extends Module implements CausalLM {
   finish(hidden: Tensor, { batch, collected, losses, checks }: StepContext): Output {
     const wanted = batch.logitRows.shape[0] === hidden.shape[0] ? hidden : hidden.gatherRows(batch.logitRows);
     const normalized = this.norm.forward(wanted);
+    // The head sees the wanted rows alone, and needs their adapters.
+    const adapterOfRow =
+      wanted === hidden ? batch.adapterOfRow : batch.adapterOfRow?.gatherRows(batch.logitRows);
     return {
       hidden: normalized,
       collected,
       losses,
       checks,
-      logits: () => this.head.forward(normalized, batch),
+      logits: () => this.head.forward(normalized, { adapterOfRow }),
     };
   }
 }

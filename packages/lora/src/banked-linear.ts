@@ -1,0 +1,146 @@
+import {
+  ArgumentError,
+  concat,
+  type FloatDType,
+  noGrad,
+  run,
+  scope,
+  type Tensor,
+  zeros,
+} from '@frugal/tensor-core';
+import { type LinearLike, Module, Parameter, type RowContext } from '@frugal/tensor-core/nn';
+import { AdaptedLinear, type LowRank } from './adapted-linear.js';
+
+/** What the adapters of one layer are computed from, stacked. */
+interface Stack {
+  /** A [S, R, C], of S slots; ranks are filled up with zeros. */
+  readonly down: Parameter;
+  /** s B [S, F, R]. */
+  readonly up: Parameter;
+  /** DoRA's factor of each row, less 1: [S + 1, F], the first for rows without an adapter. */
+  readonly factors: Parameter | null;
+}
+
+/** A layer with one adapter for each row of a batch, of those in a bank: W x + s B[a] A[a] x + bias. For inference. */
+export class BankedLinear extends Module implements LinearLike {
+  base: LinearLike;
+  // Hidden from members(): a bank is no part of the model.
+  #stack: Stack | null = null;
+
+  constructor(base: LinearLike) {
+    super();
+    this.base = base;
+  }
+
+  get inFeatures(): number {
+    return this.base.inFeatures;
+  }
+  get outFeatures(): number {
+    return this.base.outFeatures;
+  }
+  get bias(): Parameter | null {
+    return this.base.bias;
+  }
+  get activation(): LinearLike['activation'] {
+    return this.base.activation;
+  }
+  get weightBytes(): number {
+    return this.base.weightBytes;
+  }
+
+  /** Takes the adapters of all slots; null for a slot that is free or leaves this layer alone. */
+  setSlots(slots: readonly (LowRank | null)[]): void {
+    const next = noGrad(() => stackOf(this.base, slots));
+    this.disposeStack();
+    this.#stack = next;
+  }
+
+  forward(x: Tensor, rows?: RowContext): Tensor {
+    const y = this.base.forward(x, rows);
+    const stack = this.#stack;
+    const adapter = rows?.adapterOfRow;
+    if (!stack || !adapter) return y;
+    const inputs = [x, inDType(stack.down, x), inDType(stack.up, x), adapter];
+    const sum = y.add(run('groupedLowRank', inputs, { scale: 1 }));
+    if (!stack.factors) return sum;
+    // sum + (sum - bias) (factor - 1): rows whose factor is 1 keep every bit.
+    const lessOne = stack.factors.value.gatherRows(adapter.add(1)).cast(sum.dtype);
+    const product = this.bias ? sum.sub(this.bias.value.cast(sum.dtype)) : sum;
+    return sum.add(product.mul(lessOne));
+  }
+
+  effectiveWeight(rowStart?: number, rowCount?: number): Tensor {
+    return this.base.effectiveWeight(rowStart, rowCount);
+  }
+
+  scaleColumns(): void {
+    throw new ArgumentError({
+      where: 'BankedLinear.scaleColumns',
+      what: 'adapters in a bank cannot be scaled',
+      hint: 'Scale before adapters are loaded.',
+    });
+  }
+
+  replaceBase(layer: LinearLike): LinearLike {
+    this.base = layer;
+    return this;
+  }
+
+  /** Frees the adapters and leaves the base alone. */
+  disposeStack(): void {
+    const { down, up, factors } = this.#stack ?? {};
+    for (const each of [down, up, factors]) {
+      each?.clearCopy();
+      each?.value.dispose();
+    }
+    this.#stack = null;
+  }
+
+  override dispose(): void {
+    this.disposeStack();
+    this.base.dispose();
+  }
+}
+
+function inDType(parameter: Parameter, { dtype }: Tensor): Tensor {
+  return parameter.value.dtype === dtype ? parameter.value : parameter.rounded(dtype as FloatDType);
+}
+
+function stackOf(base: LinearLike, slots: readonly (LowRank | null)[]): Stack | null {
+  const present = slots.filter((slot) => slot !== null);
+  if (present.length === 0) return null;
+  const { backend } = present[0].down;
+  const R = Math.max(...present.map(({ down }) => down.shape[0]));
+  const [C, F] = [base.inFeatures, base.outFeatures];
+  const none = (rank: number) => ({
+    down: zeros([rank, C], { backend }),
+    up: zeros([F, rank], { backend }),
+  });
+  return scope(() => {
+    const filled = slots.map((slot) => {
+      if (!slot) return none(R);
+      const up = slot.up.mul(slot.scale);
+      const missing = R - slot.down.shape[0];
+      if (missing === 0) return { down: slot.down, up };
+      const rest = none(missing);
+      return { down: concat([slot.down, rest.down]), up: concat([up, rest.up], 1) };
+    });
+    const constant = (parts: readonly Tensor[]) => new Parameter(concat(parts), { trainable: false });
+    const hasFactors = present.some(({ magnitude }) => magnitude);
+    const factors = slots.map((slot) => factorsOf(base, slot) ?? zeros([1, F], { backend }));
+    return {
+      down: constant(filled.map(({ down }) => down.reshape(1, R, C))),
+      up: constant(filled.map(({ up }) => up.reshape(1, F, R))),
+      factors: hasFactors ? constant([zeros([1, F], { backend }), ...factors]) : null,
+    };
+  });
+}
+
+/** magnitude / length - 1 of each row of W + s B A, [1, F]. */
+function factorsOf(base: LinearLike, slot: LowRank | null): Tensor | null {
+  if (!slot?.magnitude) return null;
+  const lengths = new AdaptedLinear(base, slot).rowLengths();
+  const factors = slot.magnitude.div(lengths).sub(1).reshape(1, -1);
+  lengths.dispose();
+  return factors;
+}
