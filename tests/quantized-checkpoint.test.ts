@@ -111,6 +111,61 @@ describe('every packed format is written and read back bit for bit', () => {
     }
   });
 
+  it.each([
+    ['int4-g16', 'gptq', { checkpoint_format: 'gptq', sym: true, desc_act: false, bits: 4, group_size: 16 }],
+    ['int4-g16-zero', 'gptq', { checkpoint_format: 'gptq_v2', sym: false, bits: 4, group_size: 16 }],
+    ['int4-g16-order', 'gptq', { checkpoint_format: 'gptq', desc_act: true }],
+    ['int3-g16', 'gptq', { bits: 3 }],
+    ['int2-g16-zero', 'gptq', { bits: 2 }],
+    ['int8-g32', 'gptq', { bits: 8, group_size: 32 }],
+    ['int4-g16', 'awq', { bits: 4, group_size: 16, zero_point: true, version: 'gemm' }],
+    ['int4-g16-zero', 'awq', { bits: 4 }],
+  ] as const)('%s, asked for as %s', async (format, layout, expected) => {
+    const path = join(await temporary(), 'model');
+    const model = await packed('llama-tiny', [{ include: ['blocks.*.attention.*'], format }]);
+    await saveModel(model, path, { layout });
+    const { quantization_config: settings } = JSON.parse(await readFile(join(path, 'config.json'), 'utf8'));
+    expect(settings).toMatchObject({ quant_method: layout, ...expected });
+    const again = await loadModel(path);
+    for (const module of ['blocks.0.attention.key', 'blocks.1.attention.output']) {
+      const [ours, theirs] = [model, again].map((each) =>
+        (each.module(module) as PackedLinear).effectiveWeight(),
+      );
+      expect(await theirs.toFloat32()).toEqual(await ours.toFloat32());
+    }
+    expect(await logits(again)).toEqual(await logits(model));
+  });
+
+  it.each(['int8', 'none'])('int8 beside activations as %s, asked for as ascend', async (activation) => {
+    const path = join(await temporary(), 'model');
+    const model = await packed('llama-tiny', [{ include: blocks, format: 'int8-channel', activation }]);
+    await saveModel(model, path, { layout: 'ascend' });
+    const description = JSON.parse(await readFile(join(path, 'quant_model_description.json'), 'utf8'));
+    expect(description['model.layers.0.self_attn.q_proj.weight_offset']).toBe(
+      activation === 'int8' ? 'W8A8_DYNAMIC' : 'W8A16',
+    );
+    expect(description['model.embed_tokens.weight']).toBe('FLOAT');
+    expect(await logits(await loadModel(path))).toEqual(await logits(model));
+    // ModelSlim itself leaves config.json as it was.
+    const { quantization_config: _, ...config } = JSON.parse(
+      await readFile(join(path, 'config.json'), 'utf8'),
+    );
+    await writeFile(join(path, 'config.json'), JSON.stringify(config));
+    expect(await logits(await loadModel(path))).toEqual(await logits(model));
+  });
+
+  it('says what GPTQ and AWQ cannot hold', async () => {
+    const mixed = await packed('llama-tiny', [
+      { include: ['blocks.0.**'], format: 'int4-g16' },
+      { include: ['blocks.1.**'], format: 'int4-g8' },
+    ]);
+    expect(savingProblems(mixed, new Map(), 'gptq')).toEqual([expect.stringContaining('one number of bits')]);
+    expect(savingProblems(mixed, new Map(), 'awq')).toEqual([expect.stringContaining('one group size')]);
+    const ordered = await packed('llama-tiny', [{ include: some, format: 'int4-g16-order' }]);
+    expect(savingProblems(ordered, new Map(), 'awq')[0]).toContain('no order of columns');
+    expect(savingProblems(ordered, new Map(), 'ascend')[0]).toContain('int8 by channel alone');
+  });
+
   it.each(['llama-tiny', 'llama-tied'])('a mixture in %s', async (name) => {
     const path = join(await temporary(), 'model');
     const model = await packed(name, [{ include: blocks, format: 'int4-g16' }, int8Head]);

@@ -12,6 +12,7 @@ import {
 import { type JsonObject, type JsonValue, parseJson, parseJsonObject } from './json/json.js';
 import { MANIFEST_FILE, type Manifest } from './manifest.js';
 import { openTensors } from './open-tensors.js';
+import { ASCEND_DESCRIPTION, ascendSettings } from './quantized/ascend.js';
 import { openShardedSafetensors } from './safetensors/files.js';
 import { resolveDirectory } from './save/place.js';
 import { checkFileName } from './save/staging.js';
@@ -129,7 +130,11 @@ async function readContent(path: string, folder: string) {
   }
   const readObject = async (name: string) =>
     parseJsonObject(await readInside(path, folder, name), join(path, name));
-  const config = await readObject('config.json');
+  const stored = await readObject('config.json');
+  const isDescribed = !stored.quantization_config && files.includes(ASCEND_DESCRIPTION);
+  const config = isDescribed
+    ? { ...stored, quantization_config: ascendSettings(await readObject(ASCEND_DESCRIPTION)) as JsonObject }
+    : stored;
   const manifest = files.includes(MANIFEST_FILE)
     ? checkManifest(await readObject(MANIFEST_FILE), path)
     : undefined;

@@ -6,6 +6,7 @@ export {
   convertModel,
   planConversion,
 } from './convert/convert.js';
+export { type Relayout, type RelayoutOptions, relayoutModel } from './convert/relayout.js';
 export { DecoderBlock, DecoderModel, type DecoderOptions } from './decoder.js';
 export { type ExamineOptions, examineModel } from './doctor/examine.js';
 export type { Finding } from './doctor/finding.js';

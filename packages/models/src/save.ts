@@ -26,7 +26,8 @@ export interface SaveModelOptions extends WriteCheckpointOptions {
   readonly generationConfig?: object;
   /**
    * How packed matrices are stored: `compressed-tensors` (read by transformers and vLLM), `bitsandbytes` (NF4 alone), or
-   * `frugal`, which holds every format and is refused by other tools. Default: the first that holds all of them.
+   * `frugal`, which holds every format and is refused by other tools. Default: the first that holds all of them. Only when
+   * asked for: `gptq` and `awq` (read by vLLM and transformers), and `ascend` (int8, read by vLLM Ascend).
    */
   readonly layout?: QuantizedLayoutName | undefined;
 }
@@ -47,8 +48,9 @@ const storedDType: Record<DType, TensorInput['dtype']> = {
  */
 export async function saveModel(model: Model, path: string, options: SaveModelOptions = {}): Promise<void> {
   const { tokenizerFiles, manifest, generationConfig, layout, ...writeOptions } = options;
-  const { config, tensors } = storedModel(model, layout);
-  await writeCheckpoint(path, { config, tensors, tokenizerFiles, manifest, generationConfig }, writeOptions);
+  const { config, tensors, files: extraFiles } = storedModel(model, layout);
+  const contents = { config, tensors, tokenizerFiles, manifest, generationConfig, extraFiles };
+  await writeCheckpoint(path, contents, writeOptions);
 }
 
 /** All tensors of a model under their Hugging Face names, in the order of its modules, packed ones last; tied ones once. */
@@ -91,12 +93,15 @@ function matricesAfter(
   planned: ReadonlyMap<string, PlannedLayer>,
   nameOf: (path: string) => string,
 ): PackedMatrix[] {
-  const firsts = new Set([...planned.keys()].map(nameOf));
-  const kept = packedMatrices(model, nameOf).filter(({ modules: [first] }) => !firsts.has(first));
+  const gone = new Set([...planned.keys()].map(nameOf));
+  const kept = packedMatrices(model, nameOf).filter(({ modules }) => !modules.some((name) => gone.has(name)));
+  const places = new Map([...model.namedModules()].map(([path], i) => [path, i]));
   const added = [...planned].flatMap(([path, layer]): PackedMatrix[] => {
     const shape = matrixShape(model.module(path));
-    const modules = [nameOf(path), ...layer.sharedWith.map(nameOf)] as const;
     if (!shape) return [];
+    // In the order of the model, as packedMatrices will find them: the first one names the tensors.
+    const paths = [path, ...layer.sharedWith].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
+    const modules = paths.map(nameOf) as [string, ...string[]];
     return [{ ...layer, shape, modules, isEmbedding: layer.sharedWith.length > 0, parts: [] }];
   });
   return [...kept, ...added];
@@ -143,7 +148,9 @@ function storedModel(model: Model, layout?: QuantizedLayoutName) {
     storedPart(nameOf(path), part),
   );
   const packed = packedMatrices(model, nameOf);
-  const quantized = packed.length > 0 ? storeQuantized(packed, denseLayers(model).map(nameOf), layout) : null;
+  const denseTensors = tensors.map(({ name }) => name);
+  const quantized =
+    packed.length > 0 ? storeQuantized(packed, denseLayers(model).map(nameOf), layout, denseTensors) : null;
   // `dtype` is the newer name of `torch_dtype`, and would contradict it.
   const { quantization_config: _, dtype: __, ...config } = model.config;
   return {
@@ -155,6 +162,7 @@ function storedModel(model: Model, layout?: QuantizedLayoutName) {
       torch_dtype: torchDType(model),
     },
     tensors: [...tensors, ...(quantized?.tensors ?? [])],
+    files: quantized?.files ?? {},
   };
 }
 

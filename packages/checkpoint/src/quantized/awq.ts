@@ -6,7 +6,7 @@ import { ModuleTensors, type QuantizedLayout, type QuantizedMatrix } from './qua
 import { SettingsReader } from './settings.js';
 
 /** Which of eight neighbouring rows nibble i of a word belongs to: the order in which AWQ's GPU kernel unpacks them. */
-const ROW_OF_NIBBLE = [0, 2, 4, 6, 1, 3, 5, 7];
+export const ROW_OF_NIBBLE = [0, 2, 4, 6, 1, 3, 5, 7];
 
 /**
  * AWQ's GEMM version: `qweight` I32 [columns, rows / 8] and `qzeros` I32 [groups, rows / 8], eight rows to a word in the

@@ -20,6 +20,24 @@ export function packCodes(codes: Uint8Array, rows: number, columns: number, bits
   return packed;
 }
 
+/**
+ * Codes of a matrix [count, width], one byte each, as words [count · bits / 32, width]: the codes of each column are one
+ * stream of bits, as {@link codeAt} reads them. count · bits must be a multiple of 32.
+ */
+export function streamOfCodes(codes: Uint8Array, count: number, width: number, bits: number): Uint32Array {
+  const words = new Uint32Array(((count * bits) / 32) * width);
+  for (let i = 0; i < count; i++) {
+    const shift = (i * bits) % 32;
+    const at = ((i * bits - shift) / 32) * width;
+    for (let w = 0; w < width; w++) {
+      const code = codes[i * width + w];
+      words[at + w] |= code << shift;
+      if (shift + bits > 32) words[at + width + w] |= code >>> (32 - shift);
+    }
+  }
+  return words;
+}
+
 /** What {@link packCodes} has packed, one byte each. */
 export function unpackCodes(packed: Uint8Array, rows: number, columns: number, bits: number): Uint8Array {
   const length = packedLength(columns, bits);
@@ -52,6 +70,13 @@ export function orderOfGroups(groups: Int32Array, groupSize: number): Int32Array
   const odd = order.findIndex((column, i) => groups[column] !== Math.floor(i / groupSize));
   if (odd >= 0) throw new RangeError(`group ${groups[order[odd]]} does not have ${groupSize} columns`);
   return order;
+}
+
+/** The group of each column, when column order[i] is the i-th of the groups side by side: undoes {@link orderOfGroups}. */
+export function groupsOfOrder(order: Int32Array, groupSize: number): Int32Array {
+  const groups = new Int32Array(order.length);
+  for (const [i, column] of order.entries()) groups[column] = Math.floor(i / groupSize);
+  return groups;
 }
 
 /** Column c of the result is column order[c] of the codes [rows, columns]. */

@@ -1,7 +1,7 @@
 import { type IntegerGroups, type PackedActivation, parseIntegerGroups } from '@frugal/tensor-core/formats';
 import type { PlainDType } from '../dtypes.js';
 import type { TensorInput } from '../tensor-input.js';
-import { restoreColumns, transposed, unpackCodes } from './bit-streams.js';
+import { groupsOfOrder, restoreColumns, transposed, unpackCodes } from './bit-streams.js';
 import {
   bytesOf,
   type MatrixPart,
@@ -119,12 +119,7 @@ function integerTensors(
     const across = transposed((await valuesOf(zeros)) as Uint8Array, rows, groups);
     return transposed(wordsOfRows(across, groups, rows, bits), groups, Math.ceil(rows / perWord));
   };
-  const groupOfColumn = async () => {
-    const index = new Int32Array(columns);
-    for (const [i, column] of ((await valuesOf(order as MatrixPart)) as Int32Array).entries())
-      index[column] = Math.floor(i / group);
-    return index;
-  };
+  const groupOfColumn = async () => groupsOfOrder((await valuesOf(order as MatrixPart)) as Int32Array, group);
   return [
     stored(`${base}.weight_packed`, 'I32', [rows, Math.ceil(columns / perWord)], packed),
     stored(`${base}.weight_scale`, scaleDTypes[scale], [rows, groups], scales.bytes),

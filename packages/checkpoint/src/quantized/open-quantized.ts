@@ -1,5 +1,6 @@
 import { CheckpointFormatError, show } from '../errors.js';
 import type { TensorSource } from '../tensor-source.js';
+import { ascend } from './ascend.js';
 import { awq } from './awq.js';
 import { bitsandbytes } from './bitsandbytes.js';
 import { fineGrainedFp8 } from './compressed-floats.js';
@@ -16,6 +17,7 @@ const layouts: Readonly<Record<string, QuantizedLayout>> = {
   bitsandbytes,
   fp8: fineGrainedFp8,
   frugal,
+  ascend,
 };
 
 /**

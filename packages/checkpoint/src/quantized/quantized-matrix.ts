@@ -55,10 +55,18 @@ export interface QuantizedLayout {
 export interface WritableLayout {
   /** Why a matrix cannot be stored so, in words that follow its name; null when it can. */
   refusal(matrix: PackedShape): string | null;
+  /** Why matrices, none of them refused, cannot stand in one checkpoint. */
+  together?(matrices: readonly PackedShape[]): string | null;
   /** Only for matrices that are not refused. */
   tensors(matrix: PackedMatrix): TensorInput[];
-  /** `quantization_config`; `dense` names the linear layers that stay dense. */
-  settings(matrices: readonly PackedMatrix[], dense: readonly string[]): Settings;
+  /** `quantization_config`; `dense` names the linear layers that stay dense, `denseTensors` all tensors that do. */
+  settings(
+    matrices: readonly PackedMatrix[],
+    dense: readonly string[],
+    denseTensors: readonly string[],
+  ): Settings;
+  /** Files beside the weights that tools of this layout look for. */
+  files?(settings: Settings): Readonly<Record<string, string>>;
 }
 
 /** `quantization_config` of config.json, or a part of it. */

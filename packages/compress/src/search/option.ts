@@ -19,8 +19,8 @@ const blocks: Targets = { include: ['blocks.**'] };
 const outside: Targets = { include: ['**'], exclude: ['blocks.**'] };
 
 /**
- * What a search chooses from when nobody says otherwise: integer groups of 2, 3, 4 and 8 bits by GPTQ, blocks of 5 and 6
- * bits between them, and the layer as it is. The head is rounded to nearest, because an embedding may share its matrix.
+ * What a search chooses from when nobody says otherwise: integer groups of 2, 3 and 4 bits by GPTQ, 5, 6 and 8 bits rounded to
+ * nearest, and the layer as it is. The head is rounded to nearest too, because an embedding may share its matrix.
  */
 export function standardOptions(model: Model): SearchOption[] {
   const wide = groupSize(model);
@@ -37,13 +37,14 @@ export function standardOptions(model: Model): SearchOption[] {
   const groups = [...new Set([wide, 32])];
   return [
     gptq('int2-g32'),
-    ...groups.map((size) => gptq(`int3-g${size}`)),
+    gptq(`int3-g${wide}`),
     ...groups.map((size) => gptq(`int4-g${size}`)),
     gptq('int4-g16'),
     nearest('int4-g32'),
-    { name: 'q5_0', steps: [{ type: 'quant.gguf', format: 'q5_0' }] },
-    { name: 'q6_k', steps: [{ type: 'quant.gguf', format: 'q6_k' }] },
-    gptq('int8-g32'),
+    ...['q5_0', 'q6_k', 'int8-g32'].map((format) => ({
+      name: format,
+      steps: [{ type: 'quant.rtn', format }],
+    })),
     {
       name: 'int8-channel',
       steps: [{ type: 'quant.rtn', format: 'int8-channel', activation: 'none' }],

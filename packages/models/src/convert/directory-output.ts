@@ -24,7 +24,7 @@ type Files = Record<string, string | Uint8Array | object>;
 export async function planDirectory(checkpoint: Checkpoint, output: string): Promise<OutputPlan> {
   const isGguf = checkpoint.kind === 'gguf';
   const { config, tensors } = isGguf ? await fromGgufTensors(checkpoint) : directoryTensors(checkpoint);
-  const files = isGguf ? await ggufFiles(checkpoint, config) : await copiedFiles(checkpoint);
+  const files = await companionFiles(checkpoint, config);
   return {
     container: 'safetensors',
     tensors,
@@ -64,6 +64,11 @@ async function writeFiles(
     { replace: force },
   );
   if ((await readdir(work)).length === 0) await rm(work, { recursive: true, force: true });
+}
+
+/** Tokenizer and generation settings of a model, as they lie beside its weights. */
+export async function companionFiles(checkpoint: Checkpoint, config: ModelConfig): Promise<Files> {
+  return checkpoint.kind === 'gguf' ? ggufFiles(checkpoint, config) : copiedFiles(checkpoint);
 }
 
 async function ggufFiles(checkpoint: Checkpoint, config: ModelConfig): Promise<Files> {

@@ -1,4 +1,4 @@
-import { inverseFactor, spreadError } from '@frugal/compress';
+import { type InverseFactor, inverseFactor, spreadError } from '@frugal/compress';
 import { noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
 import { codeOf, fitColumns, type Grid, type GroupParameters, groupParameters } from './grid.js';
 
@@ -35,8 +35,7 @@ export async function gptq(
   { grid, damping = 0.01, actOrder = false }: GptqOptions,
 ): Promise<GptqResult> {
   const [rows, columns] = shape;
-  const order = actOrder ? await byImportance(gram) : null;
-  const prepared = await factorInOrder(gram, order, damping);
+  const { order, ...prepared } = await preparedOnce(gram, actOrder, damping);
   const values = order ? permuteColumns(weight, shape, order) : weight.slice();
   for (const dead of prepared.dead) for (let r = 0; r < rows; r++) values[r * columns + dead] = 0;
   const parameters = groupParameters(rows, columns, grid);
@@ -59,6 +58,28 @@ export async function gptq(
     },
   });
   return { ...parameters, codes, error, damping: prepared.damping, deadColumns: prepared.dead.length };
+}
+
+interface Prepared extends InverseFactor {
+  /** Of the columns; null for the order that they have. */
+  readonly order: Int32Array | null;
+}
+
+/** Layers that read the same values share a Gram matrix, and a search rounds each layer to many formats. */
+const known = new WeakMap<Tensor, Map<string, Promise<Prepared>>>();
+
+function preparedOnce(gram: Tensor, actOrder: boolean, damping: number): Promise<Prepared> {
+  const ofGram = known.get(gram) ?? new Map<string, Promise<Prepared>>();
+  known.set(gram, ofGram);
+  const key = `${actOrder} ${damping}`;
+  const found = ofGram.get(key) ?? prepare(gram, actOrder, damping);
+  ofGram.set(key, found);
+  return found;
+}
+
+async function prepare(gram: Tensor, actOrder: boolean, damping: number): Promise<Prepared> {
+  const order = actOrder ? await byImportance(gram) : null;
+  return { ...(await factorInOrder(gram, order, damping)), order };
 }
 
 /** Column numbers, largest Σ x² first; equal ones in their order. */
@@ -86,7 +107,7 @@ async function factorInOrder(
   gram: Tensor,
   order: Int32Array | null,
   damping: number,
-): ReturnType<typeof inverseFactor> {
+): Promise<InverseFactor> {
   if (!order) return inverseFactor(gram, damping);
   const permuted = scope(() =>
     noGrad(() => {
