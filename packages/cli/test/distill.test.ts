@@ -99,6 +99,14 @@ describe('distill', () => {
     expect(JSON.parse(await readFile(at('from-padded/config.json'), 'utf8')).vocab_size).toBe(300);
   });
 
+  it('learns from what the student writes', async () => {
+    const args = [...base, '--student-layers', '0', '--loss', 'reverse-kl', '--on-policy', '0.5'];
+    await succeed([...args, '--steps', '2', '--out', at('on-policy')]);
+    expect(existsSync(at('on-policy/model.safetensors'))).toBe(true);
+    const { code, err } = await frugal([...args, '--teacher-cache', at('unused'), '--out', at('never')]);
+    expect([code, err]).toEqual([2, expect.stringMatching(/leave out --on-policy/)]);
+  });
+
   it('asks the teacher first, and trains from what it said', async () => {
     const cache = ['--teacher-cache', at('cache')];
     const args = [...base, '--student-layers', '0,2', '--top-k', '30'];

@@ -1,7 +1,11 @@
+export { type AlignedTokens, alignBatch, alignTokens, type TextTokenizer } from './align-tokens.js';
 export * from './cache/index.js';
 export { type DivergenceName, divergenceByName, divergenceNames } from './divergence-by-name.js';
 export { hiddenDistillation, type LayerPair, layerPairs } from './hidden.js';
 export { initializeStudent } from './initialize-student.js';
 export { logitDistillation } from './logits.js';
 export * from './losses/index.js';
+export { type OnPolicyOptions, onPolicyBatches } from './on-policy-batches.js';
 export { storedLogitDistillation } from './stored-logits.js';
+export { type AcceptedAnswer, type AnswerOptions, type Question, teacherAnswers } from './teacher-answers.js';
+export { type UldTokenizers, universalDistillation } from './uld.js';

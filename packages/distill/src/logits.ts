@@ -3,6 +3,7 @@ import { type CausalLM, nextTokenLoss } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 import { divergenceByName, divergenceOptions } from './divergence-by-name.js';
 import { divergenceLoss } from './losses/index.js';
+import { onPolicyBatches } from './on-policy-batches.js';
 
 const options = {
   ...divergenceOptions,
@@ -14,6 +15,15 @@ const options = {
   topK: z.number().int().positive().optional(),
   /** Tokens of the tokenizer that both use, where one head is padded beyond them. */
   vocabulary: z.number().int().positive().optional(),
+  /** Learn from texts that the student writes itself (GKD); see {@link OnPolicyOptions}. */
+  onPolicy: z
+    .strictObject({
+      lambda: z.number().gt(0).max(1),
+      promptTokens: z.number().int().positive().optional(),
+      temperature: z.number().positive().optional(),
+      stopIds: z.array(z.number().int().nonnegative()).optional(),
+    })
+    .optional(),
 };
 
 /**
@@ -21,7 +31,7 @@ const options = {
  * next-token distribution, alpha · T² · divergence(teacher, student) + (1 - alpha) · cross-entropy.
  */
 export const logitDistillation = defineMethod('distill.logits', options, (chosen) => {
-  const { temperature, alpha, topK } = chosen;
+  const { temperature, alpha, topK, onPolicy } = chosen;
   const divergence = divergenceByName(chosen);
   return {
     sites: ['block'],
@@ -30,9 +40,10 @@ export const logitDistillation = defineMethod('distill.logits', options, (chosen
       sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })),
       problems: [],
     }),
-    train: ({ student, teacher }) => {
+    train: ({ student, teacher, data, seed }) => {
       const vocabulary = teacher ? sharedVocabulary(student, teacher, chosen.vocabulary) : undefined;
       return {
+        ...(onPolicy && data && { batches: onPolicyBatches(data, student, { ...onPolicy, seed }) }),
         loss({ targets, weights, student: output, teacher: target }) {
           const hard = () => nextTokenLoss(output.hidden, student.head, targets, weights);
           if (alpha === 0) return hard();

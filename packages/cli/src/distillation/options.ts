@@ -15,9 +15,11 @@ export interface LossFlags {
   readonly alpha: number;
   readonly hidden?: 'mse' | 'cosine';
   readonly hiddenWeight: number;
+  /** Share of batches that the student writes. */
+  readonly onPolicy?: number;
 }
 
-/** `--loss`, `--beta`, `--skew`, `--top-k`, `--temperature`, `--alpha`, `--hidden`, `--hidden-weight`. */
+/** `--loss`, `--beta`, `--skew`, `--top-k`, `--temperature`, `--alpha`, `--hidden`, `--hidden-weight`, `--on-policy`. */
 export function addLossOptions(command: Command): Command {
   return command
     .addOption(
@@ -41,12 +43,17 @@ export function addLossOptions(command: Command): Command {
         'cosine',
       ]),
     )
-    .option('--hidden-weight <W>', 'multiplies the distance of hidden states', number(0), 1);
+    .option('--hidden-weight <W>', 'multiplies the distance of hidden states', number(0), 1)
+    .option(
+      '--on-policy <L>',
+      'share of batches whose second halves the student writes itself (GKD)',
+      number(0, 1),
+    );
 }
 
 /** What must not change between start and resume. */
 export function lossSettings(flags: LossFlags): LossFlags {
-  const { loss, beta, skew, topK, temperature, alpha, hidden, hiddenWeight } = flags;
+  const { loss, beta, skew, topK, temperature, alpha, hidden, hiddenWeight, onPolicy } = flags;
   return {
     loss,
     ...(beta !== undefined && { beta }),
@@ -56,6 +63,7 @@ export function lossSettings(flags: LossFlags): LossFlags {
     alpha,
     ...(hidden && { hidden }),
     hiddenWeight,
+    ...(onPolicy && { onPolicy }),
   };
 }
 
@@ -68,11 +76,12 @@ export interface RecipeInputs {
 
 /** One stage that teaches. Heads of different sizes are padded: both models have the same tokenizer. */
 export function distillationRecipe(flags: LossFlags, inputs: RecipeInputs): Recipe {
-  const { hidden, hiddenWeight, ...logits } = lossSettings(flags);
+  const { hidden, hiddenWeight, onPolicy: lambda, ...logits } = lossSettings(flags);
   const { student, teacher, tokenizer, seed } = inputs;
   const isPadded = student.head.outFeatures !== teacher.head.outFeatures;
   const vocabulary = isPadded ? { vocabulary: tokenizer.vocabularySize } : {};
-  const modifiers: object[] = [{ type: 'distill.logits', ...logits, ...vocabulary }];
+  const onPolicy = lambda ? { onPolicy: { lambda, stopIds: [...tokenizer.eosIds] } } : {};
+  const modifiers: object[] = [{ type: 'distill.logits', ...logits, ...vocabulary, ...onPolicy }];
   if (hidden) modifiers.push({ type: 'distill.hidden', distance: hidden, weight: hiddenWeight });
   return recipeOf(modifiers, seed);
 }

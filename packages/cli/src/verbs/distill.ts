@@ -69,6 +69,8 @@ function checkFlags({ control, heldOut, teacherCache, teacherUrl, ...options }: 
     '--teacher-url gives distributions of temperature 1': Boolean(teacherUrl) && options.temperature !== 1,
     '--teacher-cache holds no hidden states: leave out --hidden':
       teacherCache !== undefined && options.hidden !== undefined,
+    '--teacher-cache knows nothing of what the student writes: leave out --on-policy':
+      teacherCache !== undefined && Boolean(options.onPolicy),
     '--teacher-cache needs a teacher to be asked: --alpha above 0':
       teacherCache !== undefined && options.alpha === 0,
   };
