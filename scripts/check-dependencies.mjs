@@ -26,7 +26,7 @@ const ALLOWED = {
   distill: ['tensor-core', 'compress', 'checkpoint'],
   lora: ['tensor-core', 'compress', 'checkpoint'],
   data: ['checkpoint', 'tokenizers'],
-  eval: ['tensor-core', 'tokenizers'],
+  eval: ['tensor-core', 'tokenizers', 'report'],
   serve: ['tensor-core', 'tokenizers'],
   cli: ['*'],
 };

@@ -1,15 +1,7 @@
-import {
-  ArgumentError,
-  crossEntropy,
-  keep,
-  NonFiniteError,
-  noGrad,
-  scope,
-  type Tensor,
-  tensor,
-} from '@frugal/tensor-core';
-import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { ArgumentError, NonFiniteError } from '@frugal/tensor-core';
+import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
+import { groupByLength, type ScoredSequence, tokenLosses } from './scoring/token-losses.js';
 
 export interface PerplexityOptions {
   /** Tokens per window; default, and at most, the model's context. */
@@ -34,9 +26,6 @@ export interface Perplexity {
 }
 
 type TextTokenizer = Pick<Tokenizer, 'encode' | 'tokenBytes' | 'isSpecial'>;
-
-/** Logits held at a time, in numbers: 64 MB. */
-const LOGITS_AT_ONCE = 2 ** 24;
 
 /**
  * How well a model predicts texts. Each text is encoded as the tokenizer says (with BOS where it adds one) and cut
@@ -76,11 +65,11 @@ export async function tokenLoss(
   }
   let sum = 0;
   let done = 0;
-  for (const step of groupWindows(windows, tokensPerStep)) {
+  for (const step of groupByLength(windows, ({ length }) => length, tokensPerStep)) {
     signal?.throwIfAborted();
-    for (const losses of windowLosses(model, step)) {
-      for (const loss of await readAndDispose(losses)) sum += loss;
-      done += losses.size;
+    for await (const losses of tokenLosses(model, step.map(scored))) {
+      for (const loss of losses) sum += loss;
+      done += losses.length;
     }
     if (!Number.isFinite(sum)) throw notFinite(done);
     onProgress?.({ done, total });
@@ -117,60 +106,9 @@ function cutTexts(texts: readonly string[], tokenizer: TextTokenizer, context: n
   return { windows, bytes };
 }
 
-/** Neighbouring windows that one forward pass takes together. */
-function groupWindows(windows: readonly Int32Array[], tokensPerStep: number): Int32Array[][] {
-  const groups: Int32Array[][] = [];
-  let room = 0;
-  for (const window of windows) {
-    if (groups.length === 0 || window.length > room) {
-      groups.push([]);
-      room = tokensPerStep;
-    }
-    groups[groups.length - 1].push(window);
-    room -= window.length;
-  }
-  return groups;
-}
-
-/** Losses in nats of all tokens but the first of each window, in pieces so that not all logits exist at once. */
-function* windowLosses(model: CausalLM, windows: readonly Int32Array[]): Generator<Tensor> {
-  const backend = model.parameters()[0]?.value.backend;
-  const rows: number[] = [];
-  const targets: number[] = [];
-  let start = 0;
-  for (const window of windows) {
-    for (let i = 1; i < window.length; i++) {
-      rows.push(start + i - 1);
-      targets.push(window[i]);
-    }
-    start += window.length;
-  }
-  const hidden = scope(() =>
-    noGrad(() => {
-      const { vocabularySize } = model;
-      return keep(model.forward(stepBatch(windows, { vocabularySize, logits: rows, backend })).hidden);
-    }),
-  );
-  try {
-    const piece = Math.max(1, Math.floor(LOGITS_AT_ONCE / model.vocabularySize));
-    for (let from = 0; from < rows.length; from += piece) {
-      const to = Math.min(rows.length, from + piece);
-      yield scope(() =>
-        noGrad(() => {
-          const logits = model.head.forward(hidden.slice(0, from, to)).cast('f32');
-          return crossEntropy(logits, tensor(Int32Array.from(targets.slice(from, to)), { backend }));
-        }),
-      );
-    }
-  } finally {
-    hidden.dispose();
-  }
-}
-
-async function readAndDispose(losses: Tensor): Promise<Float32Array> {
-  const values = await losses.toFloat32();
-  losses.dispose();
-  return values;
+/** Every token but the first is predicted by the one before it. */
+function scored(ids: Int32Array): ScoredSequence {
+  return { ids, pairs: Array.from(ids.subarray(1), (target, position) => [position, target] as const) };
 }
 
 function notFinite(done: number): NonFiniteError {

@@ -22,6 +22,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   'api-key': async () => (await import('./api-key.js')).apiKeyVerb,
   logits: async () => (await import('./logits.js')).logitsVerb,
   perplexity: async () => (await import('./perplexity.js')).perplexityVerb,
+  eval: async () => (await import('./eval.js')).evalVerb,
   bench: async () => (await import('./bench.js')).benchVerb,
   doctor: async () => (await import('./doctor.js')).doctorVerb,
 };

@@ -1,0 +1,54 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { GenerationItem, Match } from './item.js';
+
+/** Whether a written answer is what was expected. */
+export function matchesAnswer(
+  answer: string,
+  { expected, match }: Pick<GenerationItem, 'expected' | 'match'>,
+): boolean {
+  return expected.some((wanted) => MATCHERS[match](answer, wanted));
+}
+
+const MATCHERS: Readonly<Record<Match, (answer: string, wanted: string) => boolean>> = {
+  exact: (answer, wanted) => normalize(answer) === normalize(wanted),
+  contains: (answer, wanted) => normalize(answer).includes(normalize(wanted)),
+  regex: (answer, wanted) => new RegExp(wanted, 'u').test(answer),
+  json: (answer, wanted) => isDeepStrictEqual(jsonIn(answer), JSON.parse(wanted)),
+  number: (answer, wanted) => lastNumber(answer) !== undefined && lastNumber(answer) === lastNumber(wanted),
+};
+
+/** SQuAD's: without capitals, punctuation and articles; width variants of Chinese text made equal. */
+export function normalize(text: string): string {
+  return text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/[\p{Punctuation}\p{Symbol}]/gu, ' ')
+    .replace(/\b(a|an|the)\b/g, ' ')
+    .replace(/\s+/gu, ' ')
+    .trim();
+}
+
+/** GSM8K's: the last number of a text; commas between thousands do not count. */
+export function lastNumber(text: string): number | undefined {
+  const found = text
+    .normalize('NFKC')
+    .match(/-?\d[\d,]*(?:\.\d+)?/g)
+    ?.at(-1);
+  return found === undefined ? undefined : Number(found.replaceAll(',', ''));
+}
+
+/** The JSON document in an answer, with or without fences and words around it. */
+export function jsonIn(answer: string): unknown {
+  const fenced = /```(?:json)?\s*([\s\S]*?)```/.exec(answer)?.[1];
+  for (const text of [
+    fenced,
+    answer,
+    answer.slice(answer.search(/[[{]/), answer.search(/[\]}][^\]}]*$/) + 1),
+  ]) {
+    if (text === undefined || text.trim() === '') continue;
+    try {
+      return JSON.parse(text);
+    } catch {}
+  }
+  return undefined;
+}
