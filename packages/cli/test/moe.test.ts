@@ -1,8 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openSafetensors } from '@frugal/checkpoint';
+import { attachAdapters, saveAdapter } from '@frugal/lora';
+import { huggingFaceNames, loadModel, saveModel } from '@frugal/models';
+import { noGrad, Random, scope } from '@frugal/tensor-core';
+import { nextTokenBatch } from '@frugal/tensor-core/nn';
+import { AdamW, constant, languageModelLoss, train } from '@frugal/trainer';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { frugal } from './support/terminal.js';
-import { corpus, saveTinyModel, temporaryFolder } from './support/tiny.js';
+import { corpus, saveTinyModel, temporaryFolder, tinyTokenizer } from './support/tiny.js';
 
 const folder = await temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -122,5 +128,167 @@ describe('moe inspect', () => {
   ])('refuses %s', async (_, model, [file], message) => {
     const text = file.endsWith('=') ? file : at(file);
     expect((await fail('moe', 'inspect', at(model), '--text', text)).err).toMatch(message);
+  });
+});
+
+describe('moe mix', () => {
+  /** The dense model with other feed-forward layers, trained a little on a text. */
+  async function saveSpecialist(name: string, text: string, changes: object = {}): Promise<void> {
+    const model = await loadModel(at('dense'));
+    for (const [path, parameter] of model.namedParameters()) parameter.trainable = /\.mlp\./.test(path);
+    const ids = tinyTokenizer.encode(text).slice(0, 32);
+    const events = train({
+      model,
+      batches: { next: () => nextTokenBatch([ids]), state: () => null, restore: () => {} },
+      loss: languageModelLoss(model),
+      optimizer: new AdamW(),
+      schedule: constant({ peak: 0.02 }),
+      steps: 12,
+    });
+    for await (const _ of events);
+    await saveModel(model, at(name), { tokenizerFiles: tinyTokenizer.files(), force: true, ...changes });
+  }
+
+  beforeAll(async () => {
+    await saveSpecialist('english', corpus[0]);
+    await saveSpecialist('chinese', corpus[2]);
+    await saveSpecialist('peace', corpus[1]);
+    await writeFile(at('peace.txt'), corpus[1]);
+  });
+
+  const texts = ['--text', at('english.txt'), at('chinese.txt')];
+  const wide = ['--margin', '0.5'];
+
+  it('mixes specialists, then adds one without touching the old gates', async () => {
+    const mixed = JSON.parse(
+      await succeed(
+        'moe',
+        'mix',
+        at('dense'),
+        at('english'),
+        at('chinese'),
+        ...texts,
+        ...wide,
+        '--out',
+        at('mixed'),
+        '--json',
+      ),
+    );
+    expect(mixed.experts).toEqual(['english', 'chinese']);
+    for (const { base, before, after } of mixed.domains) {
+      expect(before).toBeLessThan(base); // the specialists know more
+      expect(after).toBeLessThan(base);
+      expect(Math.abs(after - before)).toBeLessThan(0.5 * (base - before));
+    }
+    expect(JSON.parse(await succeed('inspect', at('mixed'), '--json')).architecture).toBe(
+      'MixtralForCausalLM',
+    );
+    const larger = ['--text', at('english.txt'), at('chinese.txt'), at('peace.txt')];
+    const extended = JSON.parse(
+      await succeed(
+        'moe',
+        'mix',
+        at('mixed'),
+        at('peace'),
+        ...larger,
+        ...wide,
+        '--out',
+        at('larger'),
+        '--json',
+      ),
+    );
+    expect(extended.experts).toEqual(['english', 'chinese', 'peace']);
+    const gate = async (name: string) => {
+      const source = await openSafetensors(join(at(name), 'model.safetensors'));
+      const bytes = await source.read('model.layers.0.block_sparse_moe.gate.weight');
+      await source.close();
+      return bytes;
+    };
+    const before = await gate('mixed');
+    expect((await gate('larger')).subarray(0, before.length)).toEqual(before);
+  });
+
+  it('takes adapters of the base', async () => {
+    const model = await loadModel(at('dense'));
+    const adapters = attachAdapters(model, { targets: { include: ['blocks.*.mlp.*'] }, rank: 2 });
+    for (const parameter of adapters.parameters())
+      parameter.value = noGrad(() => scope(() => new Random(3).normal(parameter.shape).mul(0.1)));
+    const names = huggingFaceNames(model.config);
+    await saveAdapter(adapters, at('adapter'), { names });
+    const args = [
+      'moe',
+      'mix',
+      at('dense'),
+      `english=${at('adapter')}`,
+      at('chinese'),
+      ...texts,
+      '--dry-run',
+    ];
+    expect(await succeed(...args, '--out', at('nowhere'))).toMatch(
+      /Would write .*2 experts, english, chinese/,
+    );
+    adapters.detach();
+    const wrong = attachAdapters(model, { targets: { include: ['blocks.*.attention.*'] }, rank: 2 });
+    for (const parameter of wrong.parameters())
+      parameter.value = noGrad(() => scope(() => new Random(3).normal(parameter.shape).mul(0.1)));
+    await saveAdapter(wrong, at('attention'), { names });
+    const failure = await fail(
+      'moe',
+      'mix',
+      at('dense'),
+      `english=${at('attention')}`,
+      at('chinese'),
+      ...texts,
+      '--out',
+      at('no'),
+    );
+    expect(failure.err).toMatch(/feed-forward layers alone.*attention/s);
+  });
+
+  it('writes nothing when a domain gets worse than the margin allows', async () => {
+    const old = await succeed(
+      'moe',
+      'mix',
+      at('dense'),
+      at('english'),
+      at('chinese'),
+      ...texts,
+      ...wide,
+      '--force',
+      '--out',
+      at('mixed'),
+    );
+    expect(old).toMatch(/2 experts/);
+    // A new domain that is an old one, with an expert that does not know it: gates must hurt the old domain.
+    await saveSpecialist('bad', corpus[2]);
+    const bad = ['moe', 'mix', at('mixed'), `bad=${at('bad')}`, ...texts, `bad=${at('english.txt')}`];
+    const failure = await fail(...bad, '--margin', '0', '--out', at('worse'));
+    expect(failure.err).toMatch(/worse than what it extends.*nothing was written.*english .* → /s);
+    await fail('inspect', at('worse'));
+  });
+
+  it('refuses other tokenizers, models that differ elsewhere, and texts that do not match', async () => {
+    await saveTinyModel(at('foreign'), undefined, 1, ['an entirely different text '.repeat(40)]);
+    await saveTinyModel(at('other'), undefined, 7);
+    const mix = (specialist: string, ...text: string[]) =>
+      fail(
+        'moe',
+        'mix',
+        at('dense'),
+        at('english'),
+        specialist,
+        '--text',
+        at('english.txt'),
+        ...text,
+        '--out',
+        at('no'),
+      );
+    const chinese = `x=${at('chinese.txt')}`;
+    expect((await mix(`x=${at('foreign')}`, chinese)).err).toMatch(/another tokenizer.*ModelRouter/s);
+    expect((await mix(`x=${at('other')}`, chinese)).err).toMatch(/feed-forward layers alone.*embed\.weight/s);
+    expect((await mix(at('chinese'), chinese)).err).toMatch(
+      /every expert needs text.*got english, x; expected english, chinese/s,
+    );
+    expect((await mix(`english=${at('chinese')}`)).err).toMatch(/two experts have one name: got english/);
   });
 });

@@ -23,6 +23,7 @@ export {
   modelOf,
   skeleton,
 } from './load.js';
+export { extendMixture, fitGates, type GateText, mixModels, type Specialist } from './mix.js';
 export { huggingFaceNames } from './module-names.js';
 export { familyOf } from './registry.js';
 export {

@@ -8,19 +8,13 @@ import {
   type UpcycleOptions,
   type UpcyclePlan,
 } from '@frugal/moe';
-import { ArgumentError, noGrad, Random, scope, type Tensor, withBackend, zeros } from '@frugal/tensor-core';
-import {
-  type CausalLM,
-  GatedMLP,
-  isLinearLike,
-  PackedEmbedding,
-  type Parameter,
-} from '@frugal/tensor-core/nn';
+import { ArgumentError, noGrad, Random, scope, type Tensor } from '@frugal/tensor-core';
+import { type CausalLM, GatedMLP } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from './config-reader.js';
 import type { DecoderBlock } from './decoder.js';
-import type { Initializer } from './families/family.js';
 import { skeleton } from './load.js';
 import { familyOf } from './registry.js';
+import { type LayerValues, replaceFeedForward } from './replace-feed-forward.js';
 
 export interface UpcycleModelOptions extends UpcycleOptions {
   /** Noise on all copies but the first, as a share of the standard deviation of each matrix. Default 0. */
@@ -47,23 +41,14 @@ export function upcycleModel(dense: CausalLM, options: UpcycleModelOptions): Cau
   if (!normalize || scale !== 1)
     throw new TypeError(`The sparse relative of this family does not weigh experts so that they sum to one`);
   const random = new Random(options.seed ?? 0);
-  const made = new Map<string, Tensor>();
-  const initialize: Initializer = (path, shape) => {
-    const [, layer] = /^(blocks\.\d+\.mlp)\.(.+)$/.exec(path) ?? [];
-    if (layer === undefined) return denseValue(dense, path);
-    if (!made.has(path)) {
-      const mlp = dense.module(layer) as GatedMLP;
-      const own = {
-        ...options,
-        plan,
-        sharedFactor: sharedGate ? 2 : 1,
-        random: random.fork(layerIndex(layer)),
-      };
-      for (const [name, value] of layerValues(layer, mlp, own)) made.set(`${layer}.${name}`, value);
-    }
-    return made.get(path) ?? zeros(shape, { backend: backendOf(dense) }); // gates and biases that change nothing
-  };
-  return withBackend(backendOf(dense), () => familyOf(config).build(config, initialize));
+  return replaceFeedForward(dense, config, (path) =>
+    layerValues(path, dense.module(path) as GatedMLP, {
+      ...options,
+      plan,
+      sharedFactor: sharedGate ? 2 : 1, // its gate begins at sigmoid(0)
+      random: random.fork(layerIndex(path)),
+    }),
+  );
 }
 
 /** The config that {@link upcycleModel} gives: known before any work. */
@@ -105,7 +90,7 @@ function layerValues(
   path: string,
   { gate, up, down }: GatedMLP,
   { plan, noise = 0, directions, sharedFactor, random }: LayerOptions,
-): [string, Tensor][] {
+): LayerValues {
   if ([gate, up, down].some(({ bias }) => bias !== null))
     throw new ArgumentError({
       where: path,
@@ -136,31 +121,12 @@ function layerValues(
   for (const [name, value] of Object.entries(shared ?? {}) as [string, Tensor][])
     values.push([`shared.${name}.weight`, value]);
   for (const weight of Object.values(weights)) weight.dispose();
-  return values;
-}
-
-/** A copy of a parameter of the dense model, unpacked where it is packed. */
-function denseValue(dense: CausalLM, path: string): Tensor {
-  const dot = path.lastIndexOf('.');
-  const module = dense.module(path.slice(0, dot));
-  const isWeight = path.endsWith('.weight');
-  if (isWeight && module instanceof PackedEmbedding) return noGrad(() => module.weight.unpack());
-  return noGrad(() =>
-    scope(() => {
-      if (isWeight && isLinearLike(module)) return module.effectiveWeight().copy();
-      const member = [...module.members()].find(([name]) => name === path.slice(dot + 1))?.[1];
-      return (member as Parameter).value.copy();
-    }),
-  );
+  return new Map(values);
 }
 
 function mixtureOf(model: CausalLM): MixtureOfExperts {
   const found = [...model.namedModules()].find(([, module]) => module instanceof MixtureOfExperts)?.[1];
   return found as MixtureOfExperts;
-}
-
-function backendOf(model: CausalLM) {
-  return model.parameters()[0].value.backend;
 }
 
 function layerIndex(path: string): number {

@@ -2,6 +2,7 @@ export { type BalanceOptions, nextSelectionBias, sequenceLoss, switchLoss, zLoss
 export { clusterDirections } from './cluster.js';
 export { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
 export { Experts } from './experts.js';
+export { type FitGateOptions, fitGate } from './fit-gate.js';
 export { inspectRouting, type LayerRouting, mixturesOf, type RoutedDomain } from './inspect.js';
 export { MixtureOfExperts, type MixtureOptions } from './mixture.js';
 export { Router, type Routing, type RoutingGroups, type RoutingOptions, route } from './router.js';
