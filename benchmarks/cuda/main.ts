@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { cudaBackend, locateBinding } from '@frugal/backend-cuda';
 import { createModel } from '@frugal/models';
 import { noGrad, Random, scope, setBackend, type Tensor } from '@frugal/tensor-core';
@@ -56,6 +58,12 @@ function measureOps(): void {
   console.log(`on top: ${(ours - theirs).toFixed(2)} µs (adding 64 numbers, ${ROUNDS} rounds of ${OPS})`);
 }
 
+/** Collects garbage now, so that what is measured is what stays. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+}
+
 async function measureMemory(steps: number): Promise<void> {
   const backend = cudaBackend();
   setBackend(backend);
@@ -84,6 +92,7 @@ async function measureMemory(steps: number): Promise<void> {
   const began = performance.now();
   for await (const event of run) {
     if (event.type !== 'step' || (event.step !== 100 && event.step % Math.ceil(steps / 10) !== 0)) continue;
+    collectGarbage();
     const megabytes = Math.round(process.memoryUsage().rss / 2 ** 20);
     console.log(
       `step ${event.step}: ${megabytes} MiB, ${backend.handles} handles, loss ${event.loss.toFixed(4)}`,
