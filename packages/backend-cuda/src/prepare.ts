@@ -106,11 +106,12 @@ function versionOf(tensorflow: string): string {
   return 'unknown';
 }
 
-/** CUDA and cuDNN versions that the package says it was built with. */
+/** CUDA and cuDNN versions that the package says it was built with; null for a build without, `unknown` when it does not say. */
 export function buildInfo(tensorflow: string): Pick<Prepared, 'cuda' | 'cudnn'> {
   const file = join(tensorflow, 'python/platform/build_info.py');
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  if (/['"]is_cuda_build['"]\s*[:,]\s*False/.test(text)) return { cuda: null, cudnn: null };
   const numberOf = (key: string) =>
-    new RegExp(`['"]${key}['"]\\s*[:,]\\s*['"]([\\w.]+)['"]`).exec(text)?.[1] ?? null;
+    new RegExp(`['"]${key}['"]\\s*[:,]\\s*['"]([\\w.]+)['"]`).exec(text)?.[1] ?? 'unknown';
   return { cuda: numberOf('cuda_version'), cudnn: numberOf('cudnn_version') };
 }
