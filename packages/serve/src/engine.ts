@@ -15,6 +15,7 @@ export { EngineError, type EngineErrorCode } from './engine/errors.js';
 export { createEngine } from './engine/in-process-engine.js';
 export type { EngineLimits } from './engine/limits.js';
 export type { LoadedModel } from './engine/loaded-model.js';
+export type { OutputFormat } from './grammar/index.js';
 export { EngineStartError } from './process/child.js';
 export { runEngine } from './process/run-engine.js';
 export { type EngineNotice, type EngineProcessOptions, spawnEngine } from './process/spawn-engine.js';

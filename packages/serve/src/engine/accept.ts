@@ -25,10 +25,12 @@ export function acceptRequest(
   const room = served.card.contextLength - prompt.length;
   const maxTokens = request.maxTokens ?? room;
   if (room < 1 || maxTokens > room) throw tooLong(served.card, prompt.length, request.maxTokens);
+  const { format } = request;
+  const constraint = format && requireValid(() => served.formats.constraint(format, maxTokens));
   return new RunningRequest({
     prompt,
     maxTokens,
-    sampling,
+    sampling: { ...sampling, constraint },
     stopIds: served.stopIds,
     priority,
     vocabularySize: served.model.vocabularySize,
@@ -89,7 +91,7 @@ function requireInteger(name: string, value: number | undefined, least?: number)
   });
 }
 
-/** What sampling, tokenizer and template refuse here is wrong with the request. */
+/** What sampling, tokenizer, template and format refuse here is wrong with the request. */
 function requireValid<T>(check: () => T): T {
   try {
     return check();

@@ -1,5 +1,6 @@
 import type { PenaltyOptions } from '@frugal/tensor-core/generation';
 import type { ChatMessage } from '@frugal/tokenizers';
+import type { OutputFormat } from '../grammar/index.js';
 
 /**
  * The engine as its callers see it: plain data in, a stream of plain data out, no HTTP. What crosses this line can
@@ -59,6 +60,8 @@ export interface GenerationRequest extends PenaltyOptions {
   readonly stop?: readonly string[] | undefined;
   /** Report the log probability of each token, and of this many of the most likely ones. Default: none. */
   readonly logprobs?: number | undefined;
+  /** What the answer has to be. It then ends within its tokens, whole. Default: any text. */
+  readonly format?: OutputFormat | undefined;
   /** An integer; higher ones go first, and may send lower ones that run back to wait. Default 0. */
   readonly priority?: number | undefined;
   readonly signal?: AbortSignal | undefined;

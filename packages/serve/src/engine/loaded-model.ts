@@ -2,6 +2,7 @@ import { ArgumentError } from '@frugal/tensor-core';
 import type { Draft } from '@frugal/tensor-core/generation';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { type ChatTemplate, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
+import { CompiledFormats } from '../grammar/index.js';
 import type { ModelCard } from './contract.js';
 
 /** A model to serve. It stays the caller's: closing the engine does not dispose it. */
@@ -25,6 +26,7 @@ export interface ServedModel extends Omit<LoadedModel, 'stopIds'> {
   readonly card: ModelCard;
   readonly chatTemplate: ChatTemplate | null;
   readonly stopIds: ReadonlySet<number>;
+  readonly formats: CompiledFormats;
 }
 
 /** @throws ArgumentError when tokenizer and model do not belong together, ChatTemplateError for a broken template */
@@ -43,10 +45,12 @@ export function prepareModel(loaded: LoadedModel, contextLength: number): Served
   const own = loaded.chatTemplate === undefined && hasOwn ? chatTemplate(tokenizer) : null;
   const template = loaded.chatTemplate ?? own;
   const created = Math.floor(Date.now() / 1000);
+  const ends = new Set([...stopIds, ...tokenizer.eosIds]);
   return {
     ...loaded,
     chatTemplate: template,
-    stopIds: new Set([...stopIds, ...tokenizer.eosIds]),
+    stopIds: ends,
+    formats: new CompiledFormats(tokenizer, ends),
     card: {
       name,
       contextLength,

@@ -102,6 +102,7 @@ export class RunningRequest implements Schedulable, MemoryUser {
       this.emit(text, logprobs ? output.describe(logprobs) : null);
       if (stopped) return 'stop';
     }
+    if (this.text.isComplete) return 'stop';
     return this.text.isDone ? 'length' : null;
   }
 

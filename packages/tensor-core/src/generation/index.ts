@@ -1,3 +1,4 @@
+export type { TokenConstraint } from './constraint.js';
 export type { Draft, DraftSequence, DraftText } from './draft.js';
 export { draftModel } from './draft-model.js';
 export { type GenerateOptions, generate } from './generate.js';

@@ -51,6 +51,11 @@ export class RunningText {
     return this.sampler.count;
   }
 
+  /** Whether its constraint lets nothing follow. */
+  get isComplete(): boolean {
+    return this.sampler.isComplete;
+  }
+
   get isDone(): boolean {
     return this.done || this.request.signal?.aborted === true;
   }
@@ -114,7 +119,7 @@ export class RunningText {
       this.known.push(chosen.id);
       right = this.guesses[i] === chosen.id;
       if (right) hits++;
-      this.done = stopIds.includes(chosen.id) || this.sampler.count >= maxTokens;
+      this.done = stopIds.includes(chosen.id) || this.isComplete || this.generated >= maxTokens;
       yield { ...chosen, guessed: right };
     }
     // The last token was chosen, not computed.

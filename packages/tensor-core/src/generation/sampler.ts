@@ -1,4 +1,5 @@
 import { ArgumentError, NonFiniteError, type Tensor } from '../index.js';
+import type { TokenConstraint } from './constraint.js';
 import { type Logprobs, logprobsOf } from './logprobs.js';
 import { changesLogits, checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
 import {
@@ -12,6 +13,8 @@ import {
 export interface SamplerOptions extends SamplingOptions, PenaltyOptions {
   /** Report the log probability of each token, and of this many of the most likely ones. Default: none. */
   readonly logprobs?: number | undefined;
+  /** What the text may consist of; belongs to this text alone. */
+  readonly constraint?: TokenConstraint | undefined;
 }
 
 export interface ChosenToken {
@@ -51,9 +54,15 @@ export class Sampler {
     return this.chosen;
   }
 
+  /** Whether the constraint lets nothing follow. */
+  get isComplete(): boolean {
+    return this.options.constraint?.isComplete ?? false;
+  }
+
   /** Whether it needs the logits themselves; else tokens can be chosen where the logits are, as `draw` says. */
   get needsLogits(): boolean {
-    return this.options.logprobs !== undefined || changesLogits(this.options);
+    const { logprobs, constraint } = this.options;
+    return logprobs !== undefined || constraint !== undefined || changesLogits(this.options);
   }
 
   /** For `sampleTokens`: how the token after `ahead` more ones is chosen. */
@@ -73,10 +82,21 @@ export class Sampler {
    * @throws NonFiniteError when a logit is NaN or +∞, or all are forbidden
    */
   next(logits: Float32Array): ChosenToken {
-    const { logprobs } = this.options;
-    const id = sampleToken(this.history.penalize(logits, this.options), this.options, this.chosen++);
+    const { logprobs, constraint } = this.options;
+    const id = sampleToken(this.changed(logits), this.options, this.chosen++);
     this.history.add(id);
+    constraint?.accept(id);
     return logprobs === undefined ? { id } : { id, logprobs: logprobsOf(logits, id, logprobs) };
+  }
+
+  /** With penalties, and without what the constraint forbids. */
+  private changed(logits: Float32Array): Float32Array {
+    const { constraint } = this.options;
+    const penalized = this.history.penalize(logits, this.options);
+    if (!constraint) return penalized;
+    const restricted = penalized === logits ? logits.slice() : penalized;
+    constraint.restrict(restricted);
+    return restricted;
   }
 }
 
