@@ -25,7 +25,7 @@ function expectError(
 describe('parameters', () => {
   it.each<[object, string, string]>([
     [{ foo: 1 }, 'foo', 'unsupported_parameter'],
-    [{ tools: [] }, 'tools', 'unsupported_parameter'],
+    [{ tools: [] }, 'tools', 'invalid_value'],
     [{ user: 'me' }, 'user', 'unsupported_parameter'],
     [{ response_format: { type: 'json_object' } }, 'response_format', 'unsupported_parameter'],
     [{ store: true }, 'store', 'unsupported_parameter'],
@@ -34,7 +34,7 @@ describe('parameters', () => {
     [{ messages: undefined }, 'messages', 'missing_required_parameter'],
     [{ messages: [] }, 'messages', 'invalid_value'],
     [{ messages: 'Hi' }, 'messages', 'invalid_type'],
-    [{ messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].role', 'invalid_value'],
+    [{ messages: [{ role: 'robot', content: 'x' }] }, 'messages[0].role', 'invalid_value'],
     [{ messages: [{ role: 'user' }] }, 'messages[0].content', 'missing_required_parameter'],
     [{ messages: [{ role: 'user', content: 5 }] }, 'messages[0].content', 'invalid_type'],
     [{ messages: [{ role: 'user', content: 'a', name: 'b' }] }, 'messages[0].name', 'unsupported_parameter'],

@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { Writable } from 'node:stream';
@@ -164,6 +164,15 @@ describe('closing', () => {
     const response = await whole;
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('1');
+  });
+
+  it('does not wait for connections on which nothing was asked', async () => {
+    const { server } = await listen();
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    const ended = once(socket, 'close');
+    await server.close();
+    await ended;
   });
 
   it('follows a signal, once', async () => {

@@ -37,7 +37,8 @@ export function acceptRequest(
     draft: served.draft,
     draftTokens,
     signal: request.signal,
-    output: new TextOutput(served.tokenizer, stop),
+    // Some models begin the call of a function with a special token.
+    output: new TextOutput(served.tokenizer, stop, { skipSpecialTokens: !toolsOf(request.prompt) }),
   });
 }
 
@@ -52,7 +53,9 @@ function encodePrompt({ name, model, tokenizer, chatTemplate }: ServedModel, pro
   const ids = requireValid(() => {
     if ('ids' in prompt) return checkIds(prompt.ids, model.vocabularySize);
     if ('text' in prompt) return tokenizer.encode(prompt.text);
-    if (chatTemplate) return chatTemplate.encode(prompt.messages, { addGenerationPrompt: true });
+    if (chatTemplate) {
+      return chatTemplate.encode(prompt.messages, { addGenerationPrompt: true, tools: toolsOf(prompt) });
+    }
     throw new EngineError('no-chat-template', {
       what: 'the model has no chat template: it only continues text',
       got: `messages for ${name}`,
@@ -61,6 +64,10 @@ function encodePrompt({ name, model, tokenizer, chatTemplate }: ServedModel, pro
   });
   if (ids.length === 0) throw new EngineError('invalid-request', { what: 'the prompt is empty' });
   return ids;
+}
+
+function toolsOf(prompt: Prompt): readonly object[] | undefined {
+  return 'messages' in prompt && prompt.tools?.length ? prompt.tools : undefined;
 }
 
 function checkIds(ids: readonly number[], vocabularySize: number): Int32Array {

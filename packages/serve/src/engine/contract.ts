@@ -1,6 +1,7 @@
 import type { PenaltyOptions } from '@frugal/tensor-core/generation';
 import type { ChatMessage } from '@frugal/tokenizers';
 import type { OutputFormat } from '../grammar/index.js';
+import type { ToolFormat } from './tool-format.js';
 
 /**
  * The engine as its callers see it: plain data in, a stream of plain data out, no HTTP. What crosses this line can
@@ -31,6 +32,8 @@ export interface ModelCard {
   readonly chat: boolean;
   /** Whether the template tells roles apart; that of a model of plain documents only joins the messages. */
   readonly roles: boolean;
+  /** How the model writes that it calls a function; null: its template knows of none. */
+  readonly toolFormat: ToolFormat | null;
   /** When it was loaded: Unix time in seconds. */
   readonly created: number;
 }
@@ -39,7 +42,11 @@ export interface ModelCard {
 export type Prompt =
   | { readonly text: string }
   | { readonly ids: readonly number[] }
-  | { readonly messages: readonly ChatMessage[] };
+  | {
+      readonly messages: readonly ChatMessage[];
+      /** Functions that the model may call, as its template shows them. Its answer then keeps special tokens. */
+      readonly tools?: readonly object[] | undefined;
+    };
 
 export interface GenerationRequest extends PenaltyOptions {
   readonly model: string;

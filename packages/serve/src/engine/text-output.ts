@@ -9,8 +9,9 @@ export class TextOutput {
   constructor(
     private readonly tokenizer: Tokenizer,
     stop: readonly string[],
+    { skipSpecialTokens = true } = {},
   ) {
-    this.stream = new TextStream(tokenizer.streamingDecoder({ skipSpecialTokens: true }), stop);
+    this.stream = new TextStream(tokenizer.streamingDecoder({ skipSpecialTokens }), stop);
   }
 
   push(token: number): { readonly text: string; readonly stopped: boolean } {

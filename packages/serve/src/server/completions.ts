@@ -23,17 +23,18 @@ export const completions: Endpoint<CompletionBody> = {
         logprobs: body.logprobs ?? undefined,
       }),
     ),
-  whole: ({ text, logprobs, reason }) => ({
-    text,
-    logprobs: logprobs.length > 0 ? completionLogprobs(logprobs) : null,
-    finish_reason: reason,
+  writer: () => ({
+    whole: ({ text, logprobs, reason }) => ({
+      text,
+      logprobs: logprobs.length > 0 ? completionLogprobs(logprobs) : null,
+      finish_reason: reason,
+    }),
+    opening: () => [],
+    piece: (text, logprobs) => [
+      { text, logprobs: logprobs ? completionLogprobs(logprobs) : null, finish_reason: null },
+    ],
+    closing: (reason) => [{ text: '', logprobs: null, finish_reason: reason }],
   }),
-  piece: (text, logprobs) => ({
-    text,
-    logprobs: logprobs ? completionLogprobs(logprobs) : null,
-    finish_reason: null,
-  }),
-  closing: (reason) => ({ text: '', logprobs: null, finish_reason: reason }),
 };
 
 function prompts(prompt: CompletionBody['prompt']): readonly Prompt[] {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import type { Engine, TokenLogprobs } from '../engine/contract.js';
+import type { Engine, GenerationEvent, ModelCard, TokenLogprobs } from '../engine/contract.js';
 import { EngineError } from '../engine/errors.js';
 import { type ApiError, toApiError } from './api-error.js';
 import { type Choice, Choices, type FinishedChoice } from './choices.js';
@@ -16,13 +16,18 @@ export interface Endpoint<Body extends StreamFields> {
   readonly idPrefix: string;
   readonly object: string;
   readonly chunkObject: string;
-  /** One per answer. */
-  choices(body: Body): readonly Choice[];
-  /** Entries of `choices` in the answer and its chunks, without the index. */
+  /** One per answer. `card` is that of the model asked for, if there is one. */
+  choices(body: Body, card: ModelCard | undefined): readonly Choice[];
+  /** Writes one answer: its entries of `choices`, without the index. */
+  writer(body: Body, card: ModelCard | undefined): ChoiceWriter;
+}
+
+export interface ChoiceWriter {
   whole(choice: FinishedChoice): object;
-  opening?(): object;
-  piece(text: string, logprobs: readonly TokenLogprobs[] | undefined): object;
-  closing(reason: string): object;
+  /** Of a stream: what comes before the text, and with the end. */
+  opening(): readonly object[];
+  piece(text: string, logprobs: readonly TokenLogprobs[] | undefined): readonly object[];
+  closing(reason: string): readonly object[];
 }
 
 export interface StreamFields {
@@ -34,19 +39,20 @@ export interface StreamFields {
 /** Serves an endpoint, as one answer or as server-sent events. A client that goes away ends its request. */
 export function addGenerationRoute<Body extends StreamFields>(
   app: FastifyInstance,
-  submit: Engine['submit'],
+  engine: Pick<Engine, 'models' | 'submit'>,
   lifetime: Lifetime,
   endpoint: Endpoint<Body>,
 ): void {
   app.post(endpoint.path, async (request, reply) => {
     const body = validate(endpoint.schema, request.body);
     const signal = lifetime.begin(reply.raw);
+    const card = engine.models().find(({ name }) => name === body.model);
     const choices = await Choices.start(
-      submit,
-      endpoint.choices(body).map((choice) => ({ ...choice, request: { ...choice.request, signal } })),
+      engine.submit,
+      endpoint.choices(body, card).map((choice) => ({ ...choice, request: { ...choice.request, signal } })),
     );
     request.generation = { model: body.model, usage: choices.usage };
-    const answer = new Answer(endpoint, body, choices);
+    const answer = new Answer(endpoint, body, choices, () => endpoint.writer(body, card));
     return body.stream ? sendEvents(request, reply, answer) : reply.send(await answer.whole());
   });
 }
@@ -59,6 +65,7 @@ class Answer<Body extends StreamFields> {
     private readonly endpoint: Endpoint<Body>,
     private readonly body: Body,
     private readonly choices: Choices,
+    private readonly writer: () => ChoiceWriter,
   ) {
     this.id = `${endpoint.idPrefix}-${randomUUID()}`;
   }
@@ -68,7 +75,7 @@ class Answer<Body extends StreamFields> {
     if (finished.some(({ reason }) => reason === 'abort')) throw aborted();
     return {
       ...this.head(this.endpoint.object),
-      choices: finished.map((choice, index) => ({ index, ...this.endpoint.whole(choice) })),
+      choices: finished.map((choice, index) => ({ index, ...this.writer().whole(choice) })),
       usage: this.choices.usage,
     };
   }
@@ -81,15 +88,18 @@ class Answer<Body extends StreamFields> {
       choices,
       ...(withUsage ? { usage } : {}),
     });
-    const opened = new Set<number>();
+    const writers = new Map<number, ChoiceWriter>();
+    const entries = (index: number, event: GenerationEvent): readonly object[] => {
+      const known = writers.get(index);
+      const writer = known ?? this.writer();
+      writers.set(index, writer);
+      const opening = known ? [] : writer.opening();
+      if (event.type === 'text') return [...opening, ...writer.piece(event.text, event.logprobs)];
+      return event.type === 'finish' ? [...opening, ...writer.closing(event.reason)] : opening;
+    };
     for await (const { index, event } of this.choices.events()) {
-      if (endpoint.opening && !opened.has(index)) yield chunk([{ index, ...endpoint.opening() }], null);
-      opened.add(index);
-      if (event.type === 'text')
-        yield chunk([{ index, ...endpoint.piece(event.text, event.logprobs) }], null);
-      if (event.type !== 'finish') continue;
-      if (event.reason === 'abort') throw aborted();
-      yield chunk([{ index, ...endpoint.closing(event.reason) }], null);
+      if (event.type === 'finish' && event.reason === 'abort') throw aborted();
+      for (const entry of entries(index, event)) yield chunk([{ index, ...entry }], null);
     }
     if (withUsage) yield chunk([], this.choices.usage);
   }

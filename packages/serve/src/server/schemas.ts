@@ -14,6 +14,7 @@ const tokenIds = z.array(z.int().min(0)).min(1);
 export const neutralOnly = {
   response_format: z.strictObject({ type: z.literal('text') }).nullish(),
   store: z.literal(false).nullish(),
+  parallel_tool_calls: z.literal(true).nullish(),
   best_of: z.literal(1).nullish(),
   echo: z.literal(false).nullish(),
   suffix: z.null().optional(),
@@ -41,9 +42,49 @@ const generation = {
 
 const textPart = z.strictObject({ type: z.literal('text'), text });
 
-const message = z.strictObject({
-  role: z.enum(['system', 'developer', 'user', 'assistant']),
-  content: z.union([text, z.array(textPart).min(1)]),
+const content = z.union([text, z.array(textPart).min(1)]);
+
+const toolCall = z.strictObject({
+  id: z.string().min(1),
+  type: z.literal('function'),
+  function: z.strictObject({
+    name: z.string().min(1),
+    arguments: text.refine(isJsonObject, 'expected the JSON of an object'),
+  }),
+});
+
+const message = z.discriminatedUnion(
+  'role',
+  [
+    z.strictObject({ role: z.enum(['system', 'developer', 'user']), content }),
+    z
+      .strictObject({
+        role: z.literal('assistant'),
+        content: content.nullish(),
+        refusal: z.null().optional(),
+        tool_calls: z.array(toolCall).min(1).nullish(),
+      })
+      .refine(({ content, tool_calls: calls }) => content != null || calls != null, {
+        message: 'expected content or tool_calls',
+        path: ['content'],
+      }),
+    z.strictObject({ role: z.literal('tool'), content, tool_call_id: z.string().min(1) }),
+  ],
+  {
+    error: ({ code }) =>
+      code === 'invalid_union' ? 'expected system, developer, user, assistant or tool' : undefined,
+  },
+);
+
+const tool = z.strictObject({
+  type: z.literal('function'),
+  function: z.strictObject({
+    name: z.string().regex(/^[\w-]{1,64}$/, 'expected letters, digits, _ and -, at most 64'),
+    description: text.nullish(),
+    parameters: z.record(z.string(), z.unknown()).nullish(),
+    /** Answers are not forced into the schema. */
+    strict: z.literal(false).nullish(),
+  }),
 });
 
 export const chatCompletionBody = z
@@ -55,6 +96,9 @@ export const chatCompletionBody = z
     top_logprobs: z.int().min(0).max(20).nullish(),
     response_format: neutralOnly.response_format,
     store: neutralOnly.store,
+    tools: z.array(tool).min(1).max(128).nullish(),
+    tool_choice: z.enum(['none', 'auto']).nullish(),
+    parallel_tool_calls: neutralOnly.parallel_tool_calls,
   })
   .check(streamOptionsNeedStream, (context) => {
     const { max_tokens: old, max_completion_tokens: current, logprobs, top_logprobs: top } = context.value;
@@ -62,6 +106,8 @@ export const chatCompletionBody = z
       complain(context, 'max_tokens', 'differs from max_completion_tokens: send one of them');
     }
     if (top != null && !logprobs) complain(context, 'top_logprobs', 'needs logprobs: true');
+    const names = context.value.tools?.map((tool) => tool.function.name) ?? [];
+    if (new Set(names).size < names.length) complain(context, 'tools', 'has two functions of one name');
   });
 
 export const completionBody = z
@@ -77,6 +123,15 @@ export const completionBody = z
 
 export type ChatCompletionBody = z.infer<typeof chatCompletionBody>;
 export type CompletionBody = z.infer<typeof completionBody>;
+
+function isJsonObject(json: string): boolean {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
 
 type Context<T> = z.core.ParsePayload<T>;
 

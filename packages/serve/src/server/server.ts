@@ -71,6 +71,8 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
     requestTimeout: 60_000,
     logController: new LogController({ disableRequestLogging: true }),
     return503OnClosing: false,
+    // After draining: a connection on which nothing was ever asked, as browsers keep, would hold the server up.
+    forceCloseConnections: true,
     genReqId: () => randomUUID(),
     clientErrorHandler: answerBrokenHttp,
     frameworkErrors: (error, _request, reply) => {
@@ -88,9 +90,12 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   guard(app, { keys: apiKeys, limits: clientLimits });
   app.addHook('preClose', () => lifetime.drain(drainTimeout));
 
-  const submit = metrics.observed((request) => engine.submit(request));
-  addGenerationRoute(app, submit, lifetime, chatCompletions);
-  addGenerationRoute(app, submit, lifetime, completions);
+  const observed = {
+    models: () => engine.models(),
+    submit: metrics.observed((request) => engine.submit(request)),
+  };
+  addGenerationRoute(app, observed, lifetime, chatCompletions);
+  addGenerationRoute(app, observed, lifetime, completions);
   addModelRoutes(app, engine);
   addHealthRoutes(app, engine, lifetime);
   addPageRoute(app);

@@ -44,7 +44,7 @@ function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {
 
 /** Of a union, the problem of the variant that was most likely meant: the one that got furthest. */
 function innermost(issue: Issue): Issue {
-  if (issue.code !== 'invalid_union') return issue;
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
   const firsts = issue.errors.map((variant) => innermost(variant[0]));
   const deepest = firsts.reduce((best, each) => (each.path.length > best.path.length ? each : best));
   if (deepest.path.length > 0) return { ...deepest, path: [...issue.path, ...deepest.path] };

@@ -1,0 +1,99 @@
+import OpenAI from 'openai';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ApiKeys, createEngine, hashApiKey, serveEngine } from '../src/index.js';
+import { chatModel } from './support/tiny.js';
+
+/** The official client of OpenAI, over HTTP. */
+async function client(options: { apiKey?: string; maxRetries?: number } = {}) {
+  const engine = createEngine([chatModel()], { maxRunning: 4 });
+  const apiKeys = new ApiKeys([{ name: 'test', sha256: hashApiKey('right') }]);
+  const server = await serveEngine(engine, { port: 0, apiKeys });
+  onTestFinished(() => server.close());
+  return new OpenAI({ baseURL: `${server.url}v1`, apiKey: 'right', maxRetries: 0, ...options });
+}
+
+const messages = [{ role: 'user' as const, content: 'Hello' }];
+const chat = { model: 'tiny', messages, max_completion_tokens: 12, temperature: 0 };
+const completion = { model: 'tiny', prompt: 'Hello', max_tokens: 12, temperature: 0 };
+
+describe('the openai client', () => {
+  it('lists and describes models', async () => {
+    const openai = await client();
+    const names: string[] = [];
+    for await (const { id } of openai.models.list()) names.push(id);
+    expect(names).toEqual(['tiny']);
+    expect(await openai.models.retrieve('tiny')).toMatchObject({ id: 'tiny', object: 'model' });
+  });
+
+  it('chats, whole and in a stream', async () => {
+    const openai = await client();
+    const whole = await openai.chat.completions.create({ ...chat, logprobs: true, top_logprobs: 2 });
+    expect(whole.choices[0].logprobs?.content).toHaveLength(12);
+    const stream = await openai.chat.completions.create({
+      ...chat,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let [text, usage]: [string, unknown] = ['', null];
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      usage = chunk.usage ?? usage;
+    }
+    expect(text).toBe(whole.choices[0].message.content);
+    expect(usage).toMatchObject({ completion_tokens: 12, total_tokens: whole.usage?.total_tokens });
+  });
+
+  it('has its helper for streams put the answer together', async () => {
+    const openai = await client();
+    const whole = await openai.chat.completions.create({ ...chat, n: 2, temperature: 1, seed: 3 });
+    const streamed = await openai.chat.completions
+      .stream({ ...chat, n: 2, temperature: 1, seed: 3 })
+      .finalChatCompletion();
+    const answers = ({ choices }: typeof whole) => choices.map(({ message }) => message.content);
+    expect(answers(streamed)).toEqual(answers(whole));
+    expect(streamed.choices.map(({ finish_reason }) => finish_reason)).toEqual(['length', 'length']);
+  });
+
+  it('completes, whole and in a stream', async () => {
+    const openai = await client();
+    const whole = await openai.completions.create({ ...completion, logprobs: 2 });
+    let text = '';
+    for await (const chunk of await openai.completions.create({ ...completion, stream: true })) {
+      text += chunk.choices[0].text;
+    }
+    expect(text).toBe(whole.choices[0].text);
+    expect(whole.choices[0].logprobs?.tokens).toHaveLength(12);
+    expect(whole.usage?.completion_tokens).toBe(12);
+  });
+
+  it('stops a stream', async () => {
+    const openai = await client();
+    const stream = await openai.chat.completions.create({
+      ...chat,
+      max_completion_tokens: 200,
+      stream: true,
+    });
+    for await (const _ of stream) break;
+    expect((await openai.chat.completions.create(chat)).choices).toHaveLength(1);
+  });
+
+  it.each([
+    [{ model: 'other' }, OpenAI.NotFoundError, 'model_not_found', 'model'],
+    [{ temperature: 3 }, OpenAI.BadRequestError, 'invalid_value', 'temperature'],
+    [{ max_completion_tokens: 5000 }, OpenAI.BadRequestError, 'context_length_exceeded', null],
+    [{ audio: { format: 'mp3', voice: 'x' } }, OpenAI.BadRequestError, 'unsupported_parameter', 'audio'],
+  ])('understands the error for %j', async (change, type, code, param) => {
+    const openai = await client();
+    const error = await openai.chat.completions
+      .create({ ...chat, ...(change as object) })
+      .catch((error) => error);
+    expect(error).toBeInstanceOf(type);
+    expect(error).toMatchObject({ code, param });
+    expect(error.requestID).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('is refused with a wrong key', async () => {
+    const openai = await client({ apiKey: 'wrong' });
+    await expect(openai.models.list()).rejects.toThrow(OpenAI.AuthenticationError);
+  });
+});
