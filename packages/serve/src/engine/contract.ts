@@ -28,6 +28,8 @@ export interface ModelCard {
   readonly name: string;
   /** Tokens of prompt and answer together. */
   readonly contextLength: number;
+  /** Memory of its weights. */
+  readonly weightBytes: number;
   /** Whether the model has a chat template: without one it only continues text. */
   readonly chat: boolean;
   /** Whether the template tells roles apart; that of a model of plain documents only joins the messages. */

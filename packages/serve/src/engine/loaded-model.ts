@@ -4,6 +4,7 @@ import type { CausalLM } from '@frugal/tensor-core/nn';
 import { type ChatTemplate, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
 import { CompiledFormats } from '../grammar/index.js';
 import type { ModelCard } from './contract.js';
+import { modelBytes } from './model-bytes.js';
 import { toolFormatOf } from './tool-format.js';
 
 /** A model to serve. It stays the caller's: closing the engine does not dispose it. */
@@ -56,6 +57,7 @@ export function prepareModel(loaded: LoadedModel, contextLength: number): Served
       name,
       contextLength,
       created,
+      weightBytes: modelBytes(model),
       chat: template !== null,
       roles: template !== null && knowsRoles(template),
       toolFormat: template && toolFormatOf(template),

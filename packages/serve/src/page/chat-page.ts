@@ -22,15 +22,14 @@ function assemble(): Page {
   const root = dirname(createRequire(import.meta.url).resolve('@frugal/serve/package.json'));
   const read = (file: string) => readFileSync(join(root, 'src', 'page', file), 'utf8');
   const sources: string[] = [];
-  const inline = (tag: string, file: string) => {
-    const source = read(file);
+  const inline = (tag: string, source: string) => {
     sources.push(`'sha256-${createHash('sha256').update(source).digest('base64')}'`);
     return `<${tag}>${source}</${tag.split(' ')[0]}>`;
   };
   const html = read('page.html')
-    .replace(/<link rel="stylesheet" href="(.+?)">/g, (_, file) => inline('style', file))
+    .replace(/<link rel="stylesheet" href="(.+?)">/g, (_, file) => inline('style', read(file)))
     .replace(/<script type="module" src="(.+?)"><\/script>/, (_, file) =>
-      inline('script type="module"', file),
+      inline('script type="module"', bundled(file, read)),
     );
   const script = sources.pop();
   return {
@@ -46,4 +45,21 @@ function assemble(): Page {
       "frame-ancestors 'none'",
     ].join('; '),
   };
+}
+
+/**
+ * A script with the modules that it imports before it, each once, as one module: they import by name alone, and no two of
+ * them give one name to different things.
+ */
+function bundled(file: string, read: (file: string) => string, seen = new Set<string>()): string {
+  if (seen.has(file)) return '';
+  seen.add(file);
+  const before: string[] = [];
+  const body = read(file)
+    .replace(/^import \{[^}]*\} from '\.\/(.+?)';\n/gm, (_, imported) => {
+      before.push(bundled(imported, read, seen));
+      return '';
+    })
+    .replace(/^export /gm, '');
+  return [...before, body].join('');
 }

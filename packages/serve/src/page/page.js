@@ -1,105 +1,20 @@
-const byId = (id) => document.getElementById(id);
-const ui = {
-  model: byId('model'),
-  modes: [...document.querySelectorAll('input[name=mode]')],
-  settingsButton: byId('settings-button'),
-  settings: byId('settings'),
-  temperature: byId('temperature'),
-  topP: byId('top-p'),
-  maxTokens: byId('max-tokens'),
-  seed: byId('seed'),
-  system: byId('system'),
-  systemSetting: byId('system-setting'),
-  clear: byId('clear'),
-  thread: byId('thread'),
-  composer: byId('composer'),
-  prompt: byId('prompt'),
-  send: byId('send'),
-  stop: byId('stop'),
-  status: byId('status'),
-};
+import { write } from './answer.js';
+import { element, following, ui } from './dom.js';
+import {
+  chosenModels,
+  fitModels,
+  hasKeyboard,
+  loadModels,
+  mode,
+  models,
+  parameters,
+  showValues,
+} from './settings.js';
 
-const hasKeyboard = matchMedia('(pointer: fine)').matches;
-
-/** Cards of `/v1/models` by name. */
-const models = new Map();
-/** What the model is shown of the conversation so far. */
-let messages = [];
-/** AbortController of the answer that is being written, or null. */
+/** What each model is shown of the conversation so far, by its name. */
+let conversations = new Map();
+/** AbortController of the answers that are being written, or null. */
 let running = null;
-
-// --- talking to the server ---
-
-/** The events of a streamed answer. Throws an Error with the server's message. */
-async function* streamed(path, body, signal) {
-  const response = await fetch(path, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
-    signal,
-  });
-  if (!response.ok) throw new Error(await messageOf(response));
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = '';
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) throw new Error('The answer broke off: the server closed the connection.');
-    const events = (rest + value).split('\n\n');
-    rest = events.pop();
-    for (const event of events) {
-      if (!event.startsWith('data: ')) continue;
-      const data = event.slice('data: '.length);
-      if (data === '[DONE]') return;
-      const chunk = JSON.parse(data);
-      if (chunk.error) throw new Error(chunk.error.message);
-      yield chunk;
-    }
-  }
-}
-
-async function messageOf(response) {
-  try {
-    return (await response.json()).error.message;
-  } catch {
-    return `The server answered ${response.status}.`;
-  }
-}
-
-async function loadModels() {
-  try {
-    const response = await fetch('/v1/models');
-    if (!response.ok) throw new Error(await messageOf(response));
-    const { data } = await response.json();
-    for (const card of data) {
-      models.set(card.id, card);
-      ui.model.add(new Option(card.id, card.id));
-    }
-    chooseModel();
-  } catch (error) {
-    ui.status.textContent = `No connection to the server: ${error.message}`;
-  }
-}
-
-// --- settings ---
-
-const mode = () => ui.modes.find((input) => input.checked).value;
-
-function chooseModel() {
-  const card = models.get(ui.model.value);
-  if (!card) return;
-  for (const input of ui.modes) if (input.value === 'chat') input.disabled = !card.chat;
-  setMode(card.roles ? 'chat' : 'complete');
-  ui.maxTokens.max = card.context_length;
-  if (Number(ui.maxTokens.value) > card.context_length / 2)
-    ui.maxTokens.value = Math.floor(card.context_length / 4);
-  byId('context-length').textContent = `The context holds ${card.context_length.toLocaleString()} tokens.`;
-  showMode();
-}
-
-function setMode(value) {
-  for (const input of ui.modes) input.checked = input.value === value;
-  showMode();
-}
 
 function showMode() {
   const chat = mode() === 'chat';
@@ -115,28 +30,9 @@ function showHint() {
   ui.status.textContent = running ? 'Escape stops.' : 'Enter sends. Shift+Enter starts a new line.';
 }
 
-function showValues() {
-  byId('temperature-value').textContent = Number(ui.temperature.value).toFixed(2);
-  byId('top-p-value').textContent = Number(ui.topP.value).toFixed(2);
-}
-
-function parameters() {
-  return {
-    model: ui.model.value,
-    temperature: Number(ui.temperature.value),
-    top_p: Number(ui.topP.value),
-    ...(ui.maxTokens.value && { max_tokens: Number(ui.maxTokens.value) }),
-    ...(ui.seed.value && { seed: Number(ui.seed.value) }),
-  };
-}
-
-// --- the thread ---
-
-function element(tag, className, text = '') {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
+function chooseModels() {
+  fitModels();
+  showMode();
 }
 
 function showWelcome() {
@@ -152,94 +48,37 @@ function showWelcome() {
   ui.thread.replaceChildren(welcome);
 }
 
-function addArticle(kind) {
+function addArticle(kind, parent = ui.thread) {
   ui.thread.querySelector('.welcome')?.remove();
   const article = element('article', kind);
   article.append(element('div', 'text'));
-  ui.thread.append(article);
+  parent.append(article);
   return article;
 }
 
-/** Runs `change`, and stays at the end of the thread if the reader was there. */
-function following(change) {
-  const { scrollTop, scrollHeight, clientHeight } = ui.thread;
-  const atEnd = scrollHeight - scrollTop - clientHeight < 80;
-  change();
-  if (atEnd) ui.thread.scrollTop = ui.thread.scrollHeight;
+/** An article for each model that answers; two stand side by side. */
+function addAnswers(kind) {
+  const names = chosenModels();
+  const parent = names.length === 1 ? ui.thread : element('div', 'side-by-side');
+  if (names.length > 1) ui.thread.append(parent);
+  const answers = names.map((name) => {
+    const article = addArticle(kind, parent);
+    if (names.length > 1) article.prepend(element('h3', '', name));
+    return { name, article, target: article.querySelector('.text') };
+  });
+  ui.thread.scrollTop = ui.thread.scrollHeight;
+  return answers;
 }
 
-function showProblem(article, message) {
-  const problem = element('div', 'problem', message);
-  problem.setAttribute('role', 'alert');
-  following(() => article.append(problem));
-}
-
-/** Counts tokens and time of one answer and writes them under it. */
-class Facts {
-  constructor(article) {
-    article.querySelector('.facts')?.remove();
-    this.line = element('p', 'facts');
-    article.append(this.line);
-    this.start = performance.now();
-    this.pieces = 0;
-    this.tokens = null;
-    this.reason = '';
-  }
-
-  addPiece() {
-    const now = performance.now();
-    this.first ??= now;
-    this.last = now;
-    this.pieces++;
-    this.show();
-  }
-
-  show() {
-    if (this.pieces === 0 && this.reason === '') return;
-    const tokens = this.tokens ?? this.pieces;
-    const seconds = (this.last - this.first) / 1000;
-    const facts = [`${tokens} ${tokens === 1 ? 'token' : 'tokens'}`];
-    if (tokens > 1 && seconds > 0) facts.push(`${((tokens - 1) / seconds).toFixed(1)} tokens/s`);
-    if (this.first) facts.push(`first after ${((this.first - this.start) / 1000).toFixed(2)} s`);
-    if (this.reason) facts.push(this.reason);
-    this.line.replaceChildren(...facts.map((fact) => element('span', '', fact)));
-  }
-}
-
-const reasons = { stop: '', length: 'token limit reached' };
-
-/** Streams an answer into `target`; returns its text, and whether an error ended it. */
-async function write(article, target, path, body) {
-  const facts = new Facts(article);
-  let text = '';
+/** Writes all answers at the same time; stopping stops them all. */
+async function writeAll(answers) {
   setRunning(new AbortController());
-  article.classList.add('running');
-  try {
-    for await (const chunk of streamed(path, body, running.signal)) {
-      if (chunk.usage) facts.tokens = chunk.usage.completion_tokens;
-      const [choice] = chunk.choices;
-      const piece = choice?.delta?.content ?? choice?.text ?? '';
-      if (choice?.finish_reason) facts.reason = reasons[choice.finish_reason] ?? choice.finish_reason;
-      if (!piece) continue;
-      text += piece;
-      following(() => {
-        target.append(piece);
-        facts.addPiece();
-      });
-    }
-    return { text, failed: false };
-  } catch (error) {
-    if (error.name === 'AbortError') {
-      facts.reason = 'stopped';
-      return { text, failed: false };
-    }
-    showProblem(article, error instanceof TypeError ? 'No connection to the server.' : error.message);
-    return { text, failed: true };
-  } finally {
-    article.classList.remove('running');
-    facts.show();
-    setRunning(null);
-  }
+  const { signal } = running;
+  const results = await Promise.all(
+    answers.map((answer) => write({ ...answer, card: models.get(answer.name), signal })),
+  );
+  setRunning(null);
+  return results;
 }
 
 function setRunning(controller) {
@@ -253,39 +92,46 @@ function setRunning(controller) {
 // --- the two modes ---
 
 async function chat(content) {
-  const before = messages;
-  const question = addArticle('user');
-  question.firstChild.textContent = content;
-  const asked = [...before, { role: 'user', content }];
+  const before = conversations;
+  addArticle('user').firstChild.textContent = content;
   const system = ui.system.value.trim();
-  const answer = addArticle('assistant');
-  ui.thread.scrollTop = ui.thread.scrollHeight;
-  const body = {
-    ...parameters(),
-    messages: [...(system ? [{ role: 'system', content: system }] : []), ...asked],
-  };
-  const { text, failed } = await write(answer, answer.firstChild, '/v1/chat/completions', body);
-  if (messages !== before) return; // the conversation was cleared meanwhile
-  // A question without an answer is not part of the conversation; it goes back to where it can be sent again.
-  if (failed && text === '') return restorePrompt(content);
-  messages = [...asked, { role: 'assistant', content: text }];
+  const opening = system ? [{ role: 'system', content: system }] : [];
+  const answers = addAnswers('assistant').map((answer) => {
+    const asked = [...(before.get(answer.name) ?? []), { role: 'user', content }];
+    const body = { ...parameters(answer.name), messages: [...opening, ...asked] };
+    return { ...answer, asked, path: '/v1/chat/completions', body };
+  });
+  const results = await writeAll(answers);
+  if (conversations !== before) return; // cleared meanwhile
+  // A question without an answer is not part of a conversation; it goes back to where it can be sent again.
+  if (results.every(({ failed, text }) => failed && text === '')) return restorePrompt(content);
+  results.forEach(({ failed, text }, i) => {
+    const { name, asked } = answers[i];
+    if (!failed || text !== '') before.set(name, [...asked, { role: 'assistant', content: text }]);
+  });
 }
 
 async function complete(content) {
-  const article = addArticle('completion');
-  const target = article.firstChild;
-  target.append(element('span', 'given', content));
-  ui.thread.scrollTop = ui.thread.scrollHeight;
-  await continueText(article, target);
+  const answers = addAnswers('completion');
+  for (const { target } of answers) target.append(element('span', 'given', content));
+  await continueTexts(answers);
 }
 
-async function continueText(article, target) {
-  article.querySelector('.problem')?.remove();
-  await write(article, target, '/v1/completions', { ...parameters(), prompt: target.textContent });
-  const more = element('button', '', 'Continue');
-  more.type = 'button';
-  more.addEventListener('click', () => running || continueText(article, target));
-  following(() => article.querySelector('.facts').append(more));
+async function continueTexts(answers) {
+  for (const { article } of answers) article.querySelector('.problem')?.remove();
+  await writeAll(
+    answers.map((answer) => ({
+      ...answer,
+      path: '/v1/completions',
+      body: { ...parameters(answer.name), prompt: answer.target.textContent },
+    })),
+  );
+  for (const answer of answers) {
+    const more = element('button', '', 'Continue');
+    more.type = 'button';
+    more.addEventListener('click', () => running || continueTexts([answer]));
+    following(() => answer.article.querySelector('.facts').append(more));
+  }
 }
 
 function restorePrompt(content) {
@@ -304,7 +150,7 @@ function submit() {
 
 function clear() {
   running?.abort();
-  messages = [];
+  conversations = new Map();
   showWelcome();
   ui.prompt.focus();
 }
@@ -337,7 +183,7 @@ document.addEventListener('keydown', (event) => {
 });
 ui.stop.addEventListener('click', () => running?.abort());
 ui.clear.addEventListener('click', clear);
-ui.model.addEventListener('change', chooseModel);
+for (const select of [ui.model, ui.other]) select.addEventListener('change', chooseModels);
 for (const input of ui.modes) input.addEventListener('change', showMode);
 for (const range of [ui.temperature, ui.topP]) range.addEventListener('input', showValues);
 ui.settingsButton.addEventListener('click', () => {
@@ -348,6 +194,8 @@ ui.settingsButton.addEventListener('click', () => {
 showValues();
 fitPrompt();
 showMode();
-loadModels();
+loadModels().then(chooseModels, (error) => {
+  ui.status.textContent = `No models: ${error.message}`;
+});
 // On a touch screen the focus would open the keyboard over the page.
 if (hasKeyboard) ui.prompt.focus();

@@ -14,13 +14,14 @@ export function addModelRoutes(app: FastifyInstance, engine: Engine): void {
 }
 
 /** OpenAI's fields, and what a client must know to use the model well. */
-function modelObject({ name, created, contextLength, chat, roles }: ModelCard): object {
+function modelObject({ name, created, contextLength, weightBytes, chat, roles }: ModelCard): object {
   return {
     id: name,
     object: 'model',
     created,
     owned_by: 'frugal',
     context_length: contextLength,
+    weight_bytes: weightBytes,
     chat,
     roles,
   };
