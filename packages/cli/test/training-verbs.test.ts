@@ -207,6 +207,50 @@ describe('pretrain', () => {
     expect(JSON.parse(measured.out).bitsPerByte).toBeCloseTo(best.value, 4);
   });
 
+  it('trains the blocks that predict further tokens', async () => {
+    const model = {
+      ...{
+        architectures: ['DeepseekV3ForCausalLM'],
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+      },
+      ...{
+        num_attention_heads: 2,
+        num_key_value_heads: 2,
+        q_lora_rank: null,
+        kv_lora_rank: 8,
+        qk_nope_head_dim: 8,
+      },
+      ...{
+        qk_rope_head_dim: 4,
+        v_head_dim: 8,
+        n_routed_experts: 4,
+        num_experts_per_tok: 2,
+        n_shared_experts: 1,
+      },
+      ...{
+        moe_intermediate_size: 8,
+        first_k_dense_replace: 1,
+        n_group: 1,
+        topk_group: 1,
+        max_position_embeddings: 64,
+      },
+      num_nextn_predict_layers: 1,
+    };
+    const lossOf = async (name: string, training: object) => {
+      const config = await writeConfig(name, { model }, { steps: 2, ...training });
+      return JSON.parse((await succeed(['pretrain', config, '--json'])).out).loss as number;
+    };
+    const [further, plain] = [await lossOf('further', {}), await lossOf('plain', { multiTokenWeight: 0 })];
+    // In the beginning every token costs about log 300 = 5.7, whether it is the next one or the one after it.
+    expect(further / plain).toBeGreaterThan(1.2);
+    expect(further / plain).toBeLessThan(1.4);
+    const none = await writeConfig('none', {}, { multiTokenWeight: 0.1 });
+    expect((await frugal(['pretrain', none])).err).toMatch(/no blocks that predict further tokens/);
+    await rm(at('none.training'), { recursive: true, force: true });
+  });
+
   it('never replaces a finished model unasked', async () => {
     const { code, err } = await frugal(['pretrain', at('whole.yaml'), '--resume']);
     expect([code, err]).toEqual([1, expect.stringContaining('exists already')]);

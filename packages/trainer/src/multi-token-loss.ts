@@ -1,12 +1,20 @@
 import { type Tensor, tensor } from '@frugal/tensor-core';
-import { type CausalLM, nextTokenLoss, stepBatch, type TrainBatch } from '@frugal/tensor-core/nn';
+import {
+  type CausalLM,
+  nextTokenLoss,
+  type StepContext,
+  stepBatch,
+  type TrainBatch,
+} from '@frugal/tensor-core/nn';
 import { TrainerError } from './errors.js';
-import { countTokens, targetRows } from './losses.js';
+import { countTokens, type LossObserver, targetRows } from './losses.js';
 import type { Loss } from './options.js';
 
 export interface MultiTokenOptions {
   /** λ: how much all further tokens count together, beside the next one. Default 0.3. */
   readonly weight?: number;
+  /** Sees values of each micro-batch, those of the further blocks among them. */
+  readonly observer?: LossObserver;
 }
 
 /**
@@ -15,7 +23,10 @@ export interface MultiTokenOptions {
  * is divided by the tokens of the whole batch, as L is.
  * @throws TrainerError when the model has no such blocks
  */
-export function multiTokenLoss(model: CausalLM, { weight = 0.3 }: MultiTokenOptions = {}): Loss<TrainBatch> {
+export function multiTokenLoss(
+  model: CausalLM,
+  { weight = 0.3, observer }: MultiTokenOptions = {},
+): Loss<TrainBatch> {
   const depth = model.extraBlocks.length;
   if (depth === 0) {
     throw new TrainerError({
@@ -27,19 +38,26 @@ export function multiTokenLoss(model: CausalLM, { weight = 0.3 }: MultiTokenOpti
   return (batch) => {
     const { rows, targets, weights, totalWeight } = targetRows(batch);
     const { vocabularySize } = model;
-    const output = model.forward(stepBatch(batch.sequences, { vocabularySize, logits: 'all' }));
+    const collect = observer?.collect;
+    const output = model.forward(stepBatch(batch.sequences, { vocabularySize, logits: 'all', collect }));
+    const collected = new Map(output.collected);
+    const checks = new Map(output.checks);
     const next = output.hidden.gatherRows(tensor(Int32Array.from(rows)));
     let sum = nextTokenLoss(next, model.head, tensor(targets), weights && tensor(weights));
     for (const loss of output.losses.values()) sum = sum.add(loss.mul(totalWeight));
     let state: State = { hidden: output.hidden, batch };
     for (const [i] of model.extraBlocks.entries()) {
-      const further = predictFurther(model, i, state);
+      const further = predictFurther(model, i, state, collect);
       if (!further) break; // no text is that long
       if (further.loss) sum = sum.add(further.loss.mul(weight / depth));
-      for (const loss of further.losses) sum = sum.add(loss.mul(totalWeight));
+      const { context } = further;
+      for (const loss of context.losses.values()) sum = sum.add(loss.mul(totalWeight));
+      for (const [name, value] of context.collected) collected.set(name, value);
+      for (const [name, check] of context.checks) checks.set(name, check);
       state = further.state;
     }
-    return { sum, weight: totalWeight, tokens: countTokens(batch.sequences), checks: output.checks };
+    observer?.observe(collected);
+    return { sum, weight: totalWeight, tokens: countTokens(batch.sequences), checks };
   };
 }
 
@@ -53,26 +71,33 @@ interface Further {
   readonly state: State;
   /** Null when nothing is to be predicted there. */
   readonly loss: Tensor | null;
-  readonly losses: readonly Tensor[];
+  /** What its layers report beside their output. */
+  readonly context: StepContext;
 }
 
-function predictFurther(model: CausalLM, depth: number, { hidden, batch }: State): Further | null {
+function predictFurther(
+  model: CausalLM,
+  depth: number,
+  { hidden, batch }: State,
+  collect: ReadonlySet<string> | undefined,
+): Further | null {
   const shorter = withoutFirstTokens(batch);
   if (shorter.batch.sequences.length === 0) return null;
   const startPositions = shorter.batch.sequences.map(() => depth + 1);
   const { vocabularySize } = model;
-  const { context } = model.begin(stepBatch(shorter.batch.sequences, { vocabularySize, startPositions }));
+  const { context } = model.begin(
+    stepBatch(shorter.batch.sequences, { vocabularySize, startPositions, collect }),
+  );
   const state = {
     hidden: model.extraBlocks[depth].forward(hidden.gatherRows(tensor(shorter.rows)), context),
     batch: shorter.batch,
   };
-  const losses = [...context.losses.values()];
   if (!shorter.batch.targets.some((target, row) => target !== -100 && shorter.batch.weights?.[row] !== 0))
-    return { state, loss: null, losses };
+    return { state, loss: null, context };
   const { rows, targets, weights } = targetRows(shorter.batch);
   const predicted = state.hidden.gatherRows(tensor(Int32Array.from(rows)));
   const loss = nextTokenLoss(predicted, model.head, tensor(targets), weights && tensor(weights));
-  return { state, loss, losses };
+  return { state, loss, context };
 }
 
 /** Each sequence from its second token on, with the rows of the states that stand before those tokens. */

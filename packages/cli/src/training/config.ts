@@ -24,6 +24,8 @@ const trainingSchema = settings({
   /** `muon`: Muon for matrices and AdamW for the rest; `groups` give parameters to optimizers by pattern. */
   optimizer: optimizerSettings.prefault('muon'),
   clipNorm: z.number().positive().default(1),
+  /** What tokens beyond the next one count, for models with blocks that predict them (MTP). Default 0.3; 0: nothing. */
+  multiTokenWeight: z.number().nonnegative().optional(),
   precision: z.enum(['f32', 'bf16', 'f16', 'int8']).default('f32'),
   /** Store only what goes into the blocks and compute them again backward. */
   recompute: z.boolean().default(false),

@@ -13,7 +13,9 @@ import type { Tokenizer } from '@frugal/tokenizers';
 import {
   createOptimizer,
   type EvaluationOptions,
+  type LossObserver,
   languageModelLoss,
+  multiTokenLoss,
   progressBar,
   schedules,
   type TrainOptions,
@@ -104,15 +106,22 @@ export async function runTraining(
   return record;
 }
 
-/** Next-token training of a model, whose experts are balanced by their selection bias where they have one. */
+/**
+ * Next-token training of a model, and that of its blocks for further tokens; its experts are balanced by their
+ * selection bias where they have one.
+ */
 export function languageModelJob(
   model: CausalLM,
-  { selectionBiasRate }: Pick<TrainingConfig, 'selectionBiasRate'>,
+  { selectionBiasRate, multiTokenWeight }: Pick<TrainingConfig, 'selectionBiasRate' | 'multiTokenWeight'>,
 ): Pick<TrainOptions, 'model' | 'loss' | 'afterStep'> {
-  if (!hasSelectionBias(model)) return { model, loss: languageModelLoss(model) };
+  const weight = multiTokenWeight ?? (model.extraBlocks.length > 0 ? 0.3 : 0);
+  const lossWith = (observer?: LossObserver) =>
+    weight > 0
+      ? multiTokenLoss(model, { weight, ...(observer && { observer }) })
+      : languageModelLoss(model, observer);
+  if (!hasSelectionBias(model)) return { model, loss: lossWith() };
   const balancer = new SelectionBalancer(model, selectionBiasRate);
-  const loss = languageModelLoss(model, balancer);
-  return { model, loss, afterStep: (_, finite) => balancer.update(finite) };
+  return { model, loss: lossWith(balancer), afterStep: (_, finite) => balancer.update(finite) };
 }
 
 export function batchesOf(
