@@ -124,6 +124,27 @@ describe('compress', () => {
     );
   });
 
+  it.each([
+    ['empty', [Int32Array.of()], /calibration sequence 0 is empty/],
+    ['none', [], /needs calibration data/],
+    [
+      'foreign',
+      [Int32Array.of(1, 2), Int32Array.of(7, 40)],
+      /sequence 1 has the token 40.*another tokenizer/,
+    ],
+    ['not whole', [[1, 2.5]], /has the token 2\.5/],
+    ['not a number', [[1, Number.NaN]], /has the token NaN/],
+    ['too long', [new Int32Array(5000)], /has 5000 tokens, more than the model's 2048/],
+  ])('refuses calibration that is %s before any work', async (_, calibration, message) => {
+    const model = createModel(config, { seed: 1 });
+    const before = await logits(model);
+    const probing = recipe({ type: 'test.probe', targets: { include: ['**'] } });
+    const attempt = compress(model, probing, { methods: [probe(new Map())], calibration });
+    await expect(attempt).rejects.toThrow(PlanError);
+    await expect(attempt).rejects.toThrow(message);
+    expect(await logits(model)).toEqual(before);
+  });
+
   it('collects statistics of what each layer really sees', async () => {
     const model = createModel(config, { seed: 2 });
     const seen = new Map();

@@ -3,7 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compress, type ModifierFactory, openRunStore, parseRecipe, readWeight } from '@frugal/compress';
 import { createModel, skeleton } from '@frugal/models';
-import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, wanda } from '@frugal/prune';
+import {
+  headPruning,
+  layerPruning,
+  magnitude,
+  neuronPruning,
+  sparseGptPruning,
+  wanda,
+  widthPruning,
+} from '@frugal/prune';
 import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import { type CausalLM, type Linear, type LinearLike, stepBatch } from '@frugal/tensor-core/nn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,6 +32,7 @@ const methods: readonly ModifierFactory[] = [
   neuronPruning,
   headPruning,
   layerPruning,
+  widthPruning,
 ];
 const calibration = Array.from({ length: 6 }, (_, s) =>
   Int32Array.from({ length: 20 }, (_, i) => (i * i * (s + 3) + s) % 50),
@@ -235,5 +244,61 @@ describe('an interrupted run', () => {
     await expect(openRunStore(join(folder, 'other'), 'recipe B', { resume: true })).rejects.toThrow(
       /interrupted run was another one/,
     );
+  });
+});
+
+describe('width', () => {
+  it('removes channels that are always zero without a trace', async () => {
+    const model = createModel({ ...config, tie_word_embeddings: true }, { seed: 4 });
+    const gone = [1, 5, 6, 12, 17, 18, 30, 31];
+    const keptChannels = tensor(Float32Array.from({ length: 32 }, (_, c) => (gone.includes(c) ? 0 : 1)));
+    for (const [path, module] of model.namedModules()) {
+      const { weight } = module as Linear;
+      if (path === 'embed') weight.value = noGrad(() => weight.value.mul(keptChannels).mul(100)); // beside which epsilon is nothing
+      if (/attention\.output|mlp\.down/.test(path))
+        weight.value = noGrad(() => weight.value.mul(keptChannels.reshape(-1, 1)));
+    }
+    const before = await logits(model);
+    const { model: narrow, report } = await compress(
+      model,
+      recipe({ type: 'prune.width', targets: { include: ['residual'] }, keep: 0.75, multipleOf: 8 }),
+      { methods, calibration, rebuild: skeleton },
+    );
+    expect(narrow.config).toMatchObject({ hidden_size: 24, head_dim: 8 });
+    expect(report.bytesAfter).toBeLessThan(0.8 * report.bytesBefore);
+    expect(largestDifference(await logits(narrow), before)).toBeLessThan(1e-4);
+  });
+});
+
+describe('owl', () => {
+  it('spares blocks with outliers, the same number of zeros in all', async () => {
+    const model = createModel(config, { seed: 1 });
+    const { weight } = model.module('blocks.2.mlp.up') as Linear;
+    const spikes = Float32Array.from({ length: 48 * 32 }, (_, i) => (i % 9 === 0 ? 30 : 1));
+    weight.value = noGrad(() => weight.value.mul(tensor(spikes, { shape: [48, 32] })));
+    const owl = recipe({ type: 'prune.wanda', sparsity: 0.5, allocation: 'owl', spread: 0.2 });
+    await compress(model, owl, { methods, calibration });
+    const of = async (block: number) => {
+      const paths = ['attention.query', 'attention.output', 'mlp.gate', 'mlp.up'];
+      const shares = await Promise.all(paths.map((path) => zeros(model, `blocks.${block}.${path}`)));
+      return shares.reduce((sum, share) => sum + share, 0) / paths.length;
+    };
+    const shares = await Promise.all([0, 1, 2, 3].map(of));
+    expect(Math.min(...shares)).toBe(shares[2]);
+    expect(shares[2]).toBeLessThan(0.42);
+    expect(shares.reduce((sum, share) => sum + share, 0) / 4).toBeCloseTo(0.5, 1);
+  });
+
+  it('is for shares of zeros, with calibration data', async () => {
+    const run = (sparsity: number | string) =>
+      compress(
+        createModel(config, { seed: 1 }),
+        recipe({ type: 'prune.magnitude', sparsity, allocation: 'owl' }),
+        {
+          methods,
+        },
+      );
+    await expect(run('2:4')).rejects.toThrow(/owl needs a share of zeros/);
+    await expect(run(0.5)).rejects.toThrow(/needs calibration data/);
   });
 });

@@ -23,7 +23,15 @@ import {
 import { hiddenDistillation, logitDistillation } from '@frugal/distill';
 import { loraAdd } from '@frugal/lora';
 import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
-import { headPruning, layerPruning, magnitude, neuronPruning, sparseGptPruning, wanda } from '@frugal/prune';
+import {
+  headPruning,
+  layerPruning,
+  magnitude,
+  neuronPruning,
+  sparseGptPruning,
+  wanda,
+  widthPruning,
+} from '@frugal/prune';
 import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
@@ -47,6 +55,7 @@ export const methods: readonly ModifierFactory[] = [
   neuronPruning,
   headPruning,
   layerPruning,
+  widthPruning,
   logitDistillation,
   hiddenDistillation,
   loraAdd,

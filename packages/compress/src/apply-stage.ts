@@ -3,10 +3,10 @@ import { CalibrationWalk } from './calibration.js';
 import { applyEdits, disposeUnused, type PendingStructure } from './edit.js';
 import type { Modifier } from './modifier.js';
 import { captureModules, leafModules, restoreModules } from './module-state.js';
-import { keepWeight } from './output-error.js';
+import { keepWeight, type LayerChange } from './output-error.js';
 import type { RunStore } from './run-store.js';
 import { findSites, type Site } from './site.js';
-import type { StatName, StatsByPath } from './statistics.js';
+import type { StatName, Stats, StatsByPath } from './statistics.js';
 
 export interface ApplyOptions {
   /** Names the stage's files in the store. */
@@ -130,12 +130,20 @@ export class StageRun {
       this.model,
     );
     await applyEdits(this.model, edits, this.pending);
-    const after = this.model.module(site.path);
-    const moved = watched && isLinearLike(after) ? await watched.compare(after, statsOf(site.path).gram) : {};
+    const moved = watched ? await this.compare(site.path, watched, statsOf(site.path)) : {};
     const all = { ...moved, ...measured };
     if (Object.keys(all).length > 0)
       this.outcomes.push({ path: site.path, method: modifier.spec.type, measured: all });
     this.options.onSite?.(++this.done, this.total, site.path);
+  }
+
+  private async compare(
+    path: string,
+    change: LayerChange,
+    { gram }: Stats,
+  ): Promise<SiteOutcome['measured']> {
+    const after = this.model.module(path);
+    return isLinearLike(after) ? change.compare(after, gram) : {};
   }
 
   private sites(modifier: Modifier): Site[] {

@@ -24,7 +24,14 @@ export type {
   StorageCheck,
   TrainContext,
 } from './modifier.js';
-export { backendOf, keepWeight, type LayerChange, readWeight, squaredOutput } from './output-error.js';
+export {
+  backendOf,
+  isDense,
+  keepWeight,
+  type LayerChange,
+  readWeight,
+  squaredOutput,
+} from './output-error.js';
 export { type CompressPlan, plan, type StagePlan } from './plan.js';
 export { presetRecipe, presets } from './presets.js';
 export { type ModifierSpec, matchesTargets, parseRecipe, type Recipe, type Targets } from './recipe.js';

@@ -1,5 +1,5 @@
 import { type Backend, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
-import { Linear, type LinearLike } from '@frugal/tensor-core/nn';
+import { Linear, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
 
 /** A layer's weight as it was, to be compared with what became of it. */
 export interface LayerChange {
@@ -30,7 +30,7 @@ export async function keepWeight(layer: LinearLike): Promise<LayerChange> {
         await squaredOutput(difference, shape, gram),
         await squaredOutput(before, shape, gram),
       ];
-      return { weightError, outputError: moved / total };
+      return total > 0 ? { weightError, outputError: moved / total } : { weightError };
     },
   };
 }
@@ -41,6 +41,11 @@ export async function readWeight(layer: LinearLike): Promise<Float32Array> {
   const values = await weight.toFloat32();
   weight.dispose();
   return values;
+}
+
+/** Whether a layer is one plain matrix of floats, by itself or as a part of a stack: not packed, nothing around it. */
+export function isDense(layer: LinearLike): boolean {
+  return layer.base === layer && !(layer instanceof PackedLinear);
 }
 
 /** Where a layer's weight lies. */

@@ -42,6 +42,7 @@ export function plan(
     }),
   }));
   for (const stage of planned) problems.push(...conflicts(stage));
+  problems.push(...calibrationProblems(model, options.calibration ?? []));
   problems.push(...(options.storage?.(model, packedLayers(planned)) ?? []));
   return { stages: planned, problems };
 }
@@ -50,6 +51,27 @@ export function plan(
 function packedLayers(stages: readonly StagePlan[]): Map<string, PlannedPacking> {
   const sites = stages.flatMap(({ modifiers }) => modifiers.flatMap((modifier) => modifier.sites));
   return new Map(sites.flatMap(({ path, packed }) => (packed ? [[path, packed] as const] : [])));
+}
+
+/** What is wrong with token sequences, so that no run finds out block by block. */
+function calibrationProblems(
+  { vocabularySize, contextLength }: CausalLM,
+  sequences: readonly ArrayLike<number>[],
+): string[] {
+  const problems: string[] = [];
+  for (const [s, sequence] of sequences.entries()) {
+    const ids = Array.from(sequence);
+    const odd = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize));
+    const where = `calibration sequence ${s}`;
+    if (ids.length === 0) problems.push(`${where} is empty`);
+    if (ids.length > contextLength)
+      problems.push(`${where} has ${ids.length} tokens, more than the model's ${contextLength}`);
+    if (odd !== undefined)
+      problems.push(
+        `${where} has the token ${odd}, and the model ${vocabularySize}: was it made by another tokenizer?`,
+      );
+  }
+  return problems;
 }
 
 function unmetNeeds({ needs }: Modifier, options: Parameters<typeof plan>[2]): string[] {

@@ -8,6 +8,8 @@ import { type LinearLike, onForward } from '@frugal/tensor-core/nn';
 export interface StatMap {
   /** Rows seen. */
   count: number;
+  /** f32 []: rows that are not all zero. Experts see the rows of others as zeros: these are the ones that reach them. */
+  rows: Tensor;
   /** f32 [C]: largest |x| of each column. */
   absMax: Tensor;
   /** f32 [C]: Σ |x| of each column. */
@@ -41,6 +43,10 @@ const plus = (before: Tensor | undefined, now: Tensor) => (before ? before.add(n
 
 export const collectors: { readonly [N in StatName]: Collector<N> } = {
   count: { of: 'linear', update: (x, before = 0) => before + x.shape[0] },
+  rows: {
+    of: 'linear',
+    update: (x, before) => plus(before, x.abs().max(-1).lessEqual(0).logicalNot().cast('f32').sum()),
+  },
   absMax: { of: 'linear', update: (x, before) => (before ? before.maximum(x.abs().max(0)) : x.abs().max(0)) },
   absSum: { of: 'linear', update: (x, before) => plus(before, x.abs().sum(0)) },
   squares: { of: 'linear', update: (x, before) => plus(before, x.mul(x).sum(0)) },

@@ -6,11 +6,12 @@ import {
   type Site,
   type StatsOf,
 } from '@frugal/compress';
-import { ArgumentError, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
-import type { Coupling, CouplingMember, LinearLike, Module, Parameter } from '@frugal/tensor-core/nn';
+import { ArgumentError } from '@frugal/tensor-core';
+import type { Coupling, LinearLike } from '@frugal/tensor-core/nn';
 import { isLinearLike, Linear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
-import { entriesOf, mostImportant, unitImportance } from '../maths/units.js';
+import { mostImportant, unitImportance } from '../maths/units.js';
+import { cut } from './cut.js';
 
 type UnitSite = Extract<Site, { coupling: Coupling }>;
 
@@ -95,24 +96,4 @@ async function importanceOf({ path, coupling, members }: UnitSite, statsOf: Stat
   const columnsPerUnit = coupling.members[reader].entriesPerUnit;
   const weight = await readWeight(members[reader] as LinearLike);
   return unitImportance(weight, await squares.toFloat32(), { units: coupling.units, columnsPerUnit });
-}
-
-/** The edit that leaves the entries of the kept units along a member's axis. */
-function cut(member: CouplingMember, layer: Module, kept: readonly number[]): Edit[] {
-  const { weight, bias } = layer as Linear;
-  const indices = entriesOf(kept, member.entriesPerUnit);
-  const values: Record<string, Tensor> = { weight: select(weight, indices, member.axis === 'rows' ? 0 : 1) };
-  if (bias && member.axis === 'rows') values.bias = select(bias, indices, 0);
-  return [{ path: member.path, values }];
-}
-
-function select({ value }: Parameter, indices: Int32Array, axis: 0 | 1): Tensor {
-  return scope(() =>
-    noGrad(() => {
-      const chosen = tensor(indices, { backend: value.backend });
-      if (value.rank === 1) return value.reshape(-1, 1).gatherRows(chosen).reshape(-1);
-      if (axis === 0) return value.gatherRows(chosen);
-      return value.transpose().contiguous().gatherRows(chosen).transpose().contiguous();
-    }),
-  );
 }

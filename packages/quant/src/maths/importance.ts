@@ -6,5 +6,6 @@ import type { Stats } from '@frugal/compress';
  */
 export async function importanceOf({ squares, count = 0 }: Stats): Promise<Float32Array | null> {
   if (!squares || count === 0) return null;
-  return (await squares.toFloat32()).map((sum) => sum / count);
+  const sums = await squares.toFloat32();
+  return sums.some((sum) => sum > 0) ? sums.map((sum) => sum / count) : null;
 }

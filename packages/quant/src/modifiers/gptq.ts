@@ -1,5 +1,7 @@
 import {
+  backendOf,
   defineMethod,
+  isDense,
   type LinearSite,
   linearSites,
   RecipeError,
@@ -8,7 +10,6 @@ import {
 } from '@frugal/compress';
 import { ArgumentError, PackedTensor } from '@frugal/tensor-core';
 import { parseIntegerGroups } from '@frugal/tensor-core/formats';
-import { Linear } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 import { gptq } from '../maths/gptq.js';
 import { gridOf, partsOf } from '../maths/integer-parts.js';
@@ -46,11 +47,11 @@ export const gptqQuantization = defineMethod(
     const grid = gridOf(groups);
     return {
       sites: ['linear'],
-      needs: { stats: ['gram', 'count'] },
+      needs: { stats: ['gram', 'rows'] },
       plan(sites) {
         const problems: string[] = [];
         const planned = linearSites(sites).map((site) => {
-          if (!(site.layer instanceof Linear)) problems.push(`${site.path} is not dense`);
+          if (!isDense(site.layer)) problems.push(`${site.path} is not dense`);
           return planPacking(site, format, activation, problems);
         });
         return { sites: planned, problems };
@@ -59,10 +60,11 @@ export const gptqQuantization = defineMethod(
         if (site.kind !== 'linear') return { edits: [] };
         const { layer, path } = denseSite(site);
         const shape = [layer.outFeatures, layer.inFeatures] as const;
-        const { gram, count = 0 }: Stats = statsOf(path);
-        const { backend } = layer.weight.value;
+        const { gram, rows }: Stats = statsOf(path);
+        const count = rows ? await rows.item() : 0;
+        const backend = backendOf(layer);
         const weight = await readWeight(layer);
-        if (!gram) {
+        if (!gram || count === 0) {
           const packed = PackedTensor.pack(format, weight, shape, backend);
           return {
             edits: packedEdits(site, packed, activation),
@@ -85,9 +87,9 @@ export const gptqQuantization = defineMethod(
 );
 
 /** An earlier stage may have packed what `plan` still saw as dense. */
-function denseSite(site: LinearSite): { readonly layer: Linear; readonly path: string } {
+function denseSite(site: LinearSite): LinearSite {
   const { layer, path } = site;
-  if (layer instanceof Linear) return { layer, path };
+  if (isDense(layer)) return site;
   throw new RecipeError({
     where: 'quant.gptq',
     what: 'the layer is no longer dense',

@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest';
+import { outlierShare, owlSparsities } from './owl.js';
+
+it('counts what stands out', () => {
+  const weight = Float32Array.of(1, 1, 1, 100, 1, 1, 1, 1);
+  expect(outlierShare(weight, Float32Array.of(1, 1, 1, 1), 5)).toBe(1 / 8);
+  expect(outlierShare(weight, Float32Array.of(1, 1, 1, 0), 5)).toBe(0);
+});
+
+it('keeps the average over all weights and the spread, and spares what has outliers', () => {
+  const parts = [
+    { share: 0.01, weights: 100 },
+    { share: 0.05, weights: 300 },
+    { share: 0.03, weights: 50 },
+  ];
+  const sparsities = owlSparsities(parts, 0.5, 0.08);
+  const mean = sparsities.reduce((sum, value, i) => sum + value * parts[i].weights, 0) / 450;
+  expect(mean).toBeCloseTo(0.5, 10);
+  expect(sparsities[0]).toBeGreaterThan(sparsities[2]);
+  expect(sparsities[2]).toBeGreaterThan(sparsities[1]);
+  expect(sparsities[0] - sparsities[1]).toBeCloseTo(0.16, 10);
+});
+
+it('gives equal parts the same', () => {
+  const equal = Array.from({ length: 3 }, () => ({ share: 0.02, weights: 10 }));
+  expect(owlSparsities(equal, 0.6, 0.08)).toEqual([0.6, 0.6, 0.6]);
+});

@@ -1,0 +1,35 @@
+import { compress } from '@frugal/compress';
+import { createModel } from '@frugal/models';
+import { rotate } from '@frugal/quant';
+import { noGrad, scope } from '@frugal/tensor-core';
+import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { expect, it } from 'vitest';
+
+const config = {
+  architectures: ['LlamaForCausalLM'],
+  hidden_size: 24,
+  intermediate_size: 32,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  vocab_size: 40,
+};
+
+function logits(model: CausalLM): Promise<Float32Array> {
+  const step = stepBatch([[3, 1, 4, 1, 5, 9, 2, 6]], { vocabularySize: 40 });
+  return scope(() => noGrad(() => model.forward(step).logits())).toFloat32();
+}
+
+it.each([true, false])('a turned residual stream computes the same; tied head: %s', async (tied) => {
+  const model = createModel({ ...config, tie_word_embeddings: tied }, { seed: 3 });
+  const before = await logits(model);
+  const modifiers = [{ type: 'quant.rotate', targets: { include: ['**'] }, seed: 5 }];
+  await compress(
+    model,
+    { version: 1, seed: 0, stages: [{ name: 'turn', modifiers }] },
+    { methods: [rotate] },
+  );
+  const after = await logits(model);
+  const worst = after.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0);
+  expect(worst).toBeGreaterThan(0);
+  expect(worst).toBeLessThan(1e-4);
+});
