@@ -20,6 +20,7 @@ function chooseSettings(): Settings {
   const options = {
     quick: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
+    'no-serve': { type: 'boolean' }, // of all examples alike; nothing is served here
     help: { type: 'boolean', short: 'h', default: false },
   } as const;
   let values: ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
