@@ -27,7 +27,7 @@ describe('parameters', () => {
     [{ foo: 1 }, 'foo', 'unsupported_parameter'],
     [{ tools: [] }, 'tools', 'invalid_value'],
     [{ user: 'me' }, 'user', 'unsupported_parameter'],
-    [{ response_format: { type: 'json_object' } }, 'response_format', 'unsupported_parameter'],
+    [{ response_format: { type: 'xml' } }, 'response_format.type', 'invalid_value'],
     [{ store: true }, 'store', 'unsupported_parameter'],
     [{ model: undefined }, 'model', 'missing_required_parameter'],
     [{ model: 7 }, 'model', 'invalid_type'],

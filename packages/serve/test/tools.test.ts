@@ -136,9 +136,39 @@ describe('tools', () => {
     expect(whole.choices[0].message).not.toHaveProperty('tool_calls');
   });
 
+  it.each(['required', { type: 'function', function: { name: 'weather' } }])(
+    'are called when %j',
+    async (choice) => {
+      const { post } = startServer({
+        models: [chatModel({ chatTemplate: template(toolTemplates.hermes), positions: 2048 })],
+      });
+      const other = { type: 'function', function: { name: 'other' } };
+      const offered = typeof choice === 'object' ? [...tools, other] : tools;
+      const body = {
+        model: 'tiny',
+        messages: [user],
+        tools: offered,
+        tool_choice: choice,
+        max_tokens: 80,
+        seed: 4,
+      };
+      const whole = (await post('/v1/chat/completions', body)).json();
+      const [{ message, finish_reason: reason }] = whole.choices;
+      expect(reason).toBe('tool_calls');
+      expect(message.tool_calls).toHaveLength(1);
+      expect(message.tool_calls[0].function.name).toBe('weather');
+      expect(JSON.parse(message.tool_calls[0].function.arguments)).toEqual({ city: expect.any(String) });
+      const { chunks } = readStream((await post('/v1/chat/completions', { ...body, stream: true })).body);
+      expect(textOf(chunks)).toBe('');
+      expect(JSON.stringify(chunks)).toContain(JSON.stringify(message.tool_calls[0].function));
+    },
+  );
+
   it.each([
-    [{ tool_choice: 'required' }, 'tool_choice'],
-    [{ tool_choice: { type: 'function', function: { name: 'weather' } } }, 'tool_choice'],
+    [{ tool_choice: 'required', tools: undefined }, 'tool_choice'],
+    [{ tool_choice: { type: 'function', function: { name: 'other' } } }, 'tool_choice'],
+    [{ tool_choice: 'maybe' }, 'tool_choice'],
+    [{ response_format: { type: 'json_object' } }, 'response_format'],
     [{ parallel_tool_calls: false }, 'parallel_tool_calls'],
     [{ tools: [] }, 'tools'],
     [{ tools: [...tools, ...tools] }, 'tools'],

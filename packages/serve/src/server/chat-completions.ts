@@ -3,7 +3,7 @@ import { templateMessage, templateTools } from './messages.js';
 import { repeated, samplingOf } from './parameters.js';
 import { type ChatCompletionBody, chatCompletionBody } from './schemas.js';
 import { textWriter } from './text-writer.js';
-import { shownTools } from './tools/shown-tools.js';
+import { callFormat, shownTools } from './tools/shown-tools.js';
 import { ToolWriter } from './tools/tool-writer.js';
 
 export const chatCompletions: Endpoint<ChatCompletionBody> = {
@@ -13,16 +13,16 @@ export const chatCompletions: Endpoint<ChatCompletionBody> = {
   object: 'chat.completion',
   chunkObject: 'chat.completion.chunk',
 
-  choices: (body, card) =>
-    repeated(body, {
+  choices: (body, card) => {
+    const shown = shownTools(body, card);
+    return repeated(body, {
       ...samplingOf(body),
-      prompt: {
-        messages: body.messages.map(templateMessage),
-        tools: templateTools(shownTools(body, card)?.tools),
-      },
+      prompt: { messages: body.messages.map(templateMessage), tools: templateTools(shown?.tools) },
+      ...(shown?.isForced && { format: callFormat(shown) }),
       maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
-    }),
+    });
+  },
   writer: (body, card) => {
     const shown = shownTools(body, card);
     return shown ? new ToolWriter(shown) : textWriter;

@@ -17,9 +17,17 @@ export function samplingOf(body: Body): Omit<GenerationRequest, 'prompt'> {
     presencePenalty: body.presence_penalty ?? undefined,
     frequencyPenalty: body.frequency_penalty ?? undefined,
     logitBias: body.logit_bias ?? undefined,
+    format: formatOf(body.response_format),
     seed: body.seed ?? undefined,
     stop: typeof stop === 'string' ? [stop] : stop,
   };
+}
+
+function formatOf(format: Body['response_format']): GenerationRequest['format'] {
+  if (!format || format.type === 'text') return undefined;
+  if (format.type === 'json_object') return { type: 'json-object' };
+  if (format.type === 'json_schema') return { type: 'json-schema', schema: format.json_schema.schema };
+  return format;
 }
 
 /** `n` answers to one prompt. With a seed, answer i has seed + i: all are reproducible, and no two need be equal. */

@@ -12,13 +12,37 @@ const tokenIds = z.array(z.int().min(0)).min(1);
  * value is accepted; any other is refused, never ignored.
  */
 export const neutralOnly = {
-  response_format: z.strictObject({ type: z.literal('text') }).nullish(),
   store: z.literal(false).nullish(),
   parallel_tool_calls: z.literal(true).nullish(),
   best_of: z.literal(1).nullish(),
   echo: z.literal(false).nullish(),
   suffix: z.null().optional(),
 };
+
+/** OpenAI's, and two of our own: `regex` and `grammar` (GBNF). */
+const responseFormat = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({ type: z.literal('text') }),
+    z.strictObject({ type: z.literal('json_object') }),
+    z.strictObject({
+      type: z.literal('json_schema'),
+      json_schema: z.strictObject({
+        name: z.string().regex(/^[\w-]{1,64}$/, 'expected letters, digits, _ and -, at most 64'),
+        description: text.nullish(),
+        schema: z.record(z.string(), z.unknown()),
+        /** A schema is always kept, not only when it is said to be strict. */
+        strict: z.boolean().nullish(),
+      }),
+    }),
+    z.strictObject({ type: z.literal('regex'), pattern: text }),
+    z.strictObject({ type: z.literal('grammar'), grammar: text }),
+  ],
+  {
+    error: ({ code }) =>
+      code === 'invalid_union' ? 'expected text, json_object, json_schema, regex or grammar' : undefined,
+  },
+);
 
 const generation = {
   model: z.string().min(1),
@@ -36,6 +60,7 @@ const generation = {
   seed: z.int().min(0).nullish(),
   n: count.max(8).nullish(),
   stop: z.union([text.min(1).max(256), z.array(text.min(1).max(256)).max(4)]).nullish(),
+  response_format: responseFormat.nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_usage: z.boolean().nullish() }).nullish(),
 };
@@ -87,28 +112,31 @@ const tool = z.strictObject({
   }),
 });
 
-export const chatCompletionBody = z
-  .strictObject({
-    ...generation,
-    messages: z.array(message).min(1),
-    max_completion_tokens: count.nullish(),
-    logprobs: z.boolean().nullish(),
-    top_logprobs: z.int().min(0).max(20).nullish(),
-    response_format: neutralOnly.response_format,
-    store: neutralOnly.store,
-    tools: z.array(tool).min(1).max(128).nullish(),
-    tool_choice: z.enum(['none', 'auto']).nullish(),
-    parallel_tool_calls: neutralOnly.parallel_tool_calls,
-  })
-  .check(streamOptionsNeedStream, (context) => {
-    const { max_tokens: old, max_completion_tokens: current, logprobs, top_logprobs: top } = context.value;
-    if (old != null && current != null && old !== current) {
-      complain(context, 'max_tokens', 'differs from max_completion_tokens: send one of them');
-    }
-    if (top != null && !logprobs) complain(context, 'top_logprobs', 'needs logprobs: true');
-    const names = context.value.tools?.map((tool) => tool.function.name) ?? [];
-    if (new Set(names).size < names.length) complain(context, 'tools', 'has two functions of one name');
-  });
+const chatFields = z.strictObject({
+  ...generation,
+  messages: z.array(message).min(1),
+  max_completion_tokens: count.nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.int().min(0).max(20).nullish(),
+  store: neutralOnly.store,
+  tools: z.array(tool).min(1).max(128).nullish(),
+  tool_choice: z
+    .union([
+      z.enum(['none', 'auto', 'required']),
+      z.strictObject({ type: z.literal('function'), function: z.strictObject({ name: z.string() }) }),
+    ])
+    .nullish(),
+  parallel_tool_calls: neutralOnly.parallel_tool_calls,
+});
+
+export const chatCompletionBody = chatFields.check(streamOptionsNeedStream, (context) => {
+  const { max_tokens: old, max_completion_tokens: current, logprobs, top_logprobs: top } = context.value;
+  if (old != null && current != null && old !== current) {
+    complain(context, 'max_tokens', 'differs from max_completion_tokens: send one of them');
+  }
+  if (top != null && !logprobs) complain(context, 'top_logprobs', 'needs logprobs: true');
+  checkTools(context);
+});
 
 export const completionBody = z
   .strictObject({
@@ -130,6 +158,25 @@ function isJsonObject(json: string): boolean {
     return typeof value === 'object' && value !== null && !Array.isArray(value);
   } catch {
     return false;
+  }
+}
+
+function checkTools(context: Context<z.infer<typeof chatFields>>): void {
+  const { tools, tool_choice: choice, response_format: format } = context.value;
+  const names = tools?.map((tool) => tool.function.name) ?? [];
+  if (new Set(names).size < names.length) complain(context, 'tools', 'has two functions of one name');
+  if (choice == null || choice === 'none') {
+    if (tools && choice !== 'none' && format && format.type !== 'text') {
+      complain(context, 'response_format', 'does not go with tools: an answer is either');
+    }
+    return;
+  }
+  if (!tools) complain(context, 'tool_choice', 'needs tools');
+  else if (typeof choice === 'object' && !names.includes(choice.function.name)) {
+    complain(context, 'tool_choice', 'names a function that is not among the tools');
+  }
+  if (format && format.type !== 'text') {
+    complain(context, 'response_format', 'does not go with tools: an answer is either');
   }
 }
 

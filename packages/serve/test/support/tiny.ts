@@ -82,7 +82,7 @@ export function tinyModel({ seed = 1, backend, positions = 256, ...rest }: TinyO
   return { name: 'tiny', model, tokenizer: byteTokenizer(), ...rest };
 }
 
-export function chatModel(options: Partial<LoadedModel> = {}): LoadedModel {
+export function chatModel(options: TinyOptions = {}): LoadedModel {
   return tinyModel({ tokenizer: byteTokenizer({ chat: true }), ...options });
 }
 

@@ -4,6 +4,7 @@ import type { FinishedChoice } from '../choices.js';
 import type { ChoiceWriter } from '../generation-route.js';
 import { chatLogprobs } from '../logprobs.js';
 import { delta, textWriter } from '../text-writer.js';
+import { BareParser } from './bare.js';
 import type { ShownTools } from './shown-tools.js';
 import type { Piece, ToolCall, ToolCallParser } from './tool-call.js';
 import { toolCallParser } from './tool-call-parser.js';
@@ -13,8 +14,8 @@ export class ToolWriter implements ChoiceWriter {
   private readonly parser: ToolCallParser;
   private calls = 0;
 
-  constructor({ format, names }: ShownTools) {
-    this.parser = toolCallParser(format, names);
+  constructor({ format, names, isForced }: ShownTools) {
+    this.parser = isForced ? new BareParser(names, 'arguments') : toolCallParser(format, names);
   }
 
   whole({ text, logprobs, reason }: FinishedChoice): object {

@@ -4,12 +4,15 @@ const tag = '<|python_tag|>';
 /** Tokens that end a message: no part of its text. */
 const endOfMessage = /<\|(eom_id|eot_id)\|>/g;
 
-/** Either a text, or calls alone: objects one after another, with `;` between them, after a tag or without one. */
-export class Llama3Parser implements ToolCallParser {
+/** Either a text, or calls alone (Llama 3 and forced calls): objects one after another, with `;` between them, after a tag or without one. */
+export class BareParser implements ToolCallParser {
   private held = '';
   private isText = false;
 
-  constructor(private readonly names: ReadonlySet<string>) {}
+  constructor(
+    private readonly names: ReadonlySet<string>,
+    private readonly argumentsKey: 'arguments' | 'parameters',
+  ) {}
 
   push(text: string): readonly Piece[] {
     if (this.isText) return text === '' ? [] : [{ text }];
@@ -25,7 +28,7 @@ export class Llama3Parser implements ToolCallParser {
   end(): readonly Piece[] {
     if (this.isText || this.held === '') return [];
     const bare = this.held.replaceAll(tag, '').replace(endOfMessage, '').trim();
-    const whole = callsOf(bare, this.names, 'parameters');
+    const whole = callsOf(bare, this.names, this.argumentsKey);
     const calls = whole ?? this.each(bare);
     return calls ? calls.map((call) => ({ call })) : [{ text: this.held }];
   }
@@ -33,7 +36,7 @@ export class Llama3Parser implements ToolCallParser {
   private each(text: string) {
     const parts = text
       .split(/(?<=\})\s*[;\n]\s*(?=\{)/)
-      .map((part) => callsOf(part, this.names, 'parameters'));
+      .map((part) => callsOf(part, this.names, this.argumentsKey));
     return parts.every((part) => part !== null) ? parts.flat() : null;
   }
 }
