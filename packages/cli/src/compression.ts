@@ -32,7 +32,15 @@ import {
   wanda,
   widthPruning,
 } from '@frugal/prune';
-import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
+import {
+  awq,
+  ggufQuantization,
+  gptqQuantization,
+  quantizationAwareTraining,
+  rotate,
+  roundToNearest,
+  smoothQuant,
+} from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { sourceFiles, withCheckpoint } from './checkpoint.js';
@@ -49,6 +57,7 @@ export const methods: readonly ModifierFactory[] = [
   awq,
   smoothQuant,
   rotate,
+  quantizationAwareTraining,
   magnitude,
   wanda,
   sparseGptPruning,

@@ -39,6 +39,8 @@ export interface TrainContext {
   readonly teacher: CausalLM | null;
   /** The batches of the run, for methods that change them and bring the result as their own. */
   readonly data: BatchSource | null;
+  /** The places of the student that the method is pointed at. */
+  readonly sites: readonly Site[];
   readonly seed: number;
 }
 

@@ -9,6 +9,7 @@ import {
 } from '@frugal/tensor-core/nn';
 import { PlanError } from './errors.js';
 import type { Modifier, ModifierTraining } from './modifier.js';
+import { findSites } from './site.js';
 
 /** What the injected trainer is asked to do; the fields are those of `train()` in `@frugal/trainer`. */
 export interface TrainJob {
@@ -44,7 +45,10 @@ export async function trainStage(
 ): Promise<Readonly<Record<string, unknown>>> {
   const { model, teacher, seed, data = null } = options;
   const parts = modifiers
-    .map((modifier) => modifier.train?.({ student: model, teacher, data, seed }))
+    .map((modifier) => {
+      const sites = findSites(model, modifier.sites, modifier.spec.targets);
+      return modifier.train?.({ student: model, teacher, data, sites, seed });
+    })
     .filter((part) => part !== undefined);
   const own = parts.map(({ batches }) => batches).filter((source) => source !== undefined);
   const source = own[0] ?? data;
@@ -55,6 +59,7 @@ export async function trainStage(
         : 'the stage trains but there is no data',
     ]);
   }
+  if (parts.every(({ loss }) => !loss)) throw new PlanError(['the stage trains but no method has a loss']);
   const needsTeacher = modifiers.some(({ needs }) => needs.teacher);
   const taking = [...held, ...parts];
   const handles = [

@@ -1,4 +1,5 @@
 export { type AwqOptions, type AwqResult, awqScales } from './maths/awq.js';
+export { type FakeQuantizer, fakeActivation, fakeQuantizerOf } from './maths/fake-quantize.js';
 export { type GptqOptions, type GptqResult, gptq } from './maths/gptq.js';
 export type { Grid, GroupParameters } from './maths/grid.js';
 export { importanceOf } from './maths/importance.js';
@@ -8,6 +9,7 @@ export { smoothScales } from './maths/smooth.js';
 export { awq } from './modifiers/awq.js';
 export { ggufQuantization } from './modifiers/gguf.js';
 export { gptqQuantization } from './modifiers/gptq.js';
+export { quantizationAwareTraining } from './modifiers/quantization-aware.js';
 export { rotate } from './modifiers/rotate.js';
 export { roundToNearest } from './modifiers/round-to-nearest.js';
 export { smoothQuant } from './modifiers/smooth-quant.js';
