@@ -88,10 +88,10 @@ export interface WriteOptions {
   readonly dryRun?: boolean;
 }
 
-/** `--out`, `--force` and `--dry-run` of a verb that writes a folder. */
-export function addWriteOptions(command: Command, what: string): Command {
+/** `--out`, `--force` and `--dry-run` of a verb that writes. */
+export function addWriteOptions(command: Command, what: string, kind: 'DIR' | 'FILE' = 'DIR'): Command {
   return command
-    .requiredOption('--out <DIR>', `where ${what} goes`)
+    .requiredOption(`--out <${kind}>`, `where ${what} goes`)
     .option('--force', 'replace what is there')
     .option('--dry-run', 'check everything and say what would be done');
 }

@@ -1,9 +1,22 @@
 export { type ChatExample, chatExample, isChatRecord } from './chat/chat-example.js';
 export { encodeChat, type TokenExample } from './chat/encode-chat.js';
 export { readTuningData, type TuningData } from './chat/read-tuning-data.js';
+export { ContaminationIndex, type DecontaminationOptions, type EvaluationItem } from './decontamination.js';
+export { type DeduplicationOptions, Deduplicator, type Duplicates } from './deduplication/deduplicator.js';
 export { type Document, type Split, splitByHash, textFraction } from './documents.js';
 export { DataError } from './errors.js';
+export { readEvaluationItems } from './evaluation-items.js';
 export { ExampleSampler, type ExampleSamplerOptions, type ExampleSamplerState } from './example-sampler.js';
+export { type FilterCounts, type FilterTargets, filterDocuments, type Verdict } from './filter-documents.js';
+export {
+  continueLineage,
+  type LineageCard,
+  type LineageStep,
+  lineagePath,
+  readLineage,
+  saveLineage,
+} from './lineage.js';
+export { saveJsonLines, type WriteLine } from './save-json-lines.js';
 export {
   type SampledBatch,
   type SamplerOptions,

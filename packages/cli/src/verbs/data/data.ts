@@ -1,4 +1,6 @@
 import type { Verb } from '../../verb.js';
+import { decontaminateVerb } from './decontaminate.js';
+import { dedupVerb } from './dedup.js';
 import { packVerb } from './pack.js';
 import { splitVerb } from './split.js';
 import { trainTokenizerVerb } from './train-tokenizer.js';
@@ -6,10 +8,11 @@ import { trainTokenizerVerb } from './train-tokenizer.js';
 export const dataVerb: Verb = (program, context) => {
   const data = program
     .command('data')
-    .description('prepare text for training: split, train-tokenizer, pack')
+    .description('prepare text for training: dedup, decontaminate, split, train-tokenizer, pack')
     .addHelpText(
       'after',
       '\nExamples:\n  frugal data split books/*.txt --out data/split\n  frugal data pack --help',
     );
-  for (const addTo of [splitVerb, trainTokenizerVerb, packVerb]) addTo(data, context);
+  for (const addTo of [dedupVerb, decontaminateVerb, splitVerb, trainTokenizerVerb, packVerb])
+    addTo(data, context);
 };

@@ -1,0 +1,60 @@
+import { Deduplicator, readDocuments } from '@frugal/data';
+import {
+  addFilterVerb,
+  checkTargets,
+  type FilterOptions,
+  runFilter,
+  totalBytes,
+  watch,
+} from '../../filtering.js';
+import { withProgress } from '../../progress.js';
+import { integer, number, type Verb } from '../../verb.js';
+
+interface Options extends FilterOptions {
+  readonly threshold: number;
+  readonly shingle: number;
+}
+
+export const dedupVerb: Verb = (data, context) => {
+  addFilterVerb(data, {
+    name: 'dedup',
+    summary: 'remove copies: exact ones, and near ones by MinHash',
+    notes:
+      'The first of a group of copies stays. Near copies share runs of words (of characters in Chinese), whatever the\n' +
+      'case and punctuation; they are found by signatures, so that memory is about 200 bytes a document. The same\n' +
+      'files in the same order always give the same result. Files are read twice.',
+    examples: [
+      'frugal data dedup pages.jsonl --out unique.jsonl',
+      'frugal data dedup pages.jsonl more.jsonl --out unique.jsonl --threshold 1    # exact copies alone',
+    ],
+  })
+    .option(
+      '--threshold <SHARE>',
+      'Jaccard similarity from which texts are copies; 1: exact ones alone',
+      number(0.1, 1),
+      0.8,
+    )
+    .option('--shingle <N>', 'words in a run, or characters in Chinese', integer(1), 5)
+    .action(async (files: readonly string[], options: Options) => {
+      await checkTargets(options);
+      const { threshold, shingle } = options;
+      const deduplicator = new Deduplicator({ threshold, shingle });
+      const total = await totalBytes(files);
+      await withProgress(context, 'sign', async (update) => {
+        const seen = watch(context, total, update);
+        for await (const { text } of readDocuments(files)) {
+          deduplicator.add(text);
+          seen(text.length);
+        }
+      });
+      const duplicates = deduplicator.finish();
+      await runFilter(files, options, context, {
+        step: 'dedup',
+        parameters: { threshold, shingle },
+        judge: (document, position) => {
+          if (duplicates.originalOf(position) === position) return { keep: document };
+          return { reason: duplicates.isExact(position) ? 'exact copy' : 'near copy' };
+        },
+      });
+    });
+};

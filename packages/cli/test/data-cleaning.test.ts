@@ -1,0 +1,87 @@
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { frugal } from './support/terminal.js';
+import { temporaryFolder } from './support/tiny.js';
+
+const folder = await temporaryFolder();
+const at = (name: string) => join(folder, name);
+
+async function writeLines(name: string, values: readonly unknown[]): Promise<string> {
+  await writeFile(at(name), values.map((value) => `${JSON.stringify(value)}\n`).join(''));
+  return at(name);
+}
+
+async function linesOf(name: string) {
+  return (await readFile(at(name), 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+const question = 'Which of these planets has the largest number of known moons and the brightest of rings?';
+const pages = [
+  { text: 'A page about how copper is mined, sold and melted in the far north of the country.' },
+  { text: `An exam. ${question} Saturn.` },
+  { text: 'A page about how copper is mined, sold and melted in the far north of the country.' },
+  { text: 'A PAGE about how copper is mined, sold, and melted in the far north of the country' },
+  { text: '却说曹操败走华容道，关云长义释之。' },
+];
+await writeLines('pages.jsonl', pages);
+await writeLines('exam.jsonl', [{ question, choices: ['Saturn', 'Mars'], answer: 0 }]);
+
+describe('data dedup and decontaminate', () => {
+  it('promise with --dry-run what they then do', async () => {
+    const args = ['data', 'dedup', at('pages.jsonl'), '--out', at('unique.jsonl'), '--json'];
+    const planned = await frugal([...args, '--dry-run']);
+    expect(existsSync(at('unique.jsonl'))).toBe(false);
+    const done = await frugal([...args, '--removed', at('copies.jsonl')]);
+    expect([done.code, done.err]).toEqual([0, '']);
+    expect(done.out).toBe(planned.out);
+    expect(JSON.parse(done.out)).toMatchObject({
+      documents: 5,
+      kept: 3,
+      removed: { 'exact copy': 1, 'near copy': 1 },
+    });
+    expect((await linesOf('unique.jsonl')).map(({ text }) => text)).toEqual(
+      [0, 1, 4].map((i) => pages[i].text),
+    );
+    expect((await linesOf('copies.jsonl')).map(({ reason }) => reason)).toEqual(['exact copy', 'near copy']);
+  });
+
+  it('carry along a card that tells of every step', async () => {
+    const args = ['--against', at('exam.jsonl'), '--out', at('clean.jsonl'), '--removed', at('leaks.jsonl')];
+    const { code, out } = await frugal(['data', 'decontaminate', at('unique.jsonl'), ...args]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/shares a run with .*exam\.jsonl +1 +33\.3 %/);
+    expect((await linesOf('leaks.jsonl'))[0].text).toContain(question);
+    const card = JSON.parse(await readFile(at('clean.lineage.json'), 'utf8'));
+    expect(card.steps.map(({ step }: { step: string }) => step)).toEqual(['dedup', 'decontaminate']);
+    expect(card.steps[1]).toMatchObject({
+      inputs: [{ file: at('unique.jsonl'), sha256: expect.stringMatching(/^[0-9a-f]{64}$/) }],
+      parameters: { length: 13 },
+      counts: { documents: 3, kept: 2 },
+    });
+  });
+
+  it('lose nothing where something is wrong', async () => {
+    const again = await frugal(['data', 'dedup', at('pages.jsonl'), '--out', at('unique.jsonl')]);
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining('--force')]);
+    await writeFile(at('broken.jsonl'), '{"text":"fine"}\n{"text":\n');
+    const broken = await frugal([
+      'data',
+      'dedup',
+      at('broken.jsonl'),
+      '--out',
+      at('unique.jsonl'),
+      '--force',
+    ]);
+    expect([broken.code, broken.err]).toEqual([1, expect.stringMatching(/broken\.jsonl:2\]/)]);
+    expect(await linesOf('unique.jsonl')).toHaveLength(3);
+    await writeLines('short.jsonl', [{ question: 'Why?' }]);
+    const short = ['--against', at('short.jsonl'), '--out', at('none.jsonl')];
+    const nothing = await frugal(['data', 'decontaminate', at('pages.jsonl'), ...short]);
+    expect([nothing.code, nothing.err]).toEqual([1, expect.stringMatching(/long enough/)]);
+  });
+});

@@ -1,0 +1,28 @@
+/** Union-find over 0 … n − 1; the representative of a set is its least member, whatever the order of unions. */
+export class DisjointSets {
+  private readonly parent: Uint32Array;
+
+  constructor(size: number) {
+    this.parent = Uint32Array.from({ length: size }, (_, i) => i);
+  }
+
+  find(member: number): number {
+    const { parent } = this;
+    let root = member;
+    while (parent[root] !== root) {
+      parent[root] = parent[parent[root]];
+      root = parent[root];
+    }
+    return root;
+  }
+
+  /** How many sets there are. */
+  count(): number {
+    return this.parent.reduce((count, parent, member) => count + Number(parent === member), 0);
+  }
+
+  unite(a: number, b: number): void {
+    const [first, second] = [this.find(a), this.find(b)];
+    this.parent[Math.max(first, second)] = Math.min(first, second);
+  }
+}
