@@ -3,12 +3,14 @@ import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cpuBackend } from '@frugal/backend-cpu';
 import { createModel } from '@frugal/models';
-import { type OpProfile, profile, setBackend } from '@frugal/tensor-core';
+import { profile, setBackend } from '@frugal/tensor-core';
 import type { BatchSource } from '@frugal/tensor-core/nn';
 import { AdamW, languageModelLoss, type Precision, schedules, train } from '@frugal/trainer';
 import { batch, llama } from '../shared/llama.js';
 import { Peer, serveRuns } from '../shared/peer.js';
+import { printProfile } from '../shared/print-profile.js';
 import { machine, type Row, report } from '../shared/result.js';
+import { type Measured, measureInTurns } from '../shared/turns.js';
 import { chartOf } from './chart.js';
 
 /**
@@ -91,37 +93,18 @@ function trainer(precision: Precision): (steps: number) => Promise<Record<string
   };
 }
 
-interface Measured {
-  readonly speed: number[];
-  peakBytes: number;
-}
-
 /** All contenders in turns. Those that cannot run are left out, with a line that says why. */
 async function measureAll(turns: number): Promise<Map<string, Measured>> {
-  const contenders = new Map<string, Peer>();
-  const enter = (name: string, peer: Peer | string) => {
-    if (typeof peer === 'string') console.error(`${name} is left out: ${peer}`);
-    else contenders.set(name, peer);
-  };
   const { threads } = options;
+  const contenders: (readonly [string, Peer | string])[] = [];
   for (const { ours } of comparisons)
-    enter(`frugal ${ours}`, await Peer.self(['--serve', '--precision', ours, '--threads', threads]));
+    contenders.push([
+      `frugal ${ours}`,
+      await Peer.self(['--serve', '--precision', ours, '--threads', threads]),
+    ]);
   for (const [mode, name] of Object.entries(namesOfModes))
-    enter(name, await Peer.start('torch_train_step.py', ['--mode', mode, '--threads', threads]));
-
-  const measured = new Map(
-    [...contenders.keys()].map((name) => [name, { speed: [], peakBytes: 0 } as Measured]),
-  );
-  for (let turn = -1; turn < turns; turn++) {
-    for (const [name, peer] of contenders) {
-      const { tokens, seconds, peakBytes } = await peer.run(STEPS_PER_TURN);
-      const own = measured.get(name) as Measured;
-      if (turn >= 0) own.speed.push(tokens / seconds); // the first turn warms up
-      own.peakBytes = peakBytes;
-    }
-  }
-  for (const peer of contenders.values()) peer.quit();
-  return measured;
+    contenders.push([name, await Peer.start('torch_train_step.py', ['--mode', mode, '--threads', threads])]);
+  return measureInTurns(contenders, { turns, steps: STEPS_PER_TURN });
 }
 
 function rowsOf(measured: ReadonlyMap<string, Measured>): Row[] {
@@ -144,15 +127,6 @@ function rowsOf(measured: ReadonlyMap<string, Measured>): Row[] {
       ];
     }),
   );
-}
-
-function printProfile(ops: readonly OpProfile[]): void {
-  const total = ops.reduce((sum, { seconds }) => sum + seconds, 0);
-  for (const { op, calls, seconds } of ops) {
-    console.log(
-      `${op.padEnd(24)} ${String(calls).padStart(6)} calls ${(1000 * seconds).toFixed(1).padStart(9)} ms ${((100 * seconds) / total).toFixed(1).padStart(5)} %`,
-    );
-  }
 }
 
 const backend = cpuBackend({ threads: Number(options.threads) });

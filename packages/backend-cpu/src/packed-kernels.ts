@@ -27,7 +27,8 @@ type PackedOp = Extract<
 export function supportsPacked(op: OpName, attributes: unknown): boolean {
   if (op === 'packedMatmul') {
     const { format, layout, transpose, activation } = attributes as OpSpecs['packedMatmul'];
-    if (layout) return transpose ? activation === 'none' : rows16Supports(format, activation);
+    // Unpacked once, x W runs at the speed of dense products: several times that of unpacking in between.
+    if (layout) return !transpose && rows16Supports(format, activation);
     return (
       format === 'int8-channel' && activation !== 'int8-block32' && !(transpose && activation === 'int8')
     );
@@ -61,8 +62,7 @@ export function packedKernels(
       if (!layout) {
         const flags = [transpose, activation === 'int8'].map(Number);
         run('packedMatmul', inputs, outputs, [rows, columns, ...flags]);
-      } else if (transpose) run('packedRowsTransposed', inputs, outputs, matrix(attributes));
-      else run('packedRowsMatmul', inputs, outputs, [...matrix(attributes), activationNumbers[activation]]);
+      } else run('packedRowsMatmul', inputs, outputs, [...matrix(attributes), activationNumbers[activation]]);
     },
     packedGather: (inputs, outputs, attributes) => {
       if (attributes.layout) run('packedRowsGather', inputs, outputs, matrix(attributes));

@@ -1,4 +1,4 @@
-// Numbers of matrices in the layout rows16: unpack, packedGather, and packedMatmul with the weight itself (input gradients).
+// Numbers of matrices in the layout rows16: unpack and packedGather.
 // Attributes: those of matrix_of, then for unpack the first row.
 #include "packed-scales.hpp"
 
@@ -69,55 +69,7 @@ void packed_rows_gather(const Call& call) {
   });
 }
 
-/** Blocks of columns that one chunk makes. */
-constexpr int64_t COLUMN_BLOCKS = 8;
-
-/** sums[count][width] += x[count][16 rows of a panel] · weights[16][width], row after row. */
-template <class T>
-void add_panel(const T* x, int64_t x_stride, int64_t count, int64_t rows, const float* weights, int64_t width, float* sums) {
-  for (int64_t n = 0; n < count; n++) {
-    float factors[PANEL];
-    for (int64_t r = 0; r < rows; r++) factors[r] = to_f32(x[n * x_stride + r]);
-    for (int64_t c = 0; c < width; c += LANES) {
-      F acc = load(sums + n * width + c);
-      for (int64_t r = 0; r < rows; r++) acc = fma(set(factors[r]), load(weights + r * width + c), acc);
-      store(sums + n * width + c, acc);
-    }
-  }
-}
-
-/** (x [..., rows], blob) → [..., columns] */
-void packed_rows_transposed(const Call& call) {
-  const Matrix m = matrix_of(call.attributes, call.tensors[1].data);
-  const int64_t count = rows_of(call.tensors[0]).rows, chunks = (m.blocks + COLUMN_BLOCKS - 1) / COLUMN_BLOCKS;
-  const double cost = static_cast<double>(m.rows * COLUMN_BLOCKS * BLOCK) * (0.1 + 0.03 * static_cast<double>(count));
-  with_float_type(call.tensors[0].dtype, [&](auto* type) {
-    using T = ElementOf<decltype(type)>;
-    const T* x = data_of<T>(call.tensors[0]);
-    T* y = data_of<T>(call.tensors[2]);
-    with_kind(m, [&](auto kind) {
-      parallel(call, chunks, cost, [&](int64_t chunk) {
-        const int64_t first = chunk * COLUMN_BLOCKS, end = first + COLUMN_BLOCKS < m.blocks ? first + COLUMN_BLOCKS : m.blocks, width = (end - first) * BLOCK;
-        float* weights = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>((PANEL + count) * width) * 4 + 64));
-        float* sums = weights + PANEL * width;
-        __builtin_memset(sums, 0, static_cast<size_t>(count * width) * 4);
-        for (int64_t panel = 0; panel < m.panels; panel++) {
-          unpack_blocks<decltype(kind)>(m, panel, first, end, weights);
-          const int64_t rows = m.rows - panel * PANEL < PANEL ? m.rows - panel * PANEL : PANEL;
-          add_panel(x + panel * PANEL, m.rows, count, rows, weights, width, sums);
-        }
-        for (int64_t n = 0; n < count; n++) {
-          for (int64_t c = 0; c < width && first * BLOCK + c < m.columns; c++) {
-            const int64_t column = first * BLOCK + c;
-            store_f_first(y + n * m.columns + (m.ordered ? m.order()[column] : column), set(sums[n * width + c]), 1);
-          }
-        }
-      });
-    });
-  });
-}
-
-constexpr KernelEntry entries[] = {{"packedRowsUnpack", packed_rows_unpack}, {"packedRowsGather", packed_rows_gather}, {"packedRowsTransposed", packed_rows_transposed}};
+constexpr KernelEntry entries[] = {{"packedRowsUnpack", packed_rows_unpack}, {"packedRowsGather", packed_rows_gather}};
 
 } // namespace
 

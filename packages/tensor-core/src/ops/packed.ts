@@ -48,11 +48,26 @@ function unpackRows(
   return run('unpack', parts, { format, rows, columns, layout, rowStart, rowCount });
 }
 
-function tiles(rows: number): { start: number; count: number }[] {
-  return Array.from({ length: Math.ceil(rows / TILE_ROWS) }, (_, i) => ({
-    start: i * TILE_ROWS,
-    count: Math.min(TILE_ROWS, rows - i * TILE_ROWS),
+function tiles(rows: number, step = TILE_ROWS): { start: number; count: number }[] {
+  return Array.from({ length: Math.ceil(rows / step) }, (_, i) => ({
+    start: i * step,
+    count: Math.min(step, rows - i * step),
   }));
+}
+
+/** Numbers of a weight that are unpacked at a time for x W: whole matrices of small models, so that few sums are added up. */
+const TRANSPOSED_TILE = 2 ** 21;
+
+/** x W [..., columns] for x [..., rows]; bf16 multiplies bf16, with the sums of several tiles in f32. */
+function timesUnpacked(x: Tensor, parts: readonly Tensor[], attributes: PackedAttributes): Tensor {
+  const { rows, columns } = attributes;
+  const step = Math.max(TILE_ROWS, Math.floor(TRANSPOSED_TILE / columns));
+  const pieces = tiles(rows, step).map(({ start, count }) => {
+    const weight = unpackRows(parts, attributes, start, count).cast(x.dtype);
+    return x.slice(-1, start, start + count).matmul(weight);
+  });
+  if (pieces.length === 1) return pieces[0];
+  return pieces.map((piece) => piece.cast('f32')).reduce((sum, piece) => sum.add(piece));
 }
 
 /** Rows quantised to int8 and back, by {@link PackedActivation}; `order` is the column order of the format. */
@@ -143,20 +158,20 @@ export const packedOps = defineOps<
     },
     decompose: ([x, ...parts], attributes) => {
       const { rows, transpose, activation } = attributes;
-      const wide = x.cast('f32');
+      // Quantised activations are f32: codes times scales.
+      const wide = transpose && activation === 'none' && x.dtype === 'bf16' ? x : x.cast('f32');
       const { orderPart } = packedFormat(attributes.format);
       const order = orderPart === undefined || transpose ? undefined : parts[orderPart];
       const input = fakeQuantize(wide, activation, order);
       const matrix = input.rank === 1 ? input.reshape(1, -1) : input;
-      const pieces = tiles(rows).map(({ start, count }) => {
-        const weight = unpackRows(parts, attributes, start, count);
-        return transpose
-          ? matrix.slice(-1, start, start + count).matmul(weight)
-          : matrix.matmul(weight.transpose());
-      });
       const result = transpose
-        ? pieces.reduce((sum, piece) => sum.add(piece))
-        : concat(pieces, matrix.rank - 1);
+        ? timesUnpacked(matrix, parts, attributes)
+        : concat(
+            tiles(rows).map(({ start, count }) =>
+              matrix.matmul(unpackRows(parts, attributes, start, count).transpose()),
+            ),
+            matrix.rank - 1,
+          );
       const { shape } = x;
       return [result.reshape(...shape.slice(0, -1), result.shape[result.rank - 1]).cast(x.dtype)];
     },
