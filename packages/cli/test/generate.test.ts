@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { frugal } from './support/terminal.js';
@@ -59,6 +60,25 @@ describe('generate', () => {
     expect(logprobs?.map(({ id }) => id)).toEqual(ids);
     for (const { id, top } of logprobs ?? []) expect([id, top.length]).toEqual([top[0].id, 2]);
     expect((await generate()).logprobs).toBeUndefined();
+  });
+
+  it('writes documents of a JSON schema, with a draft too', async () => {
+    const file = join(folder, 'schema.json');
+    const properties = { name: { type: 'string' }, ok: { type: 'boolean' } };
+    await writeFile(file, JSON.stringify({ type: 'object', properties, required: ['name', 'ok'] }));
+    const options = ['--json-schema', file, '--temperature', '2', '--max-tokens', '40'];
+    const { text } = await generate(...options);
+    expect(JSON.parse(text)).toEqual({ name: expect.any(String), ok: expect.any(Boolean) });
+    expect((await generate(...options, '--draft', model)).text).toBe(text);
+    for (const [schema, message] of [
+      ['{"type": "array", "contains": {}}', 'the keyword contains is not supported'],
+      [`{"type": "string", "minLength": 4000}`, 'does not fit into the tokens'],
+      ['{', 'the schema cannot be read'],
+    ]) {
+      await writeFile(file, schema);
+      const { code, err } = await frugal(['generate', model, '--prompt', 'x', ...options]);
+      expect([code, err]).toEqual([1, expect.stringContaining(message)]);
+    }
   });
 
   it('takes penalties and other caches', async () => {

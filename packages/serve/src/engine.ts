@@ -1,5 +1,7 @@
 /** The engine without the HTTP server: `@frugal/serve/engine`. */
 export type {
+  AdapterName,
+  AdapterSource,
   Engine,
   EngineStats,
   FinishReason,
@@ -14,7 +16,7 @@ export type {
 export { EngineError, type EngineErrorCode } from './engine/errors.js';
 export { createEngine } from './engine/in-process-engine.js';
 export type { EngineLimits } from './engine/limits.js';
-export type { LoadedModel } from './engine/loaded-model.js';
+export type { AdapterHost, LoadedModel } from './engine/loaded-model.js';
 export type { OutputFormat } from './grammar/index.js';
 export { EngineStartError } from './process/child.js';
 export { runEngine } from './process/run-engine.js';

@@ -1,5 +1,6 @@
 import { type ChatMessage, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { openConstraint } from '../constraint.js';
 import { printJson } from '../context.js';
 import { openDraft } from '../draft.js';
 import {
@@ -20,6 +21,7 @@ interface Options extends BackendOptions, GenerationOptions, JsonOption {
   readonly draft?: string;
   readonly precise?: true;
   readonly adapter?: string;
+  readonly jsonSchema?: string;
 }
 
 export const generateVerb: Verb = (program, context) => {
@@ -33,6 +35,7 @@ export const generateVerb: Verb = (program, context) => {
       'frugal generate runs/student --prompt "Fellow citizens" --max-tokens 64',
       'frugal generate runs/student --prompt "却说曹操" --temperature 0.8 --top-k 40 --seed 7',
       'frugal generate SmolLM2.gguf --chat --prompt "What is a quine?" --draft lookup',
+      'frugal generate SmolLM2.gguf --chat --prompt "A person, as JSON" --json-schema person.json',
     ],
   })
     .argument(...MODEL_ARGUMENT)
@@ -44,6 +47,7 @@ export const generateVerb: Verb = (program, context) => {
       'with --json: log probabilities, and those of the N most likely tokens',
       integer(),
     )
+    .option('--json-schema <FILE>', 'the text is a document of this JSON schema, whole within --max-tokens')
     .option(...ADAPTER_OPTION)
     .option(...PRECISE_OPTION);
   addBackendOptions(addGenerationOptions(command, { temperature: 0 })).action(
@@ -53,11 +57,13 @@ export const generateVerb: Verb = (program, context) => {
       useBackend(options, context);
       const { tokenizer, model } = await openSpeaker(path, context, options);
       const promptIds = encodePrompt(tokenizer, options);
-      tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
+      const limit = tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
+      const constraint = await openConstraint(options.jsonSchema, tokenizer, limit);
       const draft = await openDraft(options.draft, { model, tokenizer }, context);
       const show = options.json ? undefined : terminal.out;
       if (!options.chat) show?.(options.prompt);
-      const result = await continueText({ model, tokenizer, draft }, promptIds, options, context, show);
+      const generation = { ...options, constraint };
+      const result = await continueText({ model, tokenizer, draft }, promptIds, generation, context, show);
       context.signal.throwIfAborted();
       const { ids, text, logprobs } = result;
       const asked = options.logprobs !== undefined && { logprobs };

@@ -2,17 +2,18 @@ import { randomInt } from 'node:crypto';
 import { FrugalError } from '@frugal/tensor-core';
 import { checkSampler, type SamplerOptions } from '@frugal/tensor-core/generation';
 import { TokenizerError } from '@frugal/tokenizers';
-import type { GenerationRequest, ModelCard, Prompt } from './contract.js';
+import type { GenerationRequest, Prompt } from './contract.js';
 import { EngineError } from './errors.js';
 import type { ServedModel } from './loaded-model.js';
 import { RunningRequest } from './running-request.js';
+import type { ServedAdapter } from './served-adapters.js';
 import { TextOutput } from './text-output.js';
 
 /** Checks a request whole, before it takes any memory. @throws EngineError that says what is wrong with it */
 export function acceptRequest(
   served: ServedModel,
   request: GenerationRequest,
-  draftTokens: number,
+  { draftTokens, adapter }: { readonly draftTokens: number; readonly adapter: ServedAdapter | null },
 ): RunningRequest {
   const { stop = [], priority = 0 } = request;
   const sampling = samplingOf(request);
@@ -33,6 +34,7 @@ export function acceptRequest(
     sampling: { ...sampling, constraint },
     stopIds: served.stopIds,
     priority,
+    adapter,
     vocabularySize: served.model.vocabularySize,
     draft: served.draft,
     draftTokens,
@@ -80,7 +82,11 @@ function checkIds(ids: readonly number[], vocabularySize: number): Int32Array {
   });
 }
 
-function tooLong({ contextLength }: ModelCard, prompt: number, maxTokens: number | undefined): EngineError {
+function tooLong(
+  { contextLength }: ServedModel['card'],
+  prompt: number,
+  maxTokens: number | undefined,
+): EngineError {
   return new EngineError('context-length-exceeded', {
     what: 'prompt and answer do not fit into the context',
     got: `${prompt} tokens in the prompt and ${maxTokens ?? 'at least 1'} to generate`,

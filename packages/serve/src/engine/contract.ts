@@ -18,6 +18,10 @@ export interface Engine {
    * The iteration throws an EngineError when the request is refused or fails.
    */
   submit(request: GenerationRequest): AsyncIterable<GenerationEvent>;
+  /** Adds an adapter to a model, from where its loader finds it. @throws EngineError, or what the loader throws */
+  loadAdapter(change: AdapterSource): Promise<void>;
+  /** Refuses new requests with an adapter, waits for those that run, and frees it. @throws EngineError */
+  unloadAdapter(change: AdapterName): Promise<void>;
   /** A snapshot, never older than the last step. */
   stats(): EngineStats;
   /** Ends running requests with reason `abort`, refuses new ones, and frees the caches. Models stay with their owner. */
@@ -38,6 +42,18 @@ export interface ModelCard {
   readonly toolFormat: ToolFormat | null;
   /** When it was loaded: Unix time in seconds. */
   readonly created: number;
+  /** Adapters that requests can choose. */
+  readonly adapters: readonly string[];
+}
+
+export interface AdapterName {
+  readonly model: string;
+  readonly adapter: string;
+}
+
+export interface AdapterSource extends AdapterName {
+  /** What the loader of the model reads, such as a folder. */
+  readonly source: string;
 }
 
 /** What to continue. The engine encodes it, so that long prompts never hold up whoever accepts requests. */
@@ -52,6 +68,8 @@ export type Prompt =
 
 export interface GenerationRequest extends PenaltyOptions {
   readonly model: string;
+  /** One of the adapters on the model's card. Default: the model as it is. */
+  readonly adapter?: string | undefined;
   readonly prompt: Prompt;
   /** Default: what is left of the context. */
   readonly maxTokens?: number | undefined;

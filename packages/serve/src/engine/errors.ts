@@ -2,6 +2,8 @@ import { type ErrorDetails, FrugalError } from '@frugal/tensor-core';
 
 export type EngineErrorCode =
   | 'unknown-model'
+  /** No adapter of that name is loaded, it is being unloaded, or the model takes none. */
+  | 'unknown-adapter'
   /** The model has no chat template, but was given messages. */
   | 'no-chat-template'
   /** Ids outside the vocabulary, an empty prompt, messages that the template refuses, options out of range. */

@@ -1,5 +1,13 @@
 import { ArgumentError } from '@frugal/tensor-core';
-import type { Engine, EngineStats, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
+import type {
+  AdapterName,
+  AdapterSource,
+  Engine,
+  EngineStats,
+  GenerationEvent,
+  GenerationRequest,
+  ModelCard,
+} from './contract.js';
 import { EngineError } from './errors.js';
 import { EventStream } from './event-stream.js';
 import type { EngineLimits } from './limits.js';
@@ -43,6 +51,14 @@ class InProcessEngine implements Engine {
     } catch (error) {
       return refused(error);
     }
+  }
+
+  async loadAdapter({ model, adapter, source }: AdapterSource): Promise<void> {
+    await this.runner(model).loadAdapter(adapter, source);
+  }
+
+  async unloadAdapter({ model, adapter }: AdapterName): Promise<void> {
+    await this.runner(model).unloadAdapter(adapter);
   }
 
   stats(): EngineStats {

@@ -21,11 +21,25 @@ export interface LoadedModel {
   readonly stopIds?: readonly number[] | undefined;
   /** Guesses tokens while few requests run: speed, not texts. Stays the caller's. */
   readonly draft?: Draft | undefined;
+  /** Adapters that requests choose among, such as an `AdapterBank` of `@frugal/lora` over the model. Stays the caller's. */
+  readonly adapters?: AdapterHost | undefined;
+  /** Adds an adapter to `adapters`; `source` is what whoever asks for it names, such as a folder. Default: none can be added. */
+  readonly loadAdapter?: ((name: string, source: string) => Promise<void>) | undefined;
+}
+
+/** Low-rank adapters of one model, of which each row of a step may use another one. */
+export interface AdapterHost {
+  readonly names: readonly string[];
+  /** Counts changes: recorded steps are then made anew. */
+  readonly version: number;
+  /** What stands for an adapter in `StepBatch.adapterOfRow`; the same until it is removed. */
+  indexOf(name: string): number;
+  remove(name: string): void;
 }
 
 /** A loaded model with what is worked out once, when the engine starts. */
 export interface ServedModel extends Omit<LoadedModel, 'stopIds'> {
-  readonly card: ModelCard;
+  readonly card: Omit<ModelCard, 'adapters'>;
   readonly chatTemplate: ChatTemplate | null;
   readonly stopIds: ReadonlySet<number>;
   readonly formats: CompiledFormats;

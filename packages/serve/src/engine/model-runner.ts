@@ -14,6 +14,7 @@ import { type LoadedModel, prepareModel, type ServedModel } from './loaded-model
 import { RequestMemory } from './request-memory.js';
 import type { RunningRequest } from './running-request.js';
 import { Scheduler, type StepEntry } from './scheduler.js';
+import { type ServedAdapter, ServedAdapters } from './served-adapters.js';
 
 /** With more requests that write, a step has rows enough: guesses would only take their time. */
 const MOST_GUESSING = 4;
@@ -26,6 +27,9 @@ export class ModelRunner {
   private readonly scheduler: Scheduler<RunningRequest>;
   private readonly memory: RequestMemory<RunningRequest>;
   private readonly limits: ResolvedLimits;
+  private readonly adapters: ServedAdapters;
+  /** Of the adapters when steps were last recorded. */
+  private recordedVersion = 0;
   private loop: Promise<void> | null = null;
   private closed = false;
   private readonly totals = {
@@ -41,6 +45,7 @@ export class ModelRunner {
     this.steps = new ModelSteps(model, this.cache);
     this.scheduler = new Scheduler(this.limits);
     this.memory = new RequestMemory(this.cache);
+    this.adapters = new ServedAdapters(loaded);
   }
 
   /** @throws EngineError when the request is refused */
@@ -53,7 +58,8 @@ export class ModelRunner {
         hint: 'Try again in a moment.',
       });
     }
-    const running = acceptRequest(this.served, request, this.limits.draftTokens);
+    const adapter = request.adapter === undefined ? null : this.adapters.find(request.adapter);
+    const running = acceptRequest(this.served, request, { draftTokens: this.limits.draftTokens, adapter });
     // A running request must not lose its pages in the middle of a step: the loop ends it after the step.
     running.onAbort = () => {
       if (this.scheduler.waiting.includes(running)) this.end(running, 'abort');
@@ -65,7 +71,21 @@ export class ModelRunner {
   }
 
   get card(): ModelCard {
-    return this.served.card;
+    return { ...this.served.card, adapters: this.adapters.names };
+  }
+
+  /** @throws EngineError, or what the loader throws */
+  async loadAdapter(name: string, source: string): Promise<void> {
+    await this.adapters.load(name, source);
+  }
+
+  /** @throws EngineError */
+  async unloadAdapter(name: string): Promise<void> {
+    const isUsed = (adapter: ServedAdapter) =>
+      [this.scheduler.waiting, this.scheduler.running].some((list) =>
+        list.some((request) => request.adapter === adapter),
+      );
+    this.memory.forget(await this.adapters.unload(name, isUsed));
   }
 
   get stats(): EngineStats {
@@ -153,8 +173,11 @@ export class ModelRunner {
     this.totals.steps++;
     const planned = plan.map(({ request, count }) => {
       const sequence = this.memory.sequenceOf(request);
-      return { text: request.text, sequence, count };
+      return { text: request.text, sequence, count, adapter: request.adapter?.index };
     });
+    // Recorded steps read the weights of adapters where they were.
+    if (this.recordedVersion !== this.adapters.version) this.steps.dispose();
+    this.recordedVersion = this.adapters.version;
     try {
       const choices = await computeTexts(this.steps, planned, this.served.draft?.collect);
       plan.forEach(({ request }, i) => void this.advance(request, choices[i]));

@@ -10,6 +10,7 @@ import { EngineError } from './errors.js';
 import { EventStream } from './event-stream.js';
 import type { MemoryUser } from './request-memory.js';
 import type { Schedulable } from './scheduler.js';
+import type { ServedAdapter } from './served-adapters.js';
 import type { TextOutput } from './text-output.js';
 
 export interface RequestOptions {
@@ -19,6 +20,8 @@ export interface RequestOptions {
   readonly sampling: SamplerOptions;
   readonly stopIds: ReadonlySet<number>;
   readonly priority: number;
+  /** null: the model as it is. */
+  readonly adapter: ServedAdapter | null;
   readonly vocabularySize: number;
   readonly draft: Draft | undefined;
   readonly draftTokens: number;
@@ -31,7 +34,7 @@ export class RunningRequest implements Schedulable, MemoryUser {
   readonly events = new EventStream<GenerationEvent>(() => this.abort());
   readonly text: RunningText;
   readonly priority: number;
-  readonly space = null;
+  readonly adapter: ServedAdapter | null;
   /** A draft that reads the model's hidden states must see all of them. */
   readonly sharesPrefix: boolean;
   /** Runs once, when the request is told to stop. */
@@ -44,14 +47,19 @@ export class RunningRequest implements Schedulable, MemoryUser {
   private readonly abortHandler = () => this.abort();
 
   constructor(private readonly options: RequestOptions) {
-    const { prompt, maxTokens, sampling, priority, signal, ...speculation } = options;
+    const { prompt, maxTokens, sampling, priority, adapter, signal, ...speculation } = options;
     this.text = new RunningText({ ...sampling, prompt, maxTokens }, speculation);
     this.priority = priority;
+    this.adapter = adapter;
     this.sharesPrefix = !options.draft?.collect;
     signal?.addEventListener('abort', this.abortHandler, { once: true });
     this.events.push({ type: 'start', promptTokens: prompt.length });
   }
 
+  /** Keys and values depend on the adapter. */
+  get space(): unknown {
+    return this.adapter;
+  }
   get tokens(): readonly number[] {
     return this.text.tokens;
   }

@@ -1,18 +1,31 @@
-import type { EngineStats, GenerationEvent, GenerationRequest, ModelCard } from '../engine/contract.js';
+import type {
+  AdapterName,
+  AdapterSource,
+  EngineStats,
+  GenerationEvent,
+  GenerationRequest,
+  ModelCard,
+} from '../engine/contract.js';
 import type { PlainError } from './plain-error.js';
 
 /** A request without what cannot cross a process boundary; cancelling it is a message of its own. */
 export type SentRequest = Omit<GenerationRequest, 'signal'>;
+
+export type AdapterChange =
+  | { readonly kind: 'load'; readonly adapter: AdapterSource }
+  | { readonly kind: 'unload'; readonly adapter: AdapterName };
 
 /** To the process that has the engine. `start` comes first, once. */
 export type ToEngine =
   | { readonly type: 'start'; readonly settings: unknown }
   | { readonly type: 'submit'; readonly id: number; readonly request: SentRequest }
   | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'change'; readonly id: number; readonly change: AdapterChange }
   | { readonly type: 'close' };
 
-/** What happened to one request. Nothing follows a `finish` event or an error. */
+/** What happened to one request or change. Nothing follows a `finish` event, an error, or the models after a change. */
 export type RequestNews =
+  | { readonly id: number; readonly models: readonly ModelCard[] }
   | { readonly id: number; readonly event: GenerationEvent }
   | { readonly id: number; readonly error: PlainError };
 

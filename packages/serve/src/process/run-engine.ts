@@ -1,5 +1,5 @@
 import type { Engine } from '../engine/contract.js';
-import type { FromEngine, RequestNews, SentRequest, ToEngine } from './messages.js';
+import type { AdapterChange, FromEngine, RequestNews, SentRequest, ToEngine } from './messages.js';
 import { toPlainError } from './plain-error.js';
 
 /** How often numbers go out while nothing else does, such as while a long prompt is read; milliseconds. */
@@ -58,6 +58,7 @@ class ServedEngine {
 
   receive(message: Extract<ToEngine, { id: number }>): void {
     if (message.type === 'submit') void this.run(message.id, message.request);
+    else if (message.type === 'change') void this.change(message.id, message.change);
     else this.cancellations.get(message.id)?.abort();
   }
 
@@ -78,6 +79,16 @@ class ServedEngine {
       this.tell({ id, error: toPlainError(error) });
     } finally {
       this.cancellations.delete(id);
+    }
+  }
+
+  private async change(id: number, { kind, adapter }: AdapterChange): Promise<void> {
+    try {
+      if (kind === 'load') await this.engine.loadAdapter(adapter);
+      else await this.engine.unloadAdapter(adapter);
+      this.tell({ id, models: this.engine.models() });
+    } catch (error) {
+      this.tell({ id, error: toPlainError(error) });
     }
   }
 

@@ -1,4 +1,6 @@
 import type {
+  AdapterName,
+  AdapterSource,
   Engine,
   EngineStats,
   GenerationEvent,
@@ -8,7 +10,7 @@ import type {
 import { EngineError } from '../engine/errors.js';
 import { EventStream } from '../engine/event-stream.js';
 import { EngineChild, type ReadyEngine } from './child.js';
-import type { RequestNews } from './messages.js';
+import type { AdapterChange, RequestNews } from './messages.js';
 import { fromPlainError } from './plain-error.js';
 import { RestartDelay } from './restart-delay.js';
 
@@ -59,6 +61,7 @@ class EngineProcess implements Engine {
   private restarting: Promise<void> | null = null;
   private startedAt = 0;
   private nextId = 1;
+  private readonly changes = new Map<number, PendingChange>();
 
   constructor(
     private readonly options: EngineProcessOptions,
@@ -97,11 +100,30 @@ class EngineProcess implements Engine {
     return events;
   }
 
+  async loadAdapter(adapter: AdapterSource): Promise<void> {
+    await this.change({ kind: 'load', adapter });
+  }
+
+  async unloadAdapter(adapter: AdapterName): Promise<void> {
+    await this.change({ kind: 'unload', adapter });
+  }
+
   async close(): Promise<void> {
     if (!this.closing.signal.aborted) this.closing.abort(closed());
     await this.restarting;
     await this.child?.close();
     this.failAll(closed());
+  }
+
+  private async change(change: AdapterChange): Promise<void> {
+    if (this.closing.signal.aborted) throw closed();
+    const { child } = this;
+    if (!child) throw unavailable();
+    const id = this.nextId++;
+    this.cards = await new Promise((done, fail) => {
+      this.changes.set(id, { done, fail });
+      child.send({ type: 'change', id, change });
+    });
   }
 
   private use({ child, models, stats }: ReadyEngine): void {
@@ -117,6 +139,11 @@ class EngineProcess implements Engine {
   }
 
   private take(news: RequestNews): void {
+    const change = this.changes.get(news.id);
+    this.changes.delete(news.id);
+    if (change && 'models' in news) change.done(news.models);
+    if (change && 'error' in news) change.fail(fromPlainError(news.error));
+    if (change || 'models' in news) return;
     const request = this.requests.get(news.id);
     if (!request) return; // its consumer has left
     if ('error' in news) {
@@ -140,6 +167,8 @@ class EngineProcess implements Engine {
       this.forget(id);
       events.fail(error);
     }
+    for (const { fail } of this.changes.values()) fail(error);
+    this.changes.clear();
   }
 
   private lose(how: string): void {
@@ -170,6 +199,11 @@ class EngineProcess implements Engine {
       }
     }
   }
+}
+
+interface PendingChange {
+  done(models: readonly ModelCard[]): void;
+  fail(error: unknown): void;
 }
 
 /** Waits; false when the signal fires first. */

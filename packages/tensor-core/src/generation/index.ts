@@ -17,7 +17,14 @@ export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.j
 export { predictionDraft } from './prediction-draft.js';
 export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
 export { type AcceptedToken, RunningText, type RunningTextOptions } from './running-text.js';
-export { type ChosenToken, checkSampler, chooseRows, Sampler, type SamplerOptions } from './sampler.js';
+export {
+  type ChosenToken,
+  checkSampler,
+  chooseRows,
+  type RowChoice,
+  Sampler,
+  type SamplerOptions,
+} from './sampler.js';
 export {
   argMax,
   checkSampling,

@@ -9,6 +9,8 @@ export interface StepPart {
   readonly tokens: readonly number[];
   /** How many of the last tokens need logits. */
   readonly logits: number;
+  /** Which adapter its rows use; default -1, none. */
+  readonly adapter?: number | undefined;
 }
 
 export interface StepResult {
@@ -46,7 +48,7 @@ export class ModelSteps {
     return this.recorder.measure(on);
   }
 
-  /** Frees what was recorded; model and cache stay the caller's. */
+  /** Frees what was recorded, which later steps record anew; model and cache stay the caller's. */
   dispose(): void {
     this.recorder.dispose();
   }
@@ -71,6 +73,9 @@ export class ModelSteps {
       startPositions,
       cache,
       backend: cache.lengths.backend,
+      ...(parts.some(({ adapter = -1 }) => adapter >= 0) && {
+        adapters: parts.map(({ adapter = -1 }) => adapter),
+      }),
       ...(collect && { collect }),
     });
   }

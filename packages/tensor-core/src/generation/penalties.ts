@@ -56,23 +56,21 @@ export class TokenHistory {
     this.counts.set(token, (this.counts.get(token) ?? 0) + 1);
   }
 
-  /** Logits [V] with all penalties, in new memory; the same array when there are none. */
-  penalize(logits: Float32Array, options: PenaltyOptions): Float32Array {
+  /** Applies all penalties to logits [V], in place. */
+  penalize(logits: Float32Array, options: PenaltyOptions): void {
     const { logitBias = {}, repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = options;
-    if (!changesLogits(options)) return logits;
+    if (!changesLogits(options)) return;
     const counted = frequencyPenalty !== 0 || presencePenalty !== 0;
-    const changed = logits.slice();
-    for (const [id, bias] of Object.entries(logitBias)) changed[Number(id)] += bias;
+    for (const [id, bias] of Object.entries(logitBias)) logits[Number(id)] += bias;
     const repeat = (id: number) => {
-      changed[id] = changed[id] > 0 ? changed[id] / repetitionPenalty : changed[id] * repetitionPenalty;
+      logits[id] = logits[id] > 0 ? logits[id] / repetitionPenalty : logits[id] * repetitionPenalty;
     };
     if (repetitionPenalty !== 1) {
       for (const id of this.prompt) repeat(id);
       for (const id of this.counts.keys()) if (!this.prompt.has(id)) repeat(id);
     }
     if (counted) {
-      for (const [id, count] of this.counts) changed[id] -= frequencyPenalty * count + presencePenalty;
+      for (const [id, count] of this.counts) logits[id] -= frequencyPenalty * count + presencePenalty;
     }
-    return changed;
   }
 }

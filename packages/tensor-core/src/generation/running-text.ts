@@ -2,8 +2,7 @@ import type { Tensor } from '../index.js';
 import type { Draft, DraftSequence } from './draft.js';
 import type { GenerationRequest } from './generate-batch.js';
 import type { StepPart } from './model-step.js';
-import { type ChosenToken, Sampler } from './sampler.js';
-import type { SamplingRequest } from './sampling.js';
+import { type ChosenToken, type RowChoice, Sampler } from './sampler.js';
 
 export interface RunningTextOptions {
   readonly vocabularySize: number;
@@ -96,13 +95,12 @@ export class RunningText {
     };
   }
 
-  get needsLogits(): boolean {
-    return this.sampler.needsLogits;
-  }
-
-  /** How the tokens of `count` rows are chosen. */
-  draws(count: number): SamplingRequest[] {
-    return Array.from({ length: count }, (_, i) => this.sampler.draw(i));
+  /** How the tokens of `count` rows are chosen. Each token may change what may follow: only one row can be prepared. */
+  choices(count: number): RowChoice[] {
+    const { sampler } = this;
+    const prepare = (logits: Float32Array) => sampler.prepare(logits);
+    const edit = sampler.needsLogits ? (count === 1 ? prepare : 'leave') : undefined;
+    return Array.from({ length: count }, (_, i) => ({ draw: sampler.draw(i), edit }));
   }
 
   /** Takes the tokens of the step, chosen ones or logits to choose from, as long as guesses prove right. */

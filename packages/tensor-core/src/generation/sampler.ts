@@ -1,4 +1,4 @@
-import { ArgumentError, NonFiniteError, type Tensor } from '../index.js';
+import { ArgumentError, type Tensor, tensor } from '../index.js';
 import type { TokenConstraint } from './constraint.js';
 import { type Logprobs, logprobsOf } from './logprobs.js';
 import { changesLogits, checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
@@ -6,8 +6,8 @@ import {
   checkSampling,
   type SamplingOptions,
   type SamplingRequest,
+  sampleRows,
   sampleToken,
-  sampleTokens,
 } from './sampling.js';
 
 export interface SamplerOptions extends SamplingOptions, PenaltyOptions {
@@ -41,6 +41,8 @@ export function checkSampler(options: SamplerOptions, vocabularySize?: number): 
 export class Sampler {
   private readonly history: TokenHistory;
   private chosen = 0;
+  /** The logits of the model for the token at hand, where they are reported. */
+  private own: Float32Array | null = null;
 
   constructor(
     private readonly options: SamplerOptions,
@@ -70,54 +72,62 @@ export class Sampler {
     return { options: this.options, index: this.chosen + ahead };
   }
 
-  /** The next token, from what `chooseRows` gave. */
-  accept(row: number | Float32Array): ChosenToken {
-    if (typeof row !== 'number') return this.next(row);
-    this.chosen++;
-    return { id: row };
+  /** Makes logits [V] of the model, in place, those that the next token is chosen from. */
+  prepare(logits: Float32Array): void {
+    this.own = this.options.logprobs === undefined ? null : logits.slice();
+    this.history.penalize(logits, this.options);
+    this.options.constraint?.restrict(logits);
   }
 
   /**
-   * The next token from logits [V], and from now on part of the text.
+   * The next token, from now on part of the text: chosen from prepared logits, or from logits of the model.
    * @throws NonFiniteError when a logit is NaN or +∞, or all are forbidden
    */
-  next(logits: Float32Array): ChosenToken {
+  accept(row: number | Float32Array): ChosenToken {
+    const id = typeof row === 'number' ? row : this.choose(row.slice());
     const { logprobs, constraint } = this.options;
-    const id = sampleToken(this.changed(logits), this.options, this.chosen++);
+    this.chosen++;
     this.history.add(id);
     constraint?.accept(id);
-    return logprobs === undefined ? { id } : { id, logprobs: logprobsOf(logits, id, logprobs) };
+    return logprobs === undefined || !this.own
+      ? { id }
+      : { id, logprobs: logprobsOf(this.own, id, logprobs) };
   }
 
-  /** With penalties, and without what the constraint forbids. */
-  private changed(logits: Float32Array): Float32Array {
-    const { constraint } = this.options;
-    const penalized = this.history.penalize(logits, this.options);
-    if (!constraint) return penalized;
-    const restricted = penalized === logits ? logits.slice() : penalized;
-    constraint.restrict(restricted);
-    return restricted;
+  private choose(logits: Float32Array): number {
+    this.prepare(logits);
+    return sampleToken(logits, this.options, this.chosen);
   }
 }
 
+/** How the token of a row is chosen. */
+export interface RowChoice {
+  readonly draw: SamplingRequest;
+  /** What to do with the logits before, if anything: change them, or leave them for whoever takes them. */
+  readonly edit?: ((logits: Float32Array) => void) | 'leave' | undefined;
+}
+
 /**
- * Chooses a token from each row of logits f32 [M, V], on their backend, as `draws` say. Where that cannot be the rows
- * themselves come back: with `needsLogits`, as each token then changes what comes after it, and when one is broken, so
- * that only its own text ends.
+ * Chooses a token from each row of logits f32 [M, V]. Where nobody needs the logits they stay on their backend and only M
+ * numbers come back. Rows come back themselves where they are to be left, and where they are broken, so that only their own
+ * text ends.
  */
 export async function chooseRows(
   logits: Tensor,
-  draws: readonly SamplingRequest[],
-  needsLogits: boolean,
+  choices: readonly RowChoice[],
 ): Promise<readonly (number | Float32Array)[]> {
-  if (!needsLogits) {
-    try {
-      return await sampleTokens(logits, draws);
-    } catch (error) {
-      if (!(error instanceof NonFiniteError)) throw error;
-    }
+  const draws = choices.map(({ draw }) => draw);
+  if (choices.every(({ edit }) => edit === undefined)) {
+    const ids = await sampleRows(logits, draws);
+    if (ids.every((id) => id >= 0)) return ids;
   }
   const values = await logits.toFloat32();
-  const [count, V] = logits.shape;
-  return Array.from({ length: count }, (_, row) => values.subarray(row * V, (row + 1) * V));
+  const V = logits.shape[1];
+  const rowOf = (row: number) => values.subarray(row * V, (row + 1) * V);
+  choices.forEach(({ edit }, row) => {
+    if (typeof edit === 'function') edit(rowOf(row));
+  });
+  const edited = tensor(values, { shape: logits.shape, backend: logits.backend });
+  const ids = await sampleRows(edited, draws).finally(() => edited.dispose());
+  return choices.map(({ edit }, row) => (edit === 'leave' || ids[row] < 0 ? rowOf(row) : ids[row]));
 }

@@ -63,9 +63,16 @@ export async function sampleTokens(
   logits: Tensor,
   requests: readonly SamplingRequest[],
 ): Promise<readonly number[]> {
+  return checked(await sampleRows(logits, requests), requests);
+}
+
+/** The same, with -1 for rows that have no token to choose. */
+export async function sampleRows(
+  logits: Tensor,
+  requests: readonly SamplingRequest[],
+): Promise<readonly number[]> {
   const tokens = choose(logits, requests);
-  const ids = await tokens.toInt32().finally(() => tokens.dispose());
-  return checked(ids, requests);
+  return Array.from(await tokens.toInt32().finally(() => tokens.dispose()));
 }
 
 /**
@@ -80,7 +87,7 @@ export function sampleToken(logits: Float32Array, options: SamplingOptions, inde
     const tokens = choose(tensor(logits, { shape: [1, logits.length], backend }), requests);
     return backend.readSync!(tokens);
   });
-  return checked(new Int32Array(bytes.buffer, bytes.byteOffset, 1), requests)[0];
+  return checked([...new Int32Array(bytes.buffer, bytes.byteOffset, 1)], requests)[0];
 }
 
 function choose(logits: Tensor, requests: readonly SamplingRequest[]): Tensor {
@@ -93,9 +100,9 @@ function choose(logits: Tensor, requests: readonly SamplingRequest[]): Tensor {
   );
 }
 
-function checked(ids: Int32Array, requests: readonly SamplingRequest[]): readonly number[] {
+function checked(ids: readonly number[], requests: readonly SamplingRequest[]): readonly number[] {
   const broken = ids.indexOf(-1);
-  if (broken < 0) return Array.from(ids);
+  if (broken < 0) return ids;
   throw new NonFiniteError({
     where: 'sampling',
     what: `the logits of new token ${requests[broken].index} are not finite`,

@@ -10,6 +10,8 @@ export interface PlannedText {
   readonly sequence: number;
   /** Tokens to compute, guesses included. */
   readonly count: number;
+  /** Which adapter it uses; default -1, none. */
+  readonly adapter?: number | undefined;
 }
 
 /** For each row that was wanted a token, or the logits to choose it from: what `RunningText.accept` takes. */
@@ -24,7 +26,10 @@ export async function computeTexts(
   planned: readonly PlannedText[],
   collect?: ReadonlySet<string>,
 ): Promise<readonly RowChoices[]> {
-  const parts = planned.map(({ text, sequence, count }) => ({ sequence, ...text.take(count) }));
+  const parts = planned.map(({ text, sequence, count, adapter }) => ({
+    ...{ sequence, adapter },
+    ...text.take(count),
+  }));
   const { logits, collected } = steps.run(parts, collect);
   try {
     if (collect) observe(planned, parts, collected);
@@ -52,9 +57,8 @@ async function choose(
   planned: readonly PlannedText[],
   parts: readonly StepPart[],
 ): Promise<RowChoices[]> {
-  const draws = planned.flatMap(({ text }, i) => text.draws(parts[i].logits));
-  const needsLogits = planned.some(({ text }, i) => parts[i].logits > 0 && text.needsLogits);
-  const rows = await chooseRows(logits, draws, needsLogits);
+  const choices = planned.flatMap(({ text }, i) => text.choices(parts[i].logits));
+  const rows = await chooseRows(logits, choices);
   let start = 0;
   return parts.map((part) => {
     const own = rows.slice(start, start + part.logits);
