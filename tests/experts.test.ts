@@ -1,8 +1,9 @@
-import { compress, type ModifierSpec, readWeight } from '@frugal/compress';
-import { createModel } from '@frugal/models';
-import { sparseGptPruning, wanda } from '@frugal/prune';
+import { compress, type ModifierSpec, type RunStore, readWeight, type StoredPart } from '@frugal/compress';
+import { createModel, skeleton } from '@frugal/models';
+import { layerPruning, sparseGptPruning, wanda } from '@frugal/prune';
 import { ggufQuantization, gptqQuantization, roundToNearest } from '@frugal/quant';
-import type { CausalLM, LinearLike } from '@frugal/tensor-core/nn';
+import { noGrad, scope } from '@frugal/tensor-core';
+import { type CausalLM, type LinearLike, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it } from 'vitest';
 
 /** One expert of six for each of three different tokens: some are never chosen. */
@@ -21,7 +22,7 @@ const config = {
   vocab_size: 40,
 };
 const calibration = [Int32Array.from({ length: 24 }, (_, i) => i % 3)];
-const methods = [gptqQuantization, ggufQuantization, roundToNearest, wanda, sparseGptPruning];
+const methods = [gptqQuantization, ggufQuantization, roundToNearest, wanda, sparseGptPruning, layerPruning];
 const upProjections = Array.from({ length: 6 }, (_, e) => `blocks.0.mlp.experts.up.sites.${e}`);
 
 async function run(model: CausalLM, spec: Omit<ModifierSpec, 'targets'> & { type: string }) {
@@ -70,4 +71,45 @@ it('an importance of columns that is zero everywhere counts for nothing', async 
   const measured = await run(createModel(config, { seed: 1 }), { type: 'quant.gguf', format: 'q4_0' });
   const kinds = new Set(upProjections.map((path) => measured.get(path)?.importance));
   expect(kinds).toEqual(new Set(['calibration', 'none']));
+});
+
+it.each(['prune.wanda', 'quant.gptq'])('%s goes on where it stopped, experts included', async (type) => {
+  const two = { ...config, num_hidden_layers: 2 };
+  const spec = type === 'quant.gptq' ? { type, format: 'int4-g32' } : { type, sparsity: 0.5 };
+  const modifiers = [{ ...spec, targets: { include: ['blocks.**'] } }];
+  const recipe = { version: 1 as const, seed: 0, stages: [{ name: 'one', modifiers }] };
+  const whole = createModel(two, { seed: 1 });
+  await compress(whole, recipe, { methods, calibration });
+  const parts = new Map<string, StoredPart>();
+  const store: RunStore = {
+    load: async (part) => parts.get(part) ?? null,
+    save: async (part, content) => void parts.set(part, content),
+  };
+  const stop = new AbortController();
+  const onProgress = ({ path }: { path: string }) => void (path.startsWith('blocks.1') && stop.abort());
+  const options = { methods, calibration, store };
+  const first = compress(createModel(two, { seed: 1 }), recipe, {
+    ...options,
+    signal: stop.signal,
+    onProgress,
+  });
+  await expect(first).rejects.toThrow();
+  expect([...parts.keys()]).toEqual(['stage-0-blocks.0']);
+  const resumed = createModel(two, { seed: 1 });
+  await compress(resumed, recipe, options);
+  for (const path of [...upProjections, 'blocks.0.attention.key', 'blocks.1.mlp.experts.down.sites.0'])
+    expect(await weightOf(resumed, path), path).toEqual(await weightOf(whole, path));
+});
+
+it('layers are removed around experts', async () => {
+  const model = createModel({ ...config, num_hidden_layers: 3 }, { seed: 1 });
+  const kept = await weightOf(model, 'blocks.2.mlp.experts.up.sites.4');
+  const modifiers = [{ type: 'prune.layers', targets: { include: ['blocks.1'] }, exactly: true }];
+  const recipe = { version: 1 as const, seed: 0, stages: [{ name: 'cut', modifiers }] };
+  const { model: shallow } = await compress(model, recipe, { methods, calibration, rebuild: skeleton });
+  expect(await weightOf(shallow, 'blocks.1.mlp.experts.up.sites.4')).toEqual(kept);
+  const step = stepBatch(calibration, { vocabularySize: 40 });
+  const logits = await scope(() => noGrad(() => shallow.forward(step).logits())).toFloat32();
+  expect(logits.every(Number.isFinite)).toBe(true);
+  expect(logits.some((value) => value !== 0)).toBe(true);
 });

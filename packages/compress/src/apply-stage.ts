@@ -2,7 +2,7 @@ import { type CausalLM, isLinearLike } from '@frugal/tensor-core/nn';
 import { CalibrationWalk } from './calibration.js';
 import { applyEdits, disposeUnused, type PendingStructure } from './edit.js';
 import type { Modifier } from './modifier.js';
-import { captureModules, leafModules, restoreModules } from './module-state.js';
+import { captureModules, holders, restoreModules } from './module-state.js';
 import { keepWeight, type LayerChange } from './output-error.js';
 import type { RunStore } from './run-store.js';
 import { findSites, type Site } from './site.js';
@@ -117,7 +117,7 @@ export class StageRun {
       removed: [...this.pending.removed].filter((index) => !before.removed.includes(index)),
       config: this.pending.config === before.config ? null : this.pending.config,
     };
-    const leaves = [...leafModules(this.model)].filter(([path]) => belongs(path, prefix));
+    const leaves = [...holders(this.model)].filter(([path]) => belongs(path, prefix));
     await store.save(`${key}-${name}`, { modules: await captureModules(leaves), notes });
   }
 

@@ -4,7 +4,7 @@ import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
 import type { Modifier, ModifierFactory, StorageCheck } from './modifier.js';
-import { captureModules, leafModules, packedWeightOf, restoreModules } from './module-state.js';
+import { captureModules, holders, packedWeightOf, restoreModules } from './module-state.js';
 import { plan } from './plan.js';
 import type { Recipe } from './recipe.js';
 import type { CompressReport, StageReport } from './report.js';
@@ -193,7 +193,7 @@ async function trainOnce(model: CausalLM, stage: Stage, options: CompressOptions
     seed: stage.seed,
     train: train as TrainFunction,
   });
-  await store?.save(part, { modules: await captureModules(leafModules(model)), notes: result });
+  await store?.save(part, { modules: await captureModules(holders(model)), notes: result });
   return result;
 }
 

@@ -2,6 +2,7 @@ import { type DType, fromBytes, noGrad, PackedTensor, type Tensor } from '@fruga
 import {
   type ActivationFormat,
   isLinearLike,
+  Linear,
   type Module,
   PackedEmbedding,
   PackedLinear,
@@ -71,15 +72,32 @@ export function restoreModules(model: Module, states: ReadonlyMap<string, Module
   const replaced: Module[] = [];
   for (const [path, state] of states) {
     const current = model.module(path);
-    if (!state.packed) {
+    if (!state.packed && hasAll(current, state)) {
       restoreValues(current, state);
       continue;
     }
-    const same = state.packed.sameAs && packedWeightOf(model.module(state.packed.sameAs));
-    model.replace(path, packedModule(state.packed, state.tensors, same || null));
+    const same = state.packed?.sameAs && packedWeightOf(model.module(state.packed.sameAs));
+    model.replace(
+      path,
+      state.packed ? packedModule(state.packed, state.tensors, same || null) : ownMatrix(state),
+    );
     replaced.push(current);
   }
   return replaced;
+}
+
+/** An expert is a view of its stack, which holds its values, until a method gives it a matrix of its own. */
+function hasAll(module: Module, { tensors }: ModuleState): boolean {
+  const members = new Map(module.members());
+  return [...tensors.keys()].every((name) => members.has(name));
+}
+
+function ownMatrix({ tensors }: ModuleState): Module {
+  const [weight, bias = null] = ['weight', 'bias'].map((name) => {
+    const stored = tensors.get(name);
+    return stored && fromBytes(stored.bytes, stored);
+  });
+  return new Linear(weight as Tensor, bias);
 }
 
 function restoreValues(module: Module, { tensors }: ModuleState): void {
@@ -115,11 +133,12 @@ export function packedWeightOf(module: Module): PackedTensor | null {
   return weight instanceof PackedTensor ? weight : null;
 }
 
-/** Modules without modules below them: the ones that hold weights. */
-export function* leafModules(model: Module, prefix = ''): Iterable<readonly [path: string, leaf: Module]> {
+/** Modules that hold values themselves, or have no modules below them: a stack of experts, and each expert. */
+export function* holders(model: Module, prefix = ''): Iterable<readonly [path: string, holder: Module]> {
   for (const [path, module] of model.namedModules()) {
     if (prefix && path !== prefix && !path.startsWith(`${prefix}.`)) continue;
-    if (![...module.members()].some(([, member]) => isModule(member))) yield [path, module];
+    const members = [...module.members()].map(([, member]) => isModule(member));
+    if (members.length === 0 || members.includes(false)) yield [path, module];
   }
 }
 

@@ -1,6 +1,6 @@
 import { ArgumentError } from '@frugal/tensor-core';
 import type { CausalLM, ModelConfig } from '@frugal/tensor-core/nn';
-import { leafModules } from './module-state.js';
+import { holders } from './module-state.js';
 
 /** Builds an empty model of a config: `skeleton` of `@frugal/models`. */
 export type Rebuild = (config: ModelConfig) => CausalLM;
@@ -30,7 +30,12 @@ export function restructure(model: CausalLM, removed: ReadonlySet<number>, rebui
     if (index !== before) renamed[`blocks.${index}`] = `blocks.${before}`;
   const pathBefore = (path: string) =>
     path.replace(/^blocks\.(\d+)(?=\.|$)/, (_, index) => `blocks.${kept[Number(index)]}`);
-  for (const [path] of [...leafModules(next)]) next.replace(path, model.module(pathBefore(path)));
+  let whole = '';
+  for (const [path] of [...holders(next)]) {
+    if (whole && path.startsWith(`${whole}.`)) continue; // came along with the stack that it is a part of
+    next.replace(path, model.module(pathBefore(path)));
+    whole = path;
+  }
   next.computeDType = model.computeDType;
   return { model: next, renamed };
 }
