@@ -59,7 +59,6 @@ export async function trainStage(
         : 'the stage trains but there is no data',
     ]);
   }
-  if (parts.every(({ loss }) => !loss)) throw new PlanError(['the stage trains but no method has a loss']);
   const needsTeacher = modifiers.some(({ needs }) => needs.teacher);
   const taking = [...held, ...parts];
   const handles = [
@@ -118,6 +117,7 @@ function stageLoss(
     teacher: teacher && noGrad(() => teacher.forward(teacherStep(batch, teacher, collect('teacher')))),
   };
   const losses = parts.map((part) => part.loss?.(inputs)).filter((loss) => loss !== undefined);
+  if (losses.length === 0) throw new PlanError(['the stage trains, and none of its methods has a loss']);
   const weight = countedRows(batch);
   const { losses: ofLayers, checks } = inputs.student;
   // What layers ask for (balancing of experts) are means over rows.
