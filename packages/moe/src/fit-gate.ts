@@ -20,6 +20,8 @@ export interface FitGateOptions {
 }
 
 const LEARNING_RATE = 0.05;
+/** How much more the text of old domains counts: sending theirs to a new expert hurts what worked before. */
+const OLD_WEIGHT = 3;
 
 /**
  * The gate of a layer whose experts each know one domain: multinomial logistic regression from what the layer sees,
@@ -36,7 +38,7 @@ export function fitGate(
   const C = x.shape[1];
   const fixed = frozen?.shape[0] ?? 0;
   const shape = [count - fixed, C];
-  const [targets, weights] = [tensor(experts, { backend }), tensor(balanced(experts), { backend })];
+  const [targets, weights] = [tensor(experts, { backend }), tensor(balanced(experts, fixed), { backend })];
   const fitted = keep(zeros(shape, { backend })).setRequiresGrad(true);
   const moments = [keep(zeros(shape, { backend })), keep(zeros(shape, { backend }))];
   const one = tensor(1, { backend });
@@ -56,9 +58,11 @@ export function fitGate(
   return all;
 }
 
-/** Weights of rows that sum to one, and to the same for every expert that has rows. */
-function balanced(experts: Int32Array): Float32Array {
+/** Weights of rows that sum to one, and to the same for every old and for every new expert that has rows. */
+function balanced(experts: Int32Array, old: number): Float32Array {
   const counts = new Map<number, number>();
   for (const expert of experts) counts.set(expert, (counts.get(expert) ?? 0) + 1);
-  return Float32Array.from(experts, (expert) => 1 / (counts.size * (counts.get(expert) as number)));
+  const shareOf = (expert: number) => (expert < old ? OLD_WEIGHT : 1);
+  const total = [...counts.keys()].reduce((sum, expert) => sum + shareOf(expert), 0);
+  return Float32Array.from(experts, (expert) => shareOf(expert) / (total * (counts.get(expert) as number)));
 }

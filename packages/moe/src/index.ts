@@ -1,10 +1,22 @@
 export { type BalanceOptions, nextSelectionBias, sequenceLoss, switchLoss, zLoss } from './balance.js';
+export { allocateBits, type BitAllocation, type ExpertChoices } from './bit-allocation.js';
 export { clusterDirections } from './cluster.js';
 export { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
 export { Experts } from './experts.js';
 export { type FitGateOptions, fitGate } from './fit-gate.js';
 export { inspectRouting, type LayerRouting, mixturesOf, type RoutedDomain } from './inspect.js';
+export { type ExpertWeights, mergeExperts, mergeGroups } from './merge.js';
 export { MixtureOfExperts, type MixtureOptions } from './mixture.js';
+export {
+  compareRouting,
+  type ModelOutcome,
+  ModelRouter,
+  type ModelRouterOptions,
+  type ModelRouterState,
+  type RoutedModel,
+  type RoutingComparison,
+  type RoutingResult,
+} from './model-router.js';
 export { Router, type Routing, type RoutingGroups, type RoutingOptions, route } from './router.js';
 export { hasSelectionBias, SelectionBalancer } from './selection-balancer.js';
 export { SharedGate } from './shared-gate.js';

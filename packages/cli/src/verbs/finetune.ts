@@ -10,7 +10,6 @@ import {
 import { configOf, huggingFaceNames, saveModel, skeleton, unpackModel } from '@frugal/models';
 import { formatDuration, formatNumber } from '@frugal/report';
 import type { CausalLM } from '@frugal/tensor-core/nn';
-import { languageModelLoss } from '@frugal/trainer';
 import { adapterTargets } from '../adapters.js';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { sourceFiles, withCheckpoint } from '../checkpoint.js';
@@ -21,7 +20,12 @@ import { modelPath, openModel, openTokenizer } from '../model.js';
 import { checkContext, stepsOf, type TrainingConfig, type TrainingOverrides } from '../training/config.js';
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
 import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
-import { runTraining, type TrainingRecord, trainingFacts } from '../training/run-training.js';
+import {
+  languageModelJob,
+  runTraining,
+  type TrainingRecord,
+  trainingFacts,
+} from '../training/run-training.js';
 import { openTuningSet, type TuningSet } from '../training/tuning-batches.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, number, type Verb } from '../verb.js';
 import { version } from '../version.js';
@@ -170,7 +174,7 @@ async function finetune(
   if (adapter) adapters = await attach(model, adapter);
   else unpackModel(model);
   const record = await runTraining(
-    { model, batches: set.batches(training), loss: languageModelLoss(model) },
+    { ...languageModelJob(model, training), batches: set.batches(training) },
     { label: 'finetune', config: training, run, resume },
     context,
   );

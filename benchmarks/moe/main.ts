@@ -1,0 +1,187 @@
+import { cpuBackend } from '@frugal/backend-cpu';
+import { countParameters } from '@frugal/eval';
+import { createModel } from '@frugal/models';
+import { MixtureOfExperts } from '@frugal/moe';
+import { noGrad, Random, run, scope, setBackend, type Tensor, tensor } from '@frugal/tensor-core';
+import { type CausalLM, isLinearLike, stepBatch } from '@frugal/tensor-core/nn';
+import { Peer } from '../shared/peer.js';
+import { type Row, report } from '../shared/result.js';
+
+/**
+ * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
+ * experts, 512 channels, 256 neurons; beside one dense product of the same FLOPs, and beside a loop of PyTorch products.
+ * Then whole models: 8 of 64 experts and one shared against a dense model of the same number of parameters, one decoding
+ * step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick.
+ */
+const [T, k, E, C, F] = [2048, 8, 64, 512, 256];
+const ROWS = T * k;
+const THREADS = 2;
+const repeats = Number(option('--repeats') ?? 9);
+
+function option(name: string): string | undefined {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+type Load = 'balanced' | 'Zipf';
+type DType = 'f32' | 'bf16';
+
+/** Rows of each expert: all the same, or falling as 1 / rank. */
+function offsetsOf(load: Load): Int32Array {
+  const weights = Array.from({ length: E }, (_, e) => (load === 'balanced' ? 1 : 1 / (e + 1)));
+  const sums = weights.map((_, e) => weights.slice(0, e + 1).reduce((a, b) => a + b));
+  return Int32Array.from([0, ...sums.map((sum) => Math.round((ROWS * sum) / sums[E - 1]))]);
+}
+
+/** Milliseconds of one call, all of its results there. */
+async function timed(compute: () => Tensor): Promise<number> {
+  const start = performance.now();
+  const last = scope(() => noGrad(compute));
+  await last.slice(0, 0, 1).toFloat32();
+  const milliseconds = performance.now() - start;
+  last.dispose();
+  return milliseconds;
+}
+
+function products(dtype: DType) {
+  const random = new Random(1);
+  const draw = (...shape: number[]) => noGrad(() => scope(() => random.normal(shape).cast(dtype)));
+  const [x, g, stack, matrix] = [draw(ROWS, C), draw(ROWS, F), draw(E, C, F), draw(C, F)];
+  return {
+    dense: () => {
+      x.matmul(matrix);
+      g.matmul(matrix.transpose());
+      return x.transpose().matmul(g);
+    },
+    grouped: (offsets: Tensor) => {
+      run('groupedMatmul', [x, stack, offsets], { transposeWeight: false });
+      run('groupedMatmul', [g, stack, offsets], { transposeWeight: true });
+      return run('groupedMatmulWeightGradient', [x, g, offsets], { groups: E });
+    },
+  };
+}
+
+async function groupedRows(): Promise<Row[]> {
+  const rows: Row[] = [];
+  const peer = await Peer.start('torch_experts.py', ['--threads', String(THREADS)]);
+  if (typeof peer === 'string') console.log(`no PyTorch: ${peer}`);
+  for (const dtype of ['f32', 'bf16'] as const) {
+    const { dense, grouped } = products(dtype);
+    for (const load of ['balanced', 'Zipf'] as const) {
+      const offsets = tensor(offsetsOf(load));
+      const samples: Record<'grouped' | 'dense' | 'torch', number[]> = { grouped: [], dense: [], torch: [] };
+      for (let i = -2; i < repeats; i++) {
+        const round = {
+          grouped: await timed(() => grouped(offsets)),
+          dense: await timed(dense),
+          torch:
+            typeof peer === 'string' ? Number.NaN : 1000 * (await peer.run(1, `${dtype}-${load}`)).seconds,
+        };
+        if (i >= 0)
+          for (const name of ['grouped', 'dense', 'torch'] as const) samples[name].push(round[name]);
+      }
+      const name = `64 experts, forward and gradients, ${dtype}, ${load}`;
+      const unit = 'ms';
+      rows.push({ name, unit, peer: 'one dense product', ours: samples.grouped, theirs: samples.dense });
+      const isThere = typeof peer !== 'string';
+      rows.push({
+        name,
+        unit,
+        peer: isThere ? `loop, ${peer.version}` : null,
+        ours: samples.grouped,
+        theirs: isThere ? samples.torch : [],
+      });
+    }
+  }
+  if (typeof peer !== 'string') peer.quit();
+  return rows;
+}
+
+const sizes = {
+  hidden_size: C,
+  num_hidden_layers: 4,
+  num_attention_heads: 8,
+  num_key_value_heads: 8,
+  vocab_size: 4096,
+  max_position_embeddings: 512,
+  tie_word_embeddings: true,
+};
+const sparseConfig = {
+  ...sizes,
+  architectures: ['Qwen2MoeForCausalLM'],
+  intermediate_size: F,
+  moe_intermediate_size: F,
+  shared_expert_intermediate_size: F,
+  num_experts: E,
+  num_experts_per_tok: k,
+  norm_topk_prob: true,
+  qkv_bias: false,
+};
+const denseConfig = { ...sizes, architectures: ['LlamaForCausalLM'], intermediate_size: (E + 1) * F };
+
+/** Weights in bf16, which is what they are read in. */
+function inBf16(config: typeof sparseConfig | typeof denseConfig): CausalLM {
+  const model = createModel(config, { seed: 1 });
+  for (const parameter of model.parameters()) parameter.value = noGrad(() => parameter.value.cast('bf16'));
+  model.computeDType = 'bf16';
+  return model;
+}
+
+/** Multiplications and additions per token: two per weight that it meets. Experts count by the share that runs. */
+function flopsPerToken(model: CausalLM): number {
+  const mixtures = [...model.namedModules()].flatMap(([path, module]) =>
+    module instanceof MixtureOfExperts
+      ? [{ path, share: module.router.options.chosen / module.router.experts }]
+      : [],
+  );
+  let flops = 2 * model.vocabularySize * model.embed.size; // the head, which may be tied
+  for (const [path, module] of model.namedModules()) {
+    if (path === 'head' || !isLinearLike(module)) continue;
+    const owner = mixtures.find((mixture) => path.startsWith(`${mixture.path}.experts.`));
+    flops += 2 * module.inFeatures * module.outFeatures * (owner?.share ?? 1);
+  }
+  for (const { path } of mixtures)
+    flops += 2 * (model.module(`${path}.router`).parameters()[0].shape[0] + 1) * model.embed.size;
+  return flops;
+}
+
+async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Record<string, unknown> }> {
+  const [sparse, dense] = [inBf16(sparseConfig), inBf16(denseConfig)];
+  const expertShare =
+    [...sparse.namedParameters()]
+      .filter(([path]) => path.includes('.experts.'))
+      .reduce((sum, [, { value }]) => sum + value.size, 0) / countParameters(sparse);
+  const rows: Row[] = [];
+  for (const sequences of [1, 16]) {
+    const samples: Record<'sparse' | 'dense', number[]> = { sparse: [], dense: [] };
+    for (let i = -3; i < 3 * repeats; i++) {
+      // Other tokens each time, so that caches hold no expert by chance.
+      const tokens = Array.from({ length: sequences }, (_, s) => [((i + 4) * 977 + s * 131) % 4096]);
+      const step = (model: CausalLM) =>
+        timed(() => model.forward(stepBatch(tokens, { vocabularySize: 4096 })).logits());
+      const round = { sparse: await step(sparse), dense: await step(dense) };
+      if (i >= 0)
+        for (const name of ['sparse', 'dense'] as const) samples[name].push(round[name] / sequences);
+    }
+    const name = `8 of 64 experts and 1 shared, ${sequences} token${sequences > 1 ? 's' : ''} a step, per token`;
+    rows.push({
+      name,
+      unit: 'ms',
+      peer: 'dense of the same size',
+      ours: samples.sparse,
+      theirs: samples.dense,
+    });
+  }
+  const [own, theirs] = [flopsPerToken(sparse), flopsPerToken(dense)];
+  const notes = {
+    parameters: { sparse: countParameters(sparse), dense: countParameters(dense), expertShare },
+    flopsPerToken: { sparse: own, dense: theirs, ratio: own / theirs },
+  };
+  return { rows, notes };
+}
+
+setBackend(cpuBackend({ threads: THREADS }));
+const grouped = await groupedRows();
+const { rows, notes } = await modelRows();
+console.log(JSON.stringify(notes));
+report([...grouped, ...rows], { threads: THREADS, seed: 1, sizes: { T, k, E, C, F }, ...notes });
