@@ -1,3 +1,4 @@
+import { loadavg } from 'node:os';
 import { cpuBackend } from '@frugal/backend-cpu';
 import { countParameters } from '@frugal/eval';
 import { createModel } from '@frugal/models';
@@ -181,7 +182,10 @@ async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Reco
 }
 
 setBackend(cpuBackend({ threads: THREADS }));
+/** Of the last minute: more than the threads of this program means that others were at work. */
+const before = loadavg()[0];
 const grouped = await groupedRows();
 const { rows, notes } = await modelRows();
+const loadAverage = { before, after: loadavg()[0] };
 console.log(JSON.stringify(notes));
-report([...grouped, ...rows], { threads: THREADS, seed: 1, sizes: { T, k, E, C, F }, ...notes });
+report([...grouped, ...rows], { threads: THREADS, seed: 1, loadAverage, sizes: { T, k, E, C, F }, ...notes });

@@ -57,8 +57,8 @@ export const mixVerb: Verb = (moe, context) => {
     notes:
       'Attention is shared, the feed-forward layers of each specialist (a model, or a LoRA adapter of the base) become an\n' +
       'expert, and the gates alone are made, from --text of each domain. BASE may be a mixture from before: then specialists\n' +
-      'are added, and old gates stay. A fifth of each text is held out; when a domain gets worse than --margin allows,\n' +
-      'nothing is written.',
+      'are added, and old gates stay. A fifth of each text is held out; when a domain (of a mixture that is\n' +
+      'extended: an old one) gets worse than --margin allows, nothing is written.',
     examples: [
       'frugal moe mix runs/base runs/law runs/code --text law=law.jsonl code=code.txt --out runs/mixture',
       'frugal moe mix runs/mixture runs/medicine --text law=law.jsonl code=code.txt medicine=icd.txt --out runs/larger',
@@ -115,7 +115,8 @@ async function mix(
   fitGates(mixture, gateTexts(domains, teachers), old?.experts.length ?? 0);
   const judge = { tokenizer, length, context };
   const outcomes = await compareDomains(domains, { teachers, mixture, base: old ? null : base }, judge);
-  refuseRegressions(outcomes, { old, margin, out });
+  // What a new domain gets is reported; what worked before is what must not break.
+  refuseRegressions(old ? outcomes.slice(0, old.experts.length) : outcomes, { old, margin, out });
   await saveModel(mixture, out, {
     ...(await withCheckpoint(path, sourceFiles)),
     force: force ?? false,
