@@ -12,11 +12,12 @@ import { type Row, report } from '../shared/result.js';
  * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
  * experts, 512 channels, 256 neurons; beside one dense product of the same FLOPs, and beside a loop of PyTorch products.
  * Then whole models: 8 of 64 experts and one shared against a dense model of the same number of parameters, one decoding
- * step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick.
+ * step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
+ * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product.
  */
 const [T, k, E, C, F] = [2048, 8, 64, 512, 256];
 const ROWS = T * k;
-const THREADS = 2;
+const THREADS = Number(option('--threads') ?? 2);
 const repeats = Number(option('--repeats') ?? 9);
 
 function option(name: string): string | undefined {
