@@ -65,6 +65,32 @@ describe('data dedup and decontaminate', () => {
     });
   });
 
+  it('go on in the folders of split and pack', async () => {
+    await frugal(['data', 'split', at('clean.jsonl'), '--out', at('split')]);
+    const card = JSON.parse(await readFile(at('split/lineage.json'), 'utf8'));
+    expect(card.steps.map(({ step }: { step: string }) => step)).toEqual(['dedup', 'decontaminate', 'split']);
+    await frugal([
+      'data',
+      'train-tokenizer',
+      at('pages.jsonl'),
+      '--out',
+      at('tokenizer'),
+      '--vocabulary',
+      '300',
+    ]);
+    await frugal([
+      'data',
+      'pack',
+      at('split/train.jsonl'),
+      '--tokenizer',
+      at('tokenizer'),
+      '--out',
+      at('packed'),
+    ]);
+    const packed = JSON.parse(await readFile(at('packed/lineage.json'), 'utf8'));
+    expect(packed.steps).toEqual([...card.steps, expect.objectContaining({ step: 'pack' })]);
+  });
+
   it('lose nothing where something is wrong', async () => {
     const again = await frugal(['data', 'dedup', at('pages.jsonl'), '--out', at('unique.jsonl')]);
     expect([again.code, again.err]).toEqual([1, expect.stringContaining('--force')]);
@@ -83,5 +109,42 @@ describe('data dedup and decontaminate', () => {
     const short = ['--against', at('short.jsonl'), '--out', at('none.jsonl')];
     const nothing = await frugal(['data', 'decontaminate', at('pages.jsonl'), ...short]);
     expect([nothing.code, nothing.err]).toEqual([1, expect.stringMatching(/long enough/)]);
+  });
+});
+
+describe('data clean', () => {
+  it('says what each rule removed', async () => {
+    await writeLines('raw.jsonl', [
+      { text: '短。' },
+      { text: 'half \ud83d' },
+      { text: ' \n' },
+      {
+        text: `却说曹操败走华容道，关云长义释之。\r\n${[...'天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏'].join('')}。${[...'闰余成岁律吕调阳云腾致雨露结为霜'].join('')}。`,
+      },
+    ]);
+    const { code, out } = await frugal([
+      'data',
+      'clean',
+      at('raw.jsonl'),
+      '--out',
+      at('prose.jsonl'),
+      '--json',
+    ]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      kept: 1,
+      removed: { 'too few characters': 1, 'language: other': 1, empty: 1 },
+    });
+    expect((await linesOf('prose.jsonl'))[0].text).not.toContain('\r');
+  });
+
+  it('refuses rules and languages that are none', async () => {
+    const args = ['data', 'clean', at('raw.jsonl'), '--out', at('other.jsonl')];
+    const rule = await frugal([...args, '--without', 'shrt lines']);
+    expect([rule.code, rule.err]).toEqual([
+      2,
+      expect.stringMatching(/--without\].*shrt lines; expected .*short lines/),
+    ]);
+    expect((await frugal([...args, '--languages', 'xx'])).code).toBe(2);
   });
 });

@@ -1,6 +1,13 @@
 export { type ChatExample, chatExample, isChatRecord } from './chat/chat-example.js';
 export { encodeChat, type TokenExample } from './chat/encode-chat.js';
 export { readTuningData, type TuningData } from './chat/read-tuning-data.js';
+export { CHINESE_RULES } from './cleaning/chinese-rules.js';
+export { type CleaningOptions, cleanDocument, qualityRules } from './cleaning/clean-document.js';
+export { ENGLISH_RULES } from './cleaning/english-rules.js';
+export { identifyLanguage, LANGUAGES, type Language } from './cleaning/language.js';
+export { normalizeText } from './cleaning/normalize-text.js';
+export { type QualityRule, REPETITION_RULES } from './cleaning/quality-rule.js';
+export { TextFacts } from './cleaning/text-facts.js';
 export { ContaminationIndex, type DecontaminationOptions, type EvaluationItem } from './decontamination.js';
 export { type DeduplicationOptions, Deduplicator, type Duplicates } from './deduplication/deduplicator.js';
 export { type Document, type Split, splitByHash, textFraction } from './documents.js';

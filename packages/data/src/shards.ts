@@ -5,6 +5,7 @@ import type { Tokenizer } from '@frugal/tokenizers';
 import { z } from 'zod';
 import type { Document } from './documents.js';
 import { DataError } from './errors.js';
+import type { LineageCard } from './lineage.js';
 
 const INDEX_FILE = 'dataset.json';
 
@@ -34,6 +35,8 @@ export interface PackOptions {
   /** Tokens per shard. Default 16 M (64 MB). */
   readonly shardTokens?: number;
   readonly force?: boolean;
+  /** Makes the card that goes into the folder, once the counts are known. */
+  readonly lineage?: (index: DatasetIndex) => Promise<LineageCard>;
   readonly onProgress?: (event: { readonly documents: number; readonly tokens: number }) => void;
 }
 
@@ -104,6 +107,7 @@ export async function packDocuments(
         ...totals,
         shards,
       };
+      if (options.lineage) await staging.writeJson('lineage.json', await options.lineage(index));
       await staging.writeJson(INDEX_FILE, index);
     },
     { replace: force },

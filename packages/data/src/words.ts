@@ -39,13 +39,12 @@ export function mixBits(hash: number): number {
  */
 export class WordHasher {
   private hashes = new Uint32Array(1024);
+  private count = 0;
 
   /** 32-bit hashes, one per word: a view that the next call overwrites. */
   hash(text: string): Uint32Array {
     const table = kindTable();
-    if (this.hashes.length < text.length) this.hashes = new Uint32Array(text.length * 2);
-    const { hashes } = this;
-    let count = 0;
+    this.count = 0;
     let word = 0;
     for (let i = 0; i < text.length; i++) {
       const kind = table[text.charCodeAt(i)];
@@ -53,11 +52,20 @@ export class WordHasher {
         word = Math.imul(word ^ kind, 0x9e3779b1) ^ (word >>> 15);
         continue;
       }
-      if (word !== 0) hashes[count++] = mixBits(word);
+      if (word !== 0) this.push(word);
       word = 0;
-      if (kind !== BETWEEN) hashes[count++] = mixBits(kind);
+      if (kind !== BETWEEN) this.push(kind);
     }
-    if (word !== 0) hashes[count++] = mixBits(word);
-    return hashes.subarray(0, count);
+    if (word !== 0) this.push(word);
+    return this.hashes.subarray(0, this.count);
+  }
+
+  private push(word: number): void {
+    if (this.count === this.hashes.length) {
+      const larger = new Uint32Array(this.hashes.length * 2);
+      larger.set(this.hashes);
+      this.hashes = larger;
+    }
+    this.hashes[this.count++] = mixBits(word);
   }
 }

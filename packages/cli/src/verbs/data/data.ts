@@ -1,4 +1,5 @@
 import type { Verb } from '../../verb.js';
+import { cleanVerb } from './clean.js';
 import { decontaminateVerb } from './decontaminate.js';
 import { dedupVerb } from './dedup.js';
 import { packVerb } from './pack.js';
@@ -8,11 +9,11 @@ import { trainTokenizerVerb } from './train-tokenizer.js';
 export const dataVerb: Verb = (program, context) => {
   const data = program
     .command('data')
-    .description('prepare text for training: dedup, decontaminate, split, train-tokenizer, pack')
+    .description('prepare text for training: clean, dedup, decontaminate, split, train-tokenizer, pack')
     .addHelpText(
       'after',
       '\nExamples:\n  frugal data split books/*.txt --out data/split\n  frugal data pack --help',
     );
-  for (const addTo of [dedupVerb, decontaminateVerb, splitVerb, trainTokenizerVerb, packVerb])
+  for (const addTo of [cleanVerb, dedupVerb, decontaminateVerb, splitVerb, trainTokenizerVerb, packVerb])
     addTo(data, context);
 };

@@ -1,4 +1,4 @@
-import { encodeDocument, packDocuments, readDocuments } from '@frugal/data';
+import { continueLineage, encodeDocument, packDocuments, readDocuments } from '@frugal/data';
 import { formatBytes, formatNumber } from '@frugal/report';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { type Context, printJson } from '../../context.js';
@@ -51,6 +51,12 @@ async function pack(
   if (dryRun) return countTokens(files, tokenizer);
   const { documents, tokens, bytes } = await packDocuments(readDocuments(files), tokenizer, out, {
     separatorId,
+    lineage: ({ documents, tokens, bytes }) =>
+      continueLineage(files, {
+        step: 'pack',
+        parameters: { tokenizer: tokenizer.fingerprint },
+        counts: { documents, tokens, bytes },
+      }),
     force: force ?? false,
     onProgress: () => context.signal.throwIfAborted(),
   });

@@ -1,5 +1,5 @@
 import { saveDirectory } from '@frugal/checkpoint';
-import { type Document, readDocuments, textFraction } from '@frugal/data';
+import { continueLineage, type Document, type LineageCard, readDocuments, textFraction } from '@frugal/data';
 import { renderTable } from '@frugal/report';
 import { printJson } from '../../context.js';
 import { refuseExisting } from '../../files.js';
@@ -42,11 +42,18 @@ export const splitVerb: Verb = (data, context) => {
       for await (const document of readDocuments(files)) {
         addTo(sides[textFraction(document.text) < options.heldOut ? 'heldOut' : 'train'], document);
       }
-      if (!options.dryRun) await writeSides(options, sides);
       const [train, heldOut] = [sides.train, sides.heldOut].map(({ documents, bytes }) => ({
         documents,
         bytes,
       }));
+      if (!options.dryRun) {
+        const card = await continueLineage(files, {
+          step: 'split',
+          parameters: { heldOut: options.heldOut },
+          counts: { train: train.documents, heldOut: heldOut.documents },
+        });
+        await writeSides(options, sides, card);
+      }
       if (options.json) return printJson(context, { out: options.out, train, heldOut });
       const columns = [
         { title: 'file' },
@@ -74,12 +81,14 @@ function addTo(side: Side, document: Document): void {
 async function writeSides(
   { out, force = false }: Options,
   { train, heldOut }: Record<'train' | 'heldOut', Side>,
+  card: LineageCard,
 ): Promise<void> {
   await saveDirectory(
     out,
     async (staging) => {
       await staging.writeFile('train.jsonl', encodeLines(train.lines));
       await staging.writeFile('held-out.jsonl', encodeLines(heldOut.lines));
+      await staging.writeJson('lineage.json', card);
     },
     { replace: force, replaceable: ['train.jsonl'] },
   );
