@@ -17,6 +17,7 @@ const ALLOWED = {
   report: [],
   'backend-cpu': ['tensor-core'],
   'backend-cuda': ['tensor-core'],
+  'backend-ascend': ['tensor-core'],
   moe: ['tensor-core'],
   models: ['tensor-core', 'checkpoint', 'tokenizers', 'moe'],
   trainer: ['tensor-core', 'checkpoint', 'report'],

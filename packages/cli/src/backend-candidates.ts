@@ -1,8 +1,14 @@
+import {
+  AscendUnavailableError,
+  ascendBackend,
+  candidateFolders,
+  findInstallation,
+} from '@frugal/backend-ascend';
 import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
 import { CudaBackendUnavailableError, cudaBackend, findGpus, locateBinding } from '@frugal/backend-cuda';
 import { type Backend, referenceBackend } from '@frugal/tensor-core';
 
-export const backendNames = ['cuda', 'cpu', 'reference'] as const;
+export const backendNames = ['cuda', 'ascend', 'cpu', 'reference'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 export interface OpenOptions {
@@ -17,13 +23,14 @@ export interface Fitness {
 
 interface Candidate {
   rate(): Fitness;
-  /** @throws CudaBackendUnavailableError, CpuBackendUnavailableError */
+  /** @throws CudaBackendUnavailableError, AscendUnavailableError, CpuBackendUnavailableError */
   open(options: OpenOptions): Backend;
 }
 
 /** A new backend is one entry here. */
 export const candidates: Readonly<Record<BackendName, Candidate>> = {
   cuda: { rate: rateCuda, open: () => cudaBackend() },
+  ascend: { rate: rateAscend, open: () => ascendBackend() },
   cpu: {
     rate: () =>
       process.env.FRUGAL_NATIVE === 'off'
@@ -44,6 +51,14 @@ function rateCuda(): Fitness {
   return { score: 100, why: gpus[0].name };
 }
 
+/** CANN without an NPU is found out by opening it, and the next one is taken. */
+function rateAscend(): Fitness {
+  const found = findInstallation();
+  if (!found) return { score: 0, why: `no CANN in ${candidateFolders().join(', ')}` };
+  if (!found.environment) return { score: 90, why: `CANN in ${found.home}, but set_env.sh was not sourced` };
+  return { score: 95, why: `CANN in ${found.home}` };
+}
+
 export interface RankedBackend extends Fitness {
   readonly name: BackendName;
 }
@@ -56,5 +71,7 @@ export function rankBackends(): RankedBackend[] {
 
 /** Whether an error says that a backend cannot run here, and not that something is broken. */
 export function isUnavailable(error: unknown): error is Error {
-  return error instanceof CpuBackendUnavailableError || error instanceof CudaBackendUnavailableError;
+  return [CpuBackendUnavailableError, CudaBackendUnavailableError, AscendUnavailableError].some(
+    (kind) => error instanceof kind,
+  );
 }

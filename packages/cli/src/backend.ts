@@ -19,7 +19,7 @@ export interface BackendOptions {
 export function addBackendOptions(command: Command): Command {
   const backend = new Option(
     '--backend <NAME>',
-    'what computes; auto: a GPU where one is ready, else the processor',
+    'what computes; auto: a GPU or NPU where one is ready, else the processor',
   )
     .choices(['auto', ...backendNames])
     .default('auto')
@@ -30,7 +30,7 @@ export function addBackendOptions(command: Command): Command {
 
 /**
  * Chooses what all tensors of this process are computed by.
- * @throws CpuBackendUnavailableError, CudaBackendUnavailableError when a backend was asked for by name and cannot run
+ * @throws CpuBackendUnavailableError, CudaBackendUnavailableError, AscendUnavailableError when a backend was asked for by name and cannot run
  */
 export function useBackend(options: BackendOptions, { terminal }: Context): Backend {
   const backend = choose(options, (notice) => terminal.err(`${notice}\n`));

@@ -41,14 +41,15 @@ describe('doctor', () => {
     const { backends, machine } = JSON.parse(out);
     expect(machine.node).toBe(process.version);
     const named = (wanted: string) => backends.find(({ name }: { name: string }) => name === wanted);
-    expect(backends).toHaveLength(3);
+    expect(backends).toHaveLength(4);
     const scores = backends.map(({ score }: { score: number }) => score);
     expect(scores).toEqual([...scores].sort((a, b) => b - a));
-    const [cpu, cuda, reference] = ['cpu', 'cuda', 'reference'].map(named);
+    const [cpu, cuda, ascend, reference] = ['cpu', 'cuda', 'ascend', 'reference'].map(named);
     expect(reference).toMatchObject({ runs: true });
     expect(reference.matmulFlopsPerSecond).toBeGreaterThan(1e6);
     expect(reference.bytesPerSecond).toBeGreaterThan(1e6);
-    for (const backend of [cpu, cuda]) if (!backend.runs) expect(backend.why).toMatch(/^\[.*\..*\.$/s);
+    for (const backend of [cpu, cuda, ascend])
+      if (!backend.runs) expect(backend.why).toMatch(/^\[.*\..*\.$/s);
   });
 
   it('says why the native backend cannot run, and what then happens', async () => {

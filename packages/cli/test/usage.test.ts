@@ -44,7 +44,7 @@ describe('wrong usage exits with 2 and helps', () => {
     [['generate', folder], /required option '--prompt <TEXT>' not specified/],
     [
       ['generate', folder, '--prompt', 'x', '--backend', 'gpu'],
-      /Allowed choices are auto, cuda, cpu, reference/,
+      /Allowed choices are auto, cuda, ascend, cpu, reference/,
     ],
   ])('%j', async (args, message) => {
     const { code, out, err } = await frugal(args);

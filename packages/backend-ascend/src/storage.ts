@@ -1,0 +1,13 @@
+import { type Backend, Storage } from '@frugal/tensor-core';
+import type { Block } from './allocator.js';
+
+/** Memory of the device, whole blocks: an address that the allocator gave is aligned, and nothing else lies behind it. */
+export class AscendStorage extends Storage {
+  constructor(
+    backend: Backend,
+    byteLength: number,
+    readonly block: Block,
+  ) {
+    super(backend, byteLength);
+  }
+}

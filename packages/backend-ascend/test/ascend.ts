@@ -1,0 +1,58 @@
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { type AscendBackend, ascendBackend } from '@frugal/backend-ascend';
+import { afterAll, beforeEach, expect } from 'vitest';
+import { buildStub } from './stub.js';
+
+const { folder, reason } = buildStub();
+/** CANN 8 has its ops in one library, CANN 9 in several. */
+export const layout = process.env.FRUGAL_TEST_CANN ?? 'cann-8';
+if (folder) process.env.ASCEND_HOME_PATH = join(folder, layout);
+
+/** The folders of the stub, `cann-8` and `cann-9`; only in tests that {@link needsStub}. */
+export const stubFolder = folder ?? '';
+
+/** Skips every test of the file, with the reason, when the stub could not be compiled. */
+export function needsStub(): void {
+  beforeEach((context) => {
+    if (!folder) context.skip(reason);
+  });
+}
+
+export function openBackend(): AscendBackend {
+  if (!folder) throw new Error(reason);
+  return ascendBackend();
+}
+
+interface Control {
+  /** Rules that were broken, one a line. */
+  violations(): string;
+  forget(): void;
+  failOp(name: string): void;
+  limitMemory(bytes: number): void;
+}
+
+/** The levers of the stub. */
+export function stubControl(): Control {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const library = koffi.load(join(stubFolder, layout, 'lib64', 'libascendcl.so'));
+  return {
+    violations: library.func('frugalStubViolations', 'const char *', []),
+    forget: library.func('frugalStubForget', 'void', []),
+    failOp: library.func('frugalStubFailOp', 'void', ['const char *']),
+    limitMemory: library.func('frugalStubLimitMemory', 'void', ['uint64_t']),
+  };
+}
+
+/** After all tests of the file: no rule was broken, and closing leaks nothing. */
+export function expectNoViolations(): void {
+  afterAll(() => {
+    if (!folder) return;
+    expect(stubControl().violations()).toBe('');
+  });
+}
+
+/** Ops on packed weights: many cases, in a file of their own. */
+export function isPacked(op: string): boolean {
+  return op === 'unpack' || op.startsWith('packed');
+}
