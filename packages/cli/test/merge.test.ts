@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openGguf } from '@frugal/checkpoint';
 import { attachAdapters, saveAdapter } from '@frugal/lora';
 import { huggingFaceNames, loadModel } from '@frugal/models';
 import { noGrad, Random, scope } from '@frugal/tensor-core';
@@ -53,6 +54,14 @@ describe('merge', () => {
     });
     await run('merge', base, '--adapter', a, b, ...weights, '--out', at('summed'));
     close(await logits(base, '--adapter', at('sum')), await logits(at('summed')), 2e-5);
+  });
+
+  it('writes an adapter for llama.cpp', async () => {
+    await run('merge', base, '--adapter', a, '--as-adapter', '--out', at('a.gguf'));
+    const gguf = await openGguf(at('a.gguf'));
+    expect(gguf.metadata.get('general.type')).toBe('adapter');
+    expect(gguf.entries.size).toBe(2 * 2 * 7);
+    await gguf.close();
   });
 
   it('measures what is kept in packed weights, and refuses when the tuning is lost', async () => {

@@ -3,6 +3,7 @@ export { AdapterBank } from './adapter-bank.js';
 export { AdapterSet } from './adapter-set.js';
 export { type AdapterOptions, attachAdapters, linearLayers, placeAdapters } from './attach.js';
 export { AdapterError, LostTuningError } from './errors.js';
+export { saveGgufAdapter } from './gguf/write.js';
 export { attachLoftQ, type LoftQ, type LoftQOptions, loftq } from './loftq.js';
 export { loraPlus } from './lora-plus.js';
 export {

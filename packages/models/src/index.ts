@@ -13,6 +13,7 @@ export type { Finding } from './doctor/finding.js';
 export { EncoderBlock, EncoderModel, type EncoderOutput, type Pooling } from './encoder.js';
 export type { Family, Initializer, NameMap, ParameterKind } from './families/family.js';
 export { feedForwardInputs } from './feed-forward-inputs.js';
+export { ggufLayout } from './gguf/layout.js';
 export { type CreateModelOptions, createEncoder, createModel, createTabular } from './initialize.js';
 export { LatentAttention } from './latent-attention.js';
 export {

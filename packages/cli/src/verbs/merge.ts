@@ -10,8 +10,9 @@ import {
   placeAdapters,
   readAdapter,
   saveAdapter,
+  saveGgufAdapter,
 } from '@frugal/lora';
-import { configOf, huggingFaceNames, saveModel, skeleton, unpackModel } from '@frugal/models';
+import { configOf, ggufLayout, huggingFaceNames, saveModel, skeleton, unpackModel } from '@frugal/models';
 import { formatNumber } from '@frugal/report';
 import { currentBackend } from '@frugal/tensor-core';
 import { type CausalLM, PackedLinear } from '@frugal/tensor-core/nn';
@@ -73,13 +74,17 @@ Models of one shape: ${MODEL_METHODS.join(', ')}; all but the first two need the
     examples: [
       'frugal merge model.gguf --adapter runs/adapter --text chats.txt --out runs/merged',
       'frugal merge runs/base --adapter runs/a runs/b --weights 0.7 0.3 --method ties_svd --as-adapter --out runs/ab',
+      'frugal merge runs/base --adapter runs/a --as-adapter --out a.gguf',
       'frugal merge runs/a runs/b --base runs/base --method dare_ties --density 0.3 --out runs/ab',
       'frugal merge runs/a runs/b --method slerp --weights 0.4 0.6 --out runs/ab',
     ],
   })
     .argument('<MODEL...>', MODEL_ARGUMENT[1])
     .option('--adapter <DIR...>', "adapters in PEFT's layout for the one MODEL")
-    .option('--as-adapter', 'write the combined adapter, not a model')
+    .option(
+      '--as-adapter',
+      'write the combined adapter, not a model; for llama.cpp where --out ends in .gguf',
+    )
     .option('--weights <W...>', 'one per adapter or model (default: equal, with sum 1)')
     .addOption(new Option('--method <NAME>', 'default: cat for adapters, linear for models').choices(methods))
     .option(
@@ -150,7 +155,8 @@ async function mergeAdapters(
   const lineage = [{ role: 'base', name: source }, ...folders.map((name) => ({ role: 'adapter', name }))];
   const manifest = { version: 1 as const, createdBy: `frugal ${version}`, kind: 'merge', sources: lineage };
   if (asAdapter) {
-    await saveAdapter(set, out, { names, baseModel: source.replace(/^hf:/, ''), manifest });
+    if (/\.gguf$/i.test(out)) await saveGgufAdapter(set, out, ggufLayout(model.config));
+    else await saveAdapter(set, out, { names, baseModel: source.replace(/^hf:/, ''), manifest });
     return facts;
   }
   let measured: MergeMeasurement | undefined;

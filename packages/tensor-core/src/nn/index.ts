@@ -31,6 +31,7 @@ export type {
   CausalLM,
   Coupling,
   CouplingMember,
+  GgufLayout,
   LogitHead,
   Model,
   ModelConfig,

@@ -118,6 +118,16 @@ export interface ModuleNames {
   toOurs(name: string): string | undefined;
 }
 
+/** How GGUF files call the layers of a model and order their rows (`ggufLayout` of `@frugal/models`). */
+export interface GgufLayout {
+  /** `general.architecture`. */
+  readonly architecture: string;
+  /** Name of the weight of a layer; undefined where the file has no such tensor. */
+  tensorName(path: string): string | undefined;
+  /** Row i of the file is row `rowOrder(…)[i]` of the layer; null where they are the same. */
+  rowOrder(path: string, rows: number): Int32Array | null;
+}
+
 /** A number that tells how good a model is, for searches and reports. */
 export interface Score {
   readonly name: string;
