@@ -148,3 +148,31 @@ describe('data clean', () => {
     expect((await frugal([...args, '--languages', 'xx'])).code).toBe(2);
   });
 });
+
+describe('data select', () => {
+  it('keeps what is like a domain', async () => {
+    const about = (subject: string, count: number) =>
+      Array.from({ length: count }, (_, i) => ({ text: `On day ${i} they spoke of ${subject} at length.` }));
+    await writeLines('like.jsonl', about('doctors and drugs', 40));
+    await writeLines('mixed.jsonl', [
+      ...about('patients, doctors and drugs', 10),
+      ...about('masts and sails', 90),
+    ]);
+    const args = [
+      'data',
+      'select',
+      at('mixed.jsonl'),
+      '--like',
+      at('like.jsonl'),
+      '--out',
+      at('selected.jsonl'),
+    ];
+    const { code, err } = await frugal(args);
+    expect([code, err]).toEqual([0, '']);
+    const kept = (await linesOf('selected.jsonl')).map(({ text }) => text);
+    expect(kept).toHaveLength(10);
+    expect(kept.every((text: string) => text.includes('doctors'))).toBe(true);
+    const card = JSON.parse(await readFile(at('selected.lineage.json'), 'utf8'));
+    expect(card.steps[0].parameters.examples).toEqual([40, 100]);
+  });
+});

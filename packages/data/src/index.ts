@@ -25,6 +25,11 @@ export {
 } from './lineage.js';
 export { saveJsonLines, type WriteLine } from './save-json-lines.js';
 export {
+  type ClassifierOptions,
+  DomainClassifier,
+  type TrainedClassifier,
+} from './selection/domain-classifier.js';
+export {
   type SampledBatch,
   type SamplerOptions,
   type SamplerState,

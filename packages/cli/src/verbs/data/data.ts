@@ -3,17 +3,28 @@ import { cleanVerb } from './clean.js';
 import { decontaminateVerb } from './decontaminate.js';
 import { dedupVerb } from './dedup.js';
 import { packVerb } from './pack.js';
+import { selectVerb } from './select.js';
 import { splitVerb } from './split.js';
 import { trainTokenizerVerb } from './train-tokenizer.js';
 
 export const dataVerb: Verb = (program, context) => {
   const data = program
     .command('data')
-    .description('prepare text for training: clean, dedup, decontaminate, split, train-tokenizer, pack')
+    .description(
+      'prepare text for training: clean, dedup, decontaminate, select, split, train-tokenizer, pack',
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  frugal data split books/*.txt --out data/split\n  frugal data pack --help',
     );
-  for (const addTo of [cleanVerb, dedupVerb, decontaminateVerb, splitVerb, trainTokenizerVerb, packVerb])
+  for (const addTo of [
+    cleanVerb,
+    dedupVerb,
+    decontaminateVerb,
+    selectVerb,
+    splitVerb,
+    trainTokenizerVerb,
+    packVerb,
+  ])
     addTo(data, context);
 };
