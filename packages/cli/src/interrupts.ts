@@ -12,7 +12,8 @@ export class Interrupts {
 
   /** Ctrl-C was pressed. Returns whether somebody took it. */
   raise(): boolean {
-    this.handler?.();
-    return this.handler !== null;
+    const { handler } = this;
+    handler?.();
+    return handler !== null; // also when it was its last time
   }
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Interrupts } from '../src/interrupts.js';
@@ -38,6 +38,22 @@ describe('compress with a search', () => {
     expect(size).toBeGreaterThanOrEqual(0.98 * 20_000);
     expect(await readFile(at('small/search.html'), 'utf8')).toContain('<svg');
     expect(existsSync(at('small.search.json'))).toBe(false);
+  });
+
+  it('ends with the best so far at the first Ctrl-C', async () => {
+    const interrupts = new Interrupts();
+    const stop = new AbortController();
+    let draws = 0;
+    const onProgress = () => {
+      draws++;
+      if (draws === 12 && !interrupts.raise()) stop.abort();
+    };
+    const options = { interrupts, signal: stop.signal, onProgress };
+    const { code, err } = await search('early', ['--target-size', '20kB'], options);
+    expect([code, err]).toEqual([0, expect.stringContaining('Stopping with the best so far')]);
+    const { size } = await stat(at('early/model.safetensors'));
+    expect(size).toBeLessThanOrEqual(20_000);
+    expect(size).toBeGreaterThanOrEqual(0.98 * 20_000);
   });
 
   it('goes on with --resume after Ctrl-C twice, and ends with the same bytes', async () => {
@@ -86,5 +102,18 @@ describe('compress with a search', () => {
       const { code, err } = await frugal([...args, ...what]);
       expect([code, err]).toEqual([1, expect.stringContaining('the text is too short')]);
     }
+  });
+
+  it('leaves a folder that exists alone', async () => {
+    await mkdir(at('taken'));
+    await writeFile(at('taken/notes.txt'), 'mine');
+    for (const what of [
+      ['--target-size', '20kB'],
+      ['--recipe', 'int8'],
+    ]) {
+      const { code, err } = await search('taken', what);
+      expect([code, err]).toEqual([1, expect.stringMatching(/taken.*--force/s)]);
+    }
+    expect(await readdir(at('taken'))).toEqual(['notes.txt']);
   });
 });

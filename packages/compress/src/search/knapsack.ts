@@ -56,12 +56,13 @@ export class Knapsack {
     return this.fill(picks, budget);
   }
 
-  /** Allocations from the smallest to the largest, at evenly spread budgets; none is beaten by one before it. */
+  /** Allocations from the smallest to the largest, at budgets in equal proportions; none is beaten by one before it. */
   frontier(count: number): Allocation[] {
     const found: Allocation[] = [];
     for (let i = 0; i <= count; i++) {
-      const span = this.largest.bytes - this.smallest.bytes;
-      const next = this.within(this.smallest.bytes + (span * i) / count);
+      const [least, most] = [Math.max(1, this.smallest.bytes), this.largest.bytes];
+      const budget = i === count ? most : least * (most / least) ** (i / count);
+      const next = this.within(Math.max(this.smallest.bytes, budget));
       const last = found[found.length - 1];
       if (next && (!last || (next.loss < last.loss && next.bytes > last.bytes))) found.push(next);
     }
