@@ -1,5 +1,5 @@
 import type { Manifest } from '@frugal/checkpoint';
-import type { BatchSource, CausalLM, Score } from '@frugal/tensor-core/nn';
+import type { BatchSource, CausalLM, Model, Score } from '@frugal/tensor-core/nn';
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
@@ -98,6 +98,26 @@ export async function compress(
     stages: reports,
   };
   return { model: current, report, manifest: manifestOf(report) };
+}
+
+/** What methods that look at weights alone can use. */
+export type WeightOnlyOptions = Pick<
+  CompressOptions,
+  'methods' | 'storage' | 'store' | 'onProgress' | 'signal'
+>;
+
+/**
+ * The same for a model of any kind, such as a tabular one, by methods that look at weights alone: those that need
+ * calibration or training are refused by the plan. @throws PlanError, InvariantError
+ */
+export async function compressWeights<M extends Model>(
+  model: M,
+  recipe: Recipe,
+  options: WeightOnlyOptions,
+): Promise<Omit<Compressed, 'model'> & { readonly model: M }> {
+  // What only language models have is asked for by calibration and training, which these options do not hold.
+  const { report, manifest } = await compress(model as Model as CausalLM, recipe, options);
+  return { model, report, manifest };
 }
 
 /** @throws RecipeError naming the known types */

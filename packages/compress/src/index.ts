@@ -4,8 +4,10 @@ export {
   type CompressOptions,
   type CompressProgress,
   compress,
+  compressWeights,
   createModifier,
   modelBytes,
+  type WeightOnlyOptions,
 } from './compress.js';
 export { defineMethod } from './define-method.js';
 export type { Edit } from './edit.js';

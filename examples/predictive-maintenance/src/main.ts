@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { defaultBackend } from '@frugal/backend-cpu';
+import { setBackend } from '@frugal/tensor-core';
+import { crossValidate } from './cross-validate.js';
+import { printResults } from './results.js';
+import { readTable } from './table.js';
+
+const settings = {
+  full: {
+    outer: 5,
+    inner: 4,
+    steps: 150,
+    teacher: { width: 24, layers: 2 },
+    student: { width: 8, layers: 1 },
+  },
+  quick: {
+    outer: 3,
+    inner: 2,
+    steps: 25,
+    teacher: { width: 16, layers: 1 },
+    student: { width: 8, layers: 1 },
+  },
+};
+
+/** The path of the table, or null with the reason printed. */
+function fetchTable(): string | null {
+  const script = join(fileURLToPath(new URL('../../..', import.meta.url)), 'scripts/fetch-scania.mjs');
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8' });
+  if (status === 0) return stdout.trim();
+  console.log(`skipped: ${stderr.trim()}`);
+  return null;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      seed: { type: 'string', default: '1' },
+      'no-serve': { type: 'boolean' },
+    },
+  });
+  const file = fetchTable();
+  if (!file) return;
+  const backend = defaultBackend();
+  setBackend(backend);
+  console.error(backend.description);
+  const table = readTable(file);
+  const chosen = { ...settings[values.quick ? 'quick' : 'full'], seed: Number(values.seed) };
+  printResults(table, await crossValidate(table, chosen, (line) => console.error(line)));
+}
+
+await main();
