@@ -42,6 +42,11 @@ async function main(): Promise<void> {
       'no-serve': { type: 'boolean' },
     },
   });
+  if (!/^\d{1,9}$/.test(values.seed)) {
+    console.error(`--seed takes a whole number: got ${values.seed}.`);
+    process.exitCode = 2;
+    return;
+  }
   const file = fetchTable();
   if (!file) return;
   const backend = defaultBackend();
