@@ -21,6 +21,7 @@ import { movementKernels } from './kernels/movement.js';
 import { mutationKernels } from './kernels/mutation.js';
 import { reduceKernels } from './kernels/reduce.js';
 import { unaryKernels } from './kernels/unary.js';
+import { unpackKernels } from './kernels/unpack.js';
 import { AscendStorage } from './storage.js';
 
 const families = [
@@ -33,6 +34,7 @@ const families = [
   mutationKernels,
   matmulKernels,
   layerKernels,
+  unpackKernels,
   hostKernels,
 ];
 

@@ -13,7 +13,7 @@ import type { Family } from './family.js';
  * Runs an op of the reference backend: its inputs are waited for and copied to the host, its results back. Slow, and the
  * right values.
  */
-function onHost<N extends OpName>(device: Device, op: N): Kernel<N> {
+export function onHost<N extends OpName>(device: Device, op: N): Kernel<N> {
   return (inputs, outputs, attributes) => {
     const host = referenceBackend();
     const kernel = host.kernels[op] as Kernel<N>;
@@ -45,15 +45,13 @@ function uploadInto(device: Device, view: TensorView, bytes: Uint8Array): void {
 
 /**
  * What CANN does not have as Frugal defines it: random numbers are Philox4x32-10 words in an order of their own, the same
- * on every backend; `cholesky` and `triangularSolve` compute in f64 and give NaN from a failing pivot on; packed formats
- * have layouts that no op reads.
+ * on every backend; `cholesky` and `triangularSolve` compute in f64 and give NaN from a failing pivot on.
  */
-export const hostKernels: Family<
-  'randomUniform' | 'randomNormal' | 'cholesky' | 'triangularSolve' | 'unpack'
-> = (device) => ({
+export const hostKernels: Family<'randomUniform' | 'randomNormal' | 'cholesky' | 'triangularSolve'> = (
+  device,
+) => ({
   randomUniform: onHost(device, 'randomUniform'),
   randomNormal: onHost(device, 'randomNormal'),
   cholesky: onHost(device, 'cholesky'),
   triangularSolve: onHost(device, 'triangularSolve'),
-  unpack: onHost(device, 'unpack'),
 });

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs tests of this package on a stub that is compiled with the address and undefined behaviour sanitizers.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+compiler=${CXX:-g++}
+library=$("$compiler" -print-file-name=libasan.so)
+[ -f "$library" ] || { echo "the stub's sanitizers need g++ with libasan" >&2; exit 75; }
+
+export FRUGAL_ASCEND_STUB=$PWD/.cache/ascend-stub/sanitized
+STUB_FLAGS='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' \
+  bash packages/backend-ascend/stub/build.sh "$FRUGAL_ASCEND_STUB"
+# Node itself is not clean of leaks; the stub counts its own.
+ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$library node node_modules/vitest/vitest.mjs run \
+  packages/backend-ascend/test/{rules,layouts,loading,llama,conformance-values}.test.ts
