@@ -19,7 +19,7 @@ export interface ReadyEngine {
 type News = Extract<FromEngine, { type: 'news' }>;
 
 /** Lower than ordinary priority. */
-const engineNiceness = 5;
+const engineNiceness = 2;
 
 /** How long a process may take to end when it was asked to, in milliseconds. */
 const closeTimeout = 5000;

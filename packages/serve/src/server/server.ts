@@ -154,7 +154,10 @@ function logRequest(
   completed: boolean,
 ): void {
   const { generation } = request;
-  request.log.info(
+  // Probes ask every few seconds.
+  const level =
+    request.method === 'GET' && response.statusCode === 200 && isProbe(request) ? 'debug' : 'info';
+  request.log[level](
     {
       ...(request.client !== null && { client: request.client }),
       method: request.method,
@@ -167,6 +170,8 @@ function logRequest(
     'request',
   );
 }
+
+const isProbe = ({ routeOptions: { url = '' } }: FastifyRequest) => /^\/(health|metrics)/.test(url);
 
 function counted({ prompt_tokens_details: { cached_tokens }, ...usage }: TotalUsage): object {
   return { ...usage, cached_tokens };
