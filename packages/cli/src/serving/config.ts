@@ -27,6 +27,8 @@ const schema = settings({
   }).optional(),
   /** A file of `frugal api-key`, relative to the folder of this file. */
   apiKeys: z.string().min(1).optional(),
+  /** Adapters in this folder can be loaded while the server runs; relative to the folder of this file. */
+  adapters: z.string().min(1).optional(),
   /** Of keys without limits of their own. */
   clientLimits: clientLimits.optional(),
   /** Web pages that may use the API from a browser. */
@@ -52,10 +54,11 @@ const hint = 'frugal serve --help says where an example is.';
 export async function readServeConfig(file: string): Promise<ServeConfig> {
   const config = checkSettings(schema, await readSettingsFile(file, hint), file, hint);
   const from = (path: string) => resolve(dirname(file), path);
-  const { models, apiKeys } = config;
+  const { models, apiKeys, adapters } = config;
   return {
     ...config,
     ...(apiKeys !== undefined && { apiKeys: from(apiKeys) }),
+    ...(adapters !== undefined && { adapters: from(adapters) }),
     ...(models && {
       models: Object.fromEntries(
         Object.entries(models).map(([name, model]) => [name, isHubReference(model) ? model : from(model)]),

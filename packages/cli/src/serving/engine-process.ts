@@ -1,3 +1,5 @@
+import { AdapterBank, readAdapter } from '@frugal/lora';
+import { huggingFaceNames } from '@frugal/models';
 import { createEngine, type LoadedModel, runEngine } from '@frugal/serve/engine';
 import { useBackend } from '../backend.js';
 import { type Context, processTerminal } from '../context.js';
@@ -15,7 +17,13 @@ runEngine(async ({ models, backend, limits }: EngineSettings) => {
   useBackend(backend, context);
   const loaded: LoadedModel[] = [];
   for (const { name, path } of models) {
-    loaded.push({ name, tokenizer: await openTokenizer(path), model: await openModel(path, context) });
+    const tokenizer = await openTokenizer(path);
+    const model = await openModel(path, context);
+    const adapters = new AdapterBank(model);
+    const loadAdapter = async (adapter: string, folder: string) => {
+      adapters.add(adapter, (await readAdapter(model, folder, huggingFaceNames(model.config))).adapters);
+    };
+    loaded.push({ name, tokenizer, model, adapters, loadAdapter });
   }
   return createEngine(loaded, limits);
 });

@@ -14,7 +14,7 @@ export async function startServer(
   context: Context,
 ): Promise<RunningServer> {
   const { terminal } = context;
-  const { host, port, backend, limits, apiKeys: keyFile, log = 'info', ...options } = config;
+  const { host, port, backend, limits, apiKeys: keyFile, adapters, log = 'info', ...options } = config;
   const readKeys = () => keysOf(apiKey, keyFile);
   const apiKeys = new ApiKeys(await readKeys());
   if (apiKeys.isEmpty && host !== undefined && !isLoopback(host)) {
@@ -37,7 +37,7 @@ export async function startServer(
   const { openMetrics, clientLimits, origins, bodyLimit, drainTimeout, slowReaderTimeout } = options;
   const server = await serveEngine(engine, {
     ...{ host, port, logger, apiKeys, openMetrics, clientLimits, origins },
-    ...{ bodyLimit, drainTimeout, slowReaderTimeout },
+    ...{ bodyLimit, drainTimeout, slowReaderTimeout, adapterFolder: adapters },
   });
   return {
     url: server.url,

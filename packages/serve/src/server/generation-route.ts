@@ -7,6 +7,7 @@ import { EngineError } from '../engine/errors.js';
 import { type ApiError, toApiError } from './api-error.js';
 import { type Choice, Choices, type FinishedChoice } from './choices.js';
 import type { Lifetime } from './lifetime.js';
+import { modelNamed } from './model-names.js';
 import { validate } from './validation.js';
 
 /** An endpoint that answers with text: what differs between chat and plain completion. */
@@ -46,10 +47,13 @@ export function addGenerationRoute<Body extends StreamFields>(
   app.post(endpoint.path, async (request, reply) => {
     const body = validate(endpoint.schema, request.body);
     const signal = lifetime.begin(reply.raw);
-    const card = engine.models().find(({ name }) => name === body.model);
+    const named = modelNamed(body.model, engine.models());
+    const card = engine.models().find(({ name }) => name === named.model);
     const choices = await Choices.start(
       engine.submit,
-      endpoint.choices(body, card).map((choice) => ({ ...choice, request: { ...choice.request, signal } })),
+      endpoint
+        .choices(body, card)
+        .map((choice) => ({ ...choice, request: { ...choice.request, ...named, signal } })),
     );
     request.generation = { model: body.model, usage: choices.usage };
     const answer = new Answer(endpoint, body, choices, () => endpoint.writer(body, card));

@@ -14,6 +14,7 @@ import { ApiKeys, type ClientLimits } from './access/api-keys.js';
 import { allowOrigins } from './access/cors.js';
 import { guard } from './access/guard.js';
 import { addSecurityHeaders } from './access/security-headers.js';
+import { addAdapterRoutes } from './adapters.js';
 import { ApiError, toApiError } from './api-error.js';
 import { answerBrokenHttp } from './broken-http.js';
 import { chatCompletions } from './chat-completions.js';
@@ -39,6 +40,8 @@ export interface ServerOptions {
   readonly apiKeys?: ApiKeys | undefined;
   /** Of clients whose key has none of its own. */
   readonly clientLimits?: ClientLimits | undefined;
+  /** Adapters in this folder can be loaded at `/v1/adapters`, by the names of their folders. Default: none can. */
+  readonly adapterFolder?: string | undefined;
   /** Whether `/metrics` answers without a key. Default false. */
   readonly openMetrics?: boolean | undefined;
   /** Origins whose pages may use the API from a browser, such as `https://example.com`; `*`: all. Default: none. */
@@ -63,6 +66,7 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
     origins = [],
     slowReaderTimeout = 30_000,
     openMetrics = false,
+    adapterFolder,
   } = options;
   const lifetime = new Lifetime();
   const app: FastifyInstance = fastify({
@@ -97,6 +101,7 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   addGenerationRoute(app, observed, lifetime, chatCompletions);
   addGenerationRoute(app, observed, lifetime, completions);
   addModelRoutes(app, engine);
+  if (adapterFolder !== undefined) addAdapterRoutes(app, engine, adapterFolder);
   addHealthRoutes(app, engine, lifetime);
   addPageRoute(app);
   return app;
