@@ -11,6 +11,7 @@ function start() {
   const path = 'blocks.1.mlp.down';
   const { inFeatures, outFeatures } = loaded.model.module(path) as unknown as Record<string, number>;
   const loadAdapter = async (name: string, folder: string) => {
+    if (name === 'broken') throw new Error('ENOENT: no file of somebody');
     const random = new Random(folder.charCodeAt(folder.length - 1));
     const matrix = (rows: number, columns: number) => random.normal([rows, columns]).mul(2);
     scope(() =>
@@ -67,6 +68,14 @@ it.each([
 ])('the adapter %j is refused', async (adapter, status) => {
   const { change } = start();
   expect((await change('POST', { model: 'tiny', adapter })).statusCode).toBe(status);
+});
+
+it('one that cannot be loaded is a 400 that tells nothing of the server', async () => {
+  const { change, models } = start();
+  const response = await change('POST', { model: 'tiny', adapter: 'broken' });
+  expect([response.statusCode, response.json().error.code]).toEqual([400, 'adapter_not_loaded']);
+  expect(response.body).not.toContain('somebody');
+  expect(await models()).toEqual(['tiny']);
 });
 
 it('unknown models and adapters are a 404', async () => {

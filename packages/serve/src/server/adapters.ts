@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Engine } from '../engine/contract.js';
+import { EngineError } from '../engine/errors.js';
 import { ApiError } from './api-error.js';
 import { adapterModelName } from './model-names.js';
 import { validate } from './validation.js';
@@ -22,7 +23,15 @@ export function addAdapterRoutes(app: FastifyInstance, engine: Engine, folder: s
     if (cardOf(change.model)?.adapters.includes(change.adapter)) {
       throw new ApiError(409, 'adapter_exists', `${adapterModelName(change)} is loaded already.`, 'adapter');
     }
-    await engine.loadAdapter({ ...change, source: join(folder, change.adapter) });
+    try {
+      await engine.loadAdapter({ ...change, source: join(folder, change.adapter) });
+    } catch (error) {
+      if (error instanceof EngineError) throw error;
+      // What is wrong may name files of the server: that is for its owner.
+      request.log.warn({ err: error }, 'adapter not loaded');
+      const message = `The adapter ${change.adapter} cannot be loaded. The log of the server says why.`;
+      throw new ApiError(400, 'adapter_not_loaded', message, 'adapter');
+    }
     return { id: adapterModelName(change), object: 'adapter' };
   });
   app.delete('/v1/adapters', async (request) => {
