@@ -104,7 +104,7 @@ run_sanitizers() {
   local script=packages/backend-cpu/test/native.sh
   [ -f "$script" ] || { skip sanitizers "there is no $script"; return; }
   command -v g++ >/dev/null || command -v clang++ >/dev/null || { skip sanitizers "no C++ compiler"; return; }
-  bash "$script"
+  bash "$script" && bash packages/backend-ascend/test/sanitized.sh
 }
 
 # The real model comes once, from a Python package (98 MB).
