@@ -103,6 +103,10 @@ describe('the chat page in a browser', () => {
     await page.keyboard.press('Escape');
     await idle(page);
     expect(await page.locator('article.completion .text').textContent()).toMatch(/^Once/);
+    // However far it got before Escape, this much more fits into the context.
+    await page.locator('#max-tokens').evaluate((input: HTMLInputElement) => {
+      input.value = '8';
+    });
     await page.locator('article.completion .facts button').click();
     await idle(page);
     await page.keyboard.press('Control+Shift+K');
