@@ -1,4 +1,4 @@
-import { type Checkpoint, openCheckpoint, readTokenizerFiles } from '@frugal/checkpoint';
+import { type Checkpoint, fingerprint, openCheckpoint, readTokenizerFiles } from '@frugal/checkpoint';
 
 /** Opens the checkpoint at a path for as long as `use` takes. */
 export async function withCheckpoint<T>(
@@ -11,6 +11,11 @@ export async function withCheckpoint<T>(
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Of the weights of a checkpoint. */
+export function weightsHash(path: string): Promise<string> {
+  return withCheckpoint(path, ({ tensors }) => fingerprint(tensors));
 }
 
 /** What a model takes over unchanged from the one it was made of: tokenizer and generation settings. */

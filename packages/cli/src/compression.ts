@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fingerprint, type Manifest, type QuantizedLayoutName, saveFile } from '@frugal/checkpoint';
+import { type Manifest, type QuantizedLayoutName, saveFile } from '@frugal/checkpoint';
 import {
   type CompressOptions,
   type CompressReport,
@@ -43,7 +43,7 @@ import {
 } from '@frugal/quant';
 import { nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
-import { sourceFiles, withCheckpoint } from './checkpoint.js';
+import { sourceFiles, weightsHash, withCheckpoint } from './checkpoint.js';
 import type { Context } from './context.js';
 import { readTextFile } from './files.js';
 import { withProgress } from './progress.js';
@@ -204,11 +204,6 @@ const REPORT_PAGE = 'compression.html';
 async function runKey(filesFrom: string, recipe: Recipe, { calibration = [] }: Inputs): Promise<string> {
   const model = await weightsHash(filesFrom);
   return JSON.stringify({ recipe, model, calibration: sequencesHash(calibration) });
-}
-
-/** Of the weights of a checkpoint. */
-export function weightsHash(path: string): Promise<string> {
-  return withCheckpoint(path, ({ tensors }) => fingerprint(tensors));
 }
 
 export function sequencesHash(sequences: readonly ArrayLike<number>[]): string {

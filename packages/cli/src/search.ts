@@ -11,7 +11,8 @@ import {
 import { perplexityScore } from '@frugal/eval';
 import { savedBytes, skeleton } from '@frugal/models';
 import { calibrationFor, holdOut } from './calibration.js';
-import { type Inputs, methods, sequencesHash, storageFor, weightsHash } from './compression.js';
+import { weightsHash } from './checkpoint.js';
+import { type Inputs, methods, sequencesHash, storageFor } from './compression.js';
 import type { Context } from './context.js';
 import { CommandError } from './errors.js';
 import { openModel } from './model.js';

@@ -26,6 +26,15 @@ describe('API keys', () => {
     expect(response.body).not.toContain(alice);
   });
 
+  it('that were all taken away let nobody in', async () => {
+    const keys = apiKeys();
+    const { app } = startServer({ apiKeys: keys });
+    keys.replace([]);
+    const anonymous = await app.inject({ url: '/v1/models' });
+    const revoked = await app.inject({ url: '/v1/models', headers: bearer(alice) });
+    expect([anonymous.statusCode, revoked.statusCode]).toEqual([401, 401]);
+  });
+
   it.each([
     '/v1/models',
     '/%76%31/models',

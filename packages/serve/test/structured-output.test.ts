@@ -156,7 +156,25 @@ describe('refusals name what is wrong', () => {
       { type: 'json-schema', schema: { type: 'object', properties: { a: { $ref: '#' } }, required: ['a'] } },
       'no text',
     ],
+    [
+      'items of allOf beside its first items',
+      {
+        type: 'json-schema',
+        schema: {
+          allOf: [{ type: 'array', prefixItems: [{ type: 'string' }] }, { items: { type: 'integer' } }],
+        },
+      },
+      'prefixItems',
+    ],
     ['depth', { type: 'json-schema', schema: deep(500) }, 'too large'],
+    [
+      'many schemas of which one holds',
+      {
+        type: 'json-schema',
+        schema: { oneOf: Array.from({ length: 4000 }, (_, value) => ({ const: value })) },
+      },
+      'too large',
+    ],
     [
       'a huge enum',
       { type: 'json-schema', schema: { enum: Array.from({ length: 20_000 }, (_, i) => i) } },
@@ -239,5 +257,19 @@ describe('in the engine', () => {
       message: expect.stringContaining(`at least ${shortest}`),
     });
     expectValid(schema, (await run(engine, { format, maxTokens: shortest, seed: 1 })).text);
+  });
+
+  it('a format that turns out too ambiguous while writing ends its own request alone', async () => {
+    const engine = start();
+    const hard: OutputFormat = { type: 'regex', pattern: 'x(a?){15000}' };
+    const [failed, other] = await Promise.allSettled([
+      run(engine, { format: hard, maxTokens: 20, seed: 1 }),
+      run(engine, { maxTokens: 20, seed: 4 }),
+    ]);
+    expect(failed).toMatchObject({
+      status: 'rejected',
+      reason: { cause: { what: expect.stringContaining('too many ways') } },
+    });
+    expect(other.status).toBe('fulfilled');
   });
 });

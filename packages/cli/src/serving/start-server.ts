@@ -17,6 +17,13 @@ export async function startServer(
   const { host, port, backend, limits, apiKeys: keyFile, adapters, log = 'info', ...options } = config;
   const readKeys = () => keysOf(apiKey, keyFile);
   const apiKeys = new ApiKeys(await readKeys());
+  if (keyFile !== undefined && apiKeys.isEmpty) {
+    throw new UsageError({
+      where: keyFile,
+      what: 'the file has no keys, so everybody could use the server',
+      hint: 'Make one with frugal api-key, or leave apiKeys out.',
+    });
+  }
   if (apiKeys.isEmpty && host !== undefined && !isLoopback(host)) {
     terminal.err(`Everybody who can reach ${host} can use this server: --api-keys asks for keys.\n`);
   }

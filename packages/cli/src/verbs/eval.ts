@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveFile } from '@frugal/checkpoint';
 import {
@@ -15,6 +15,7 @@ import {
 import { renderTable } from '@frugal/report';
 import { chatTemplate } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
+import { weightsHash } from '../checkpoint.js';
 import { type Context, printJson } from '../context.js';
 import { readTasks } from '../evaluation/read-tasks.js';
 import { TaskStore } from '../evaluation/task-store.js';
@@ -70,7 +71,10 @@ model write. Models that were not trained on these prompts do better with style:
     .option(...PRECISE_OPTION);
   addBackendOptions(command).action(async (source: string, options: Options) => {
     const tasks = await readTasks(options.tasks, options);
-    if (options.out !== undefined && !options.resume) await refuseExisting(options.out, options.force);
+    if (options.out !== undefined && !options.resume) {
+      await refuseExisting(options.out, options.force);
+      await rm(join(options.out, 'tasks'), { recursive: true, force: true });
+    }
     useBackend(options, context);
     const report = await evaluate(source, tasks, options, context);
     if (options.out !== undefined) {
@@ -118,7 +122,8 @@ async function examine(source: string, tasks: readonly Task[], options: Options,
   };
   const examinee: Examinee = { model, tokenizer, answer };
   const store = new TaskStore(options.out);
-  const version = `${path} ${(await stat(path)).mtimeMs} ${JSON.stringify({ maxTokens, chat, precise: options.precise })}`;
+  const settings = JSON.stringify({ maxTokens, chat, precise: options.precise });
+  const version = options.out === undefined ? '' : `${await weightsHash(path)} ${settings}`;
   const results: TaskResult[] = [];
   for (const task of tasks) {
     const label = `${task.name}: ${source}`;

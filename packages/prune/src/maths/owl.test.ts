@@ -25,3 +25,15 @@ it('gives equal parts the same', () => {
   const equal = Array.from({ length: 3 }, () => ({ share: 0.02, weights: 10 }));
   expect(owlSparsities(equal, 0.6, 0.08)).toEqual([0.6, 0.6, 0.6]);
 });
+
+it.each([0.9, 0.02, 0.995])('leaves every part something to lose and to keep at %d', (sparsity) => {
+  const parts = Array.from({ length: 12 }, (_, i) => ({
+    share: i === 0 ? 0.01 : i === 1 ? 0.09 : 0.05,
+    weights: 10,
+  }));
+  const sparsities = owlSparsities(parts, sparsity, 0.08);
+  expect(sparsities.reduce((sum, value) => sum + value, 0) / 12).toBeCloseTo(sparsity, 10);
+  expect(Math.max(...sparsities)).toBeLessThan(1);
+  expect(Math.min(...sparsities)).toBeGreaterThanOrEqual(0);
+  expect(sparsities[0]).toBeGreaterThan(sparsities[1]);
+});

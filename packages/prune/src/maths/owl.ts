@@ -20,9 +20,8 @@ export interface OutlierShare {
 }
 
 /**
- * A sparsity for each part, less where there are more outliers, within `spread` above and below and on average over all
- * weights the `sparsity` asked for (OWL, Yin et al. 2023, arXiv:2310.05175): densities are the shares of outliers, stretched to
- * an interval of 2 · spread.
+ * A sparsity for each part, less where there are more outliers, and on average over all weights the `sparsity` asked for (OWL, Yin et al. 2023, arXiv:2310.05175): densities are the shares of outliers, stretched to
+ * an interval of 2 · spread, or of less where a part would lose all of its weights, or get some back that it never lost.
  */
 export function owlSparsities(parts: readonly OutlierShare[], sparsity: number, spread: number): number[] {
   const shares = parts.map(({ share }) => share);
@@ -31,5 +30,14 @@ export function owlSparsities(parts: readonly OutlierShare[], sparsity: number, 
   const stretched = shares.map((share) => (width > 0 ? ((share - low) / width) * 2 * spread : 0));
   const all = parts.reduce((sum, { weights }) => sum + weights, 0);
   const mean = stretched.reduce((sum, value, i) => sum + value * parts[i].weights, 0) / all;
-  return stretched.map((value) => Math.min(1, Math.max(0, sparsity - (value - mean))));
+  const offsets = stretched.map((value) => value - mean);
+  const shrink = Math.min(1, ...offsets.map((offset) => roomFor(offset, sparsity)));
+  return offsets.map((offset) => sparsity - shrink * offset);
+}
+
+/** How much of an offset leaves a part between nothing and almost everything. */
+function roomFor(offset: number, sparsity: number): number {
+  if (offset === 0) return 1;
+  const most = Math.max(sparsity, 0.999);
+  return offset > 0 ? sparsity / offset : (most - sparsity) / -offset;
 }

@@ -46,7 +46,10 @@ export class CompiledFormats {
     const key = JSON.stringify(format);
     const known = this.compiled.get(key);
     this.compiled.delete(key);
-    const masks = known && known.machine.size <= MOST_STATES ? known : this.compile(format);
+    const masks =
+      known && known.machine.size <= MOST_STATES && !known.machine.isNearlyFull
+        ? known
+        : this.compile(format);
     this.compiled.set(key, masks);
     const [oldest] = this.compiled.keys();
     if (this.compiled.size > MOST_FORMATS) this.compiled.delete(oldest);

@@ -20,7 +20,9 @@ export const DEAD = 0;
 const UNKNOWN = -1;
 const BOTTOM = 0;
 /** So many ways at once come only from grammars that can read one text in very many ways. */
-const MOST_WAYS = 20_000;
+const MOST_WAYS = 2_000;
+/** Ways of all states together: about 100 MB. */
+const MOST_HELD_WAYS = 2_000_000;
 
 /**
  * Reads texts of a grammar byte by byte. A state is the set of all ways in which the bytes so far can be read; states and
@@ -41,6 +43,7 @@ export class Machine {
   private readonly classes: Uint8Array;
   private readonly classCount: number;
   private transitions: Int32Array;
+  private held = 0;
 
   constructor(
     private readonly network: Network,
@@ -57,6 +60,11 @@ export class Machine {
   /** How many states were worked out. */
   get size(): number {
     return this.ways.length;
+  }
+
+  /** Whether so much was worked out that what comes may be refused. */
+  get isNearlyFull(): boolean {
+    return this.held > MOST_HELD_WAYS / 4;
   }
 
   /** The state after one more byte. */
@@ -128,6 +136,8 @@ export class Machine {
     for (const { node, frame } of ways) key += `${node}.${frame} `;
     const known = this.ids.get(key);
     if (known !== undefined) return known;
+    this.held += ways.length;
+    if (this.held > MOST_HELD_WAYS) throw tooAmbiguous();
     const id = this.ways.push(ways) - 1;
     this.accepting.push(accepts);
     this.ids.set(key, id);

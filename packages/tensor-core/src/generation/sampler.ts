@@ -124,10 +124,17 @@ export async function chooseRows(
   const values = await logits.toFloat32();
   const V = logits.shape[1];
   const rowOf = (row: number) => values.subarray(row * V, (row + 1) * V);
+  const failed = new Set<number>();
   choices.forEach(({ edit }, row) => {
-    if (typeof edit === 'function') edit(rowOf(row));
+    try {
+      if (typeof edit === 'function') edit(rowOf(row));
+    } catch {
+      failed.add(row); // its text alone fails, when it edits the row again
+    }
   });
   const edited = tensor(values, { shape: logits.shape, backend: logits.backend });
   const ids = await sampleRows(edited, draws).finally(() => edited.dispose());
-  return choices.map(({ edit }, row) => (edit === 'leave' || ids[row] < 0 ? rowOf(row) : ids[row]));
+  return choices.map(({ edit }, row) =>
+    edit === 'leave' || failed.has(row) || ids[row] < 0 ? rowOf(row) : ids[row],
+  );
 }

@@ -53,6 +53,7 @@ const DEEPEST = 64;
 /** Schemas inside of schemas, those that merging makes included. */
 const MOST_SCHEMAS = 10_000;
 const MOST_VALUES = 10_000;
+const MOST_EXCLUSIVE = 256;
 const LARGEST_DIVISOR = 1000;
 const ANY_NUMBER = {
   ...{ low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY },
@@ -151,6 +152,8 @@ class SchemaCompiler {
   }
 
   private requireExclusive(list: readonly Schema[], at: string): void {
+    // Each is compared with each.
+    if (list.length > MOST_EXCLUSIVE) throw tooLarge(`${list.length} schemas at ${at}/oneOf`);
     list.forEach((schema, i) => {
       const other = list.findIndex((each, j) => j > i && !exclude(this.root, schema, each));
       if (other < 0) return;

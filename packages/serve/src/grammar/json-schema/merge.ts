@@ -24,6 +24,8 @@ export function merge(a: Schema, b: Schema, at: string): Schema {
   if (typeof b === 'boolean') return b ? a : false;
   const merged: Record<string, unknown> = { ...listed(a) };
   const other = listed(b);
+  // There `items` is about the first items too.
+  if (hasBareItems(merged, other) || hasBareItems(other, merged)) throw conflict('prefixItems', at);
   const properties = mergeProperties(merged, other);
   for (const name of constraintsOf(other, at)) {
     const [left, right] = [merged[name], other[name]];
@@ -32,6 +34,11 @@ export function merge(a: Schema, b: Schema, at: string): Schema {
     else if (name !== 'properties') throw conflict(name, at);
   }
   return properties ? { ...merged, properties } : merged;
+}
+
+/** Whether one side says how each item must be, and the other how the first ones must. */
+function hasBareItems(prefixed: SchemaObject, other: SchemaObject): boolean {
+  return prefixed.prefixItems !== undefined && other.prefixItems === undefined && other.items !== undefined;
 }
 
 /** `const` as the `enum` that it is, and without annotations. */

@@ -32,6 +32,7 @@ const digest = (text: string) => createHash('sha256').update(text).digest();
 /** A set of keys that can be replaced while the server runs. */
 export class ApiKeys {
   private entries: readonly { readonly key: ApiKey; readonly hash: Buffer }[] = [];
+  private asked = false;
 
   /** @throws ArgumentError for a hash that is none, or two keys of one name */
   constructor(keys: readonly ApiKey[]) {
@@ -40,6 +41,11 @@ export class ApiKeys {
 
   get isEmpty(): boolean {
     return this.entries.length === 0;
+  }
+
+  /** Whether nobody needs a key. Keys that were taken away leave a server that lets nobody in, not one that is open. */
+  get isOpen(): boolean {
+    return !this.asked;
   }
 
   /** @throws ArgumentError as the constructor does; the old keys stay then */
@@ -56,6 +62,7 @@ export class ApiKeys {
       names.add(key.name);
       return { key, hash: Buffer.from(key.sha256, 'hex') };
     });
+    this.asked ||= !this.isEmpty;
   }
 
   /** The entry of a key that a client sent. Takes the same time for every key, right or wrong. */

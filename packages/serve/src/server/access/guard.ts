@@ -33,7 +33,7 @@ export function guard(app: FastifyInstance, { keys, limits }: GuardOptions): voi
   app.decorateRequest('client', null);
   app.addHook('onRequest', async (request, reply) => {
     if (request.routeOptions.config?.open) return;
-    const key = keys.isEmpty ? null : authenticated(keys, request, reply);
+    const key = keys.isOpen ? null : authenticated(keys, request, reply);
     request.client = key?.name ?? null;
     if (request.method === 'POST') meter(meterOf(request.client, key?.limits ?? limits), reply);
   });

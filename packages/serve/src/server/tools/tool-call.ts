@@ -33,15 +33,16 @@ export function callsOf(
   for (const each of Array.isArray(value) ? value : [value]) {
     const { name, [argumentsKey]: given = {} } = (each ?? {}) as Record<string, unknown>;
     if (typeof name !== 'string' || !names.has(name)) return null;
-    if (typeof given !== 'object' && !isJsonObject(given)) return null;
-    calls.push({ name, arguments: typeof given === 'string' ? given : JSON.stringify(given) });
+    const text = typeof given === 'string' ? given : JSON.stringify(given ?? {});
+    if (!isJsonObject(text)) return null;
+    calls.push({ name, arguments: text });
   }
   return calls.length > 0 ? calls : null;
 }
 
-function isJsonObject(text: unknown): boolean {
+function isJsonObject(text: string): boolean {
   try {
-    const value: unknown = JSON.parse(String(text));
+    const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null && !Array.isArray(value);
   } catch {
     return false;
