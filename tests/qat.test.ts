@@ -1,14 +1,17 @@
-import { cpuBackend } from '@frugal/backend-cpu';
 import { compress, parseRecipe, type Recipe } from '@frugal/compress';
 import { perplexityScore } from '@frugal/eval';
 import { createModel } from '@frugal/models';
 import { fakeQuantizerOf, quantizationAwareTraining, roundToNearest } from '@frugal/quant';
-import { noGrad, PackedTensor, Random, scope, setBackend } from '@frugal/tensor-core';
+import { noGrad, PackedTensor, Random, scope } from '@frugal/tensor-core';
 import { type CausalLM, Linear, nextTokenBatch, PackedLinear, Parameter } from '@frugal/tensor-core/nn';
 import { cosine, createOptimizer, train } from '@frugal/trainer';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { useNativeBackend } from './support/native.js';
 
-beforeAll(() => setBackend(cpuBackend()));
+const isNative = useNativeBackend();
+beforeEach((context) => {
+  if (!isNative) context.skip('needs the native addon');
+});
 
 describe('fake quantizers', () => {
   it.each(['int2-g16', 'int3-g16-zero', 'int4-g32', 'int4-g32-zero-bf16', 'int8-g16', 'int8-channel'])(

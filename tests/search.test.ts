@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cpuBackend } from '@frugal/backend-cpu';
 import {
   compress,
   openSearchStore,
@@ -15,10 +14,10 @@ import {
 import { perplexityScore } from '@frugal/eval';
 import { createModel, loadModel, savedBytes, saveModel } from '@frugal/models';
 import { ggufQuantization, gptqQuantization, roundToNearest } from '@frugal/quant';
-import { setBackend } from '@frugal/tensor-core';
 import { nextTokenBatch } from '@frugal/tensor-core/nn';
 import { cosine, createOptimizer, languageModelLoss, train } from '@frugal/trainer';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { useNativeBackend } from './support/native.js';
 
 const VOCABULARY = 48;
 const config = {
@@ -57,8 +56,13 @@ const score = perplexityScore(walks(32, 3));
 let folder = '';
 const open = () => loadModel(join(folder, 'trained'));
 
+const isNative = useNativeBackend();
+beforeEach((context) => {
+  if (!isNative) context.skip('needs the native addon');
+});
+
 beforeAll(async () => {
-  setBackend(cpuBackend());
+  if (!isNative) return;
   folder = await mkdtemp(join(tmpdir(), 'frugal-search-'));
   const model = createModel(config, { seed: 1 });
   let step = 0;
@@ -81,7 +85,7 @@ beforeAll(async () => {
   }));
   await saveModel(model, join(folder, 'trained'));
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => (isNative ? rm(folder, { recursive: true, force: true }) : undefined));
 
 function search(target: SearchTarget, more: Partial<SearchOptions> = {}) {
   const size: SearchOptions['size'] = (model, packed) => savedBytes(model, packed, 'frugal');

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import {
   continueLineage,
   type FilterCounts,
@@ -14,6 +15,7 @@ import {
 import { formatBytes, renderTable } from '@frugal/report';
 import type { Command } from 'commander';
 import { type Context, printJson } from './context.js';
+import { CommandError } from './errors.js';
 import { refuseExisting } from './files.js';
 import { withProgress } from './progress.js';
 import { addVerb, addWriteOptions, type JsonOption, type VerbText, type WriteOptions } from './verb.js';
@@ -62,6 +64,13 @@ export function watch(context: Context, total: number, update: (done: number, to
 
 /** Refuses what is there already; to be called before long work. */
 export async function checkTargets({ out, removed, force }: FilterOptions): Promise<void> {
+  if (removed !== undefined && resolve(removed) === resolve(out)) {
+    throw new CommandError({
+      where: '--removed',
+      what: 'the removed documents would replace those that stay',
+      got: removed,
+    });
+  }
   for (const path of [out, lineagePath(out), ...(removed === undefined ? [] : [removed])]) {
     await refuseExisting(path, force);
   }

@@ -82,6 +82,8 @@ describe('prompts', () => {
     ["A: it's so", 0],
     ['我选C', 2],
     ["I can't say", undefined],
+    ['The answer is a mammal, so B.', 1],
+    ['the answer is (b).', 1],
     ['E', undefined],
   ])('a letter is found in %j', (text, letter) => expect(chosenLetter(text, 4)).toBe(letter));
 });
@@ -139,6 +141,11 @@ describe('matchesAnswer', () => {
     ['regex', 'E11.9', '^E11', true],
     ['number', 'so 1,200 + 34 = 1,234.', '1234', true],
     ['number', 'none', 'none', false],
+    ['exact', '5', '-5', false],
+    ['exact', '3.5', '35', false],
+    ['exact', '>', '<', false],
+    ['exact', '', '<', false],
+    ['contains', 'anything', '+', false],
     ['json', 'Sure:\n```json\n{"b":[1],"a":2}\n```', '{"a":2,"b":[1]}', true],
     ['json', 'Here {"a":2} it is', '{"a":2}', true],
     ['json', '{"a":2', '{"a":2}', false],

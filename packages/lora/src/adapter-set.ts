@@ -58,7 +58,16 @@ export class AdapterSet {
   fold(): void {
     this.unmerge();
     this.requireDense('AdapterSet.fold');
+    const tied = new Set(tiesOf(this.model));
     for (const [path, layer] of this.layers) {
+      if (tied.has(`${path}.weight`) && layer.base instanceof Linear) {
+        // The embedding has the same matrix, and the adapter was not for it: the head gets one of its own.
+        const { dtype } = layer.base.weight.value;
+        const weight = noGrad(() => scope(() => layer.effectiveWeight().cast(dtype as FloatDType)));
+        this.model.replace(path, new Linear(weight, layer.bias?.value.copy() ?? null));
+        layer.disposeAdapter();
+        continue;
+      }
       noGrad(() => scope(() => writeWeight(this.model, path, layer.base, layer.effectiveWeight())));
       this.model.replace(path, layer.base);
       layer.disposeAdapter();
@@ -102,4 +111,12 @@ export class AdapterSet {
     }
     for (const parameter of this.frozen) parameter.trainable = true;
   }
+}
+
+/** Paths of weights that are another module's as well. */
+function tiesOf(model: Module): readonly string[] {
+  const { ties = [] } = model as {
+    readonly ties?: readonly { readonly path: string; readonly source: string }[];
+  };
+  return ties.flatMap(({ path, source }) => [path, source]);
 }

@@ -165,12 +165,12 @@ function valueFor(path: string, pattern: Readonly<Record<string, number>>): numb
 }
 
 function checkRank(path: string, rank: number, alpha: number): void {
-  if (Number.isInteger(rank) && rank > 0 && Number.isFinite(alpha)) return;
+  if (Number.isInteger(rank) && rank > 0 && Number.isFinite(alpha) && alpha > 0) return;
   throw new ArgumentError({
     where: 'attachAdapters',
     what: `impossible rank or alpha for ${path}`,
     got: `rank ${rank}, alpha ${alpha}`,
-    expected: 'a whole rank above 0 and a finite alpha',
+    expected: 'a whole rank and an alpha above 0',
   });
 }
 

@@ -32,7 +32,7 @@ export class LostTuningError extends FrugalError {
       what: 'rounding the merged weights loses the tuning',
       got: `${percent(measurement.kept)} of the effect kept (KL ${measurement.loss.toPrecision(3)} of ${measurement.effect.toPrecision(3)} nats per token)`,
       expected: `${percent(minimum)} or more`,
-      hint: 'Keep the adapter beside the model, choose a format of more bits, or force the merge.',
+      hint: 'Keep the adapter beside the model, choose a format of more bits, or lower the share that must be kept.',
     });
   }
 }

@@ -140,6 +140,15 @@ for (const magnitudes of [false, true]) {
   });
 }
 
+it('folds the adapter of a tied head into a head of its own: the embedding stays', async () => {
+  const model = createModel({ ...dense, tie_word_embeddings: true }, { seed: 1 });
+  const set = attachAdapters(model, { targets: { include: ['head'] }, rank: 2 });
+  for (const { up } of set.layers.values()) up.value = drawn([...up.shape]);
+  const adapted = await logits(model);
+  set.fold();
+  close(await logits(model), adapted, 1e-5);
+});
+
 it('adapts every expert, and only adapters learn', () => {
   const model = createModel(sparse, { seed: 1 });
   const set = attachAdapters(model, { targets: { include: ['blocks.*.mlp.**'] }, rank: 2 });

@@ -95,6 +95,8 @@ export async function runTraining(
       if (event.type === 'best')
         Object.assign(record, {
           best: { step: event.step, value: event.value, stoppedEarly: event.stoppedEarly },
+          // The model that is saved is that of the best step.
+          metrics: { ...record.metrics, ...(evaluate?.best && { [evaluate.best.metric]: event.value }) },
         });
     }
     average?.copyTo(job.model);
@@ -108,18 +110,19 @@ export async function runTraining(
 
 /**
  * Next-token training of a model, and that of its blocks for further tokens; its experts are balanced by their
- * selection bias where they have one.
+ * selection bias where they have one, unless `balance` is false: an adapter cannot hold what the biases of its base became.
  */
 export function languageModelJob(
   model: CausalLM,
   { selectionBiasRate, multiTokenWeight }: Pick<TrainingConfig, 'selectionBiasRate' | 'multiTokenWeight'>,
+  { balance = true }: { readonly balance?: boolean } = {},
 ): Pick<TrainOptions, 'model' | 'loss' | 'afterStep'> {
   const weight = multiTokenWeight ?? (model.extraBlocks.length > 0 ? 0.3 : 0);
   const lossWith = (observer?: LossObserver) =>
     weight > 0
       ? multiTokenLoss(model, { weight, ...(observer && { observer }) })
       : languageModelLoss(model, observer);
-  if (!hasSelectionBias(model)) return { model, loss: lossWith() };
+  if (!balance || !hasSelectionBias(model)) return { model, loss: lossWith() };
   const balancer = new SelectionBalancer(model, selectionBiasRate);
   return { model, loss: lossWith(balancer), afterStep: (_, finite) => balancer.update(finite) };
 }

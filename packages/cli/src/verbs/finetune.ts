@@ -174,7 +174,7 @@ async function finetune(
   if (adapter) adapters = await attach(model, adapter);
   else unpackModel(model);
   const record = await runTraining(
-    { ...languageModelJob(model, training), batches: set.batches(training) },
+    { ...languageModelJob(model, training, { balance: kind === 'full' }), batches: set.batches(training) },
     { label: 'finetune', config: training, run, resume },
     context,
   );

@@ -98,7 +98,7 @@ Models of one shape: ${MODEL_METHODS.join(', ')}; all but the first two need the
     .option('--base <MODEL>', 'what the models were trained from')
     .option('--text <FILE...>', 'text like that of the training: where the weights are packed')
     .option('--format <FORMAT>', 'packed format of merged layers that are packed (default: as they are)')
-    .option('--min-kept <SHARE>', "share of the adapter's effect that must be kept", number(0, 1), 0.8);
+    .option('--min-kept <SHARE>', "share of the adapter's effect that must be kept", number(-100, 1), 0.8);
   addBackendOptions(addWriteOptions(command, 'the result')).action(
     async (models: readonly string[], options: Options) => {
       checkFlags(models, options);
@@ -164,7 +164,7 @@ async function mergeAdapters(
     const sequences = await measuredText(options, path, model);
     const { format, minKept: minimum } = options;
     measured = await withProgress(context, 'Merging', () =>
-      mergePacked(model, set, { sequences, minimum, force, ...(format && { format }) }),
+      mergePacked(model, set, { sequences, minimum, ...(format && { format }) }),
     );
   } else set.fold();
   await saveModel(model, out, {

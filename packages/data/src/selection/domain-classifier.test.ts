@@ -48,6 +48,17 @@ describe('DomainClassifier', () => {
     expect(trained.classifier.score('出海的船')).toBeLessThan(0.2);
   });
 
+  it('finds a domain among many more others of many kinds', () => {
+    const kinds = Array.from({ length: 40 }, (_, kind) =>
+      sentences([`noun${kind}`, `thing${kind}`, `place${kind}`], [`does${kind}`, `goes${kind}`], 25),
+    ).flat();
+    const trained = DomainClassifier.train(medicine.slice(0, 100), [...ships, ...kinds]).classifier;
+    const share = (texts: readonly string[]) =>
+      texts.filter((text) => trained.score(text) > 0.5).length / texts.length;
+    expect(share(medicine.slice(100))).toBeGreaterThan(0.8);
+    expect(share(kinds)).toBeLessThan(0.2);
+  });
+
   it('is the same in every run', () => {
     const again = DomainClassifier.train(medicine, ships).classifier;
     expect(again.score(medicine[0])).toBe(classifier.score(medicine[0]));

@@ -67,6 +67,10 @@ export class DomainClassifier {
     const scores = [domain, others].map((texts) =>
       texts.filter(isHeldOut).map((text) => classifier.score(text)),
     );
+    // Rare words of the larger side outweigh the smaller one: the middle between both lies where held-out texts say.
+    if (scores.every(({ length }) => length > 0)) {
+      classifier.bias -= (middleLogit(scores[0]) + middleLogit(scores[1])) / 2;
+    }
     return { classifier, heldOutAuc: areaUnderCurve(scores[0], scores[1]) };
   }
 
@@ -128,4 +132,11 @@ function countBelow(sorted: Float64Array, limit: number, orEqual: boolean): numb
     else to = middle;
   }
   return from;
+}
+
+/** log p / (1 - p) of the median. */
+function middleLogit(scores: readonly number[]): number {
+  const median = Float64Array.from(scores).sort()[scores.length >> 1];
+  const p = Math.min(1 - 1e-12, Math.max(1e-12, median));
+  return Math.log(p / (1 - p));
 }

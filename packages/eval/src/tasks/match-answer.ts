@@ -17,15 +17,15 @@ const MATCHERS: Readonly<Record<Match, (answer: string, wanted: string) => boole
   number: (answer, wanted) => lastNumber(answer) !== undefined && lastNumber(answer) === lastNumber(wanted),
 };
 
-/** SQuAD's: without capitals, punctuation and articles; width variants of Chinese text made equal. */
+/** SQuAD's: without capitals, punctuation and articles; width variants made equal. Signs and points of numbers stay, and what is signs alone. */
 export function normalize(text: string): string {
-  return text
-    .normalize('NFKC')
-    .toLowerCase()
-    .replace(/[\p{Punctuation}\p{Symbol}]/gu, ' ')
+  const plain = text.normalize('NFKC').toLowerCase().trim();
+  const words = plain
+    .replace(/(?!-(?=\d)|(?<=\d)\.(?=\d))[\p{Punctuation}\p{Symbol}]/gu, ' ')
     .replace(/\b(a|an|the)\b/g, ' ')
     .replace(/\s+/gu, ' ')
     .trim();
+  return words || plain;
 }
 
 /** GSM8K's: the last number of a text; commas between thousands do not count. */

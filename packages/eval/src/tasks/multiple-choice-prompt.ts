@@ -50,7 +50,10 @@ function ask(item: MultipleChoiceItem, style: ChoiceStyle, language: PromptLangu
 export function chosenLetter(answer: string, choices: number): number | undefined {
   const last = letterOf(choices - 1);
   const patterns = [
-    new RegExp(`(?:answer|option)\\s*(?:is|:)?\\s*[*("'\\[]*([A-${last}])\\b`, 'i'),
+    // A small letter counts only where it stands alone: "the answer is a mammal" names no choice.
+    new RegExp(
+      `(?:[Aa]nswer|ANSWER|[Oo]ption|OPTION)\\s*(?:is|IS|:)?\\s*[*("'\\[]*([A-${last}]\\b|[a-${last.toLowerCase()}](?=\\s*(?:[).,:;*"'\\]]|$)))`,
+    ),
     new RegExp(`(?:答案|选项|选择|选)\\s*(?:是|为|应为)?\\s*[:：]?\\s*[*（("'【]*([A-${last}])(?![A-Za-z])`),
     new RegExp(`^\\s*[*("'（【\\[]*([A-${last}])(?![A-Za-z'’])`),
     new RegExp(`(?<![A-Za-z])([A-${last}])[.):：、]`),

@@ -26,6 +26,7 @@ export function multipleChoiceOf(
     fieldOf(record, ['choices', 'options']) ?? (nested && fieldOf(nested, ['choices'])) ?? lettered(record),
   );
   if (choices.length < 2) return `${choices.length} choices; at least 2 are needed`;
+  if (choices.some((choice) => choice === '')) return 'an empty choice';
   if (choices.length > MAX_CHOICES) return `${choices.length} choices; at most ${MAX_CHOICES}`;
   const given = fieldOf(record, ['answer', 'answerkey', 'answer_key', 'gold', 'label', 'answer_idx']);
   const answer = answerOf(given, choices, labels);

@@ -19,8 +19,6 @@ export interface PackedMergeOptions {
   readonly format?: string;
   /** The share of the effect that must be kept. Default 0.8. */
   readonly minimum?: number;
-  /** Merge also when less is kept. Default false. */
-  readonly force?: boolean;
 }
 
 export interface MergeMeasurement {
@@ -45,14 +43,14 @@ const ROWS = 64;
 export async function mergePacked(
   model: CausalLM,
   set: AdapterSet,
-  { sequences, format, minimum = 0.8, force = false }: PackedMergeOptions,
+  { sequences, format, minimum = 0.8 }: PackedMergeOptions,
 ): Promise<MergeMeasurement> {
   const states = new MergeStates(model, set);
   try {
     for (const [path, layer] of set.layers)
       states.merged.set(path, await mergedLayer(model, path, layer, format));
     const measurement = await measure(states, sequences);
-    if (!force && !(measurement.kept >= minimum)) throw new LostTuningError(measurement, minimum);
+    if (!(measurement.kept >= minimum)) throw new LostTuningError(measurement, minimum);
     states.commit();
     return measurement;
   } catch (error) {
