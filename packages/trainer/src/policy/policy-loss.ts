@@ -1,4 +1,4 @@
-import { scatterAddRows, tensor, where } from '@frugal/tensor-core';
+import { tensor } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { TrainerError } from '../errors.js';
 import type { Loss } from '../options.js';
