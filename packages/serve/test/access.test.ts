@@ -26,6 +26,17 @@ describe('API keys', () => {
     expect(response.body).not.toContain(alice);
   });
 
+  it('pay for each answer that a request asks for', async () => {
+    const { app } = startServer({
+      apiKeys: new ApiKeys([entry('bob', bob, { concurrentRequests: 4 })]),
+    });
+    const send = (n: number) =>
+      app.inject({ method: 'POST', url: '/v1/completions', headers: bearer(bob), payload: { ...body, n } });
+    expect((await send(5)).statusCode).toBe(429);
+    expect((await send(4)).statusCode).toBe(200);
+    expect((await send(4)).statusCode).toBe(200); // the first ended
+  });
+
   it('that were all taken away let nobody in', async () => {
     const keys = apiKeys();
     const { app } = startServer({ apiKeys: keys });

@@ -49,11 +49,11 @@ export function addGenerationRoute<Body extends StreamFields>(
     const signal = lifetime.begin(reply.raw);
     const named = modelNamed(body.model, engine.models());
     const card = engine.models().find(({ name }) => name === named.model);
+    const wanted = endpoint.choices(body, card);
+    request.widen?.(wanted.length - 1);
     const choices = await Choices.start(
       engine.submit,
-      endpoint
-        .choices(body, card)
-        .map((choice) => ({ ...choice, request: { ...choice.request, ...named, signal } })),
+      wanted.map((choice) => ({ ...choice, request: { ...choice.request, ...named, signal } })),
     );
     request.generation = { model: body.model, usage: choices.usage };
     const answer = new Answer(endpoint, body, choices, () => endpoint.writer(body, card));

@@ -7,6 +7,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The name of the client's key; null where no key is asked for. */
     client: string | null;
+    /** Charges the client for more answers than one. @throws ApiError 429 when it may not have so many at once */
+    widen: ((answers: number) => void) | null;
   }
   interface FastifyContextConfig {
     /** No key is needed. Everything that does not say so is guarded, unknown addresses too. */
@@ -31,11 +33,12 @@ export function guard(app: FastifyInstance, { keys, limits }: GuardOptions): voi
     return meter;
   };
   app.decorateRequest('client', null);
+  app.decorateRequest('widen', null);
   app.addHook('onRequest', async (request, reply) => {
     if (request.routeOptions.config?.open) return;
     const key = keys.isOpen ? null : authenticated(keys, request, reply);
     request.client = key?.name ?? null;
-    if (request.method === 'POST') meter(meterOf(request.client, key?.limits ?? limits), reply);
+    if (request.method === 'POST') meter(meterOf(request.client, key?.limits ?? limits), request, reply);
   });
 }
 
@@ -50,7 +53,7 @@ function authenticated(keys: ApiKeys, request: FastifyRequest, reply: FastifyRep
   throw new ApiError(401, 'invalid_api_key', `${problem}. Send the header authorization: Bearer KEY.`);
 }
 
-function meter(meter: ClientMeter, reply: FastifyReply): void {
+function meter(meter: ClientMeter, request: FastifyRequest, reply: FastifyReply): void {
   const { limit, remaining, reset, refusal } = meter.begin(performance.now());
   if (limit !== null) {
     reply.header('x-ratelimit-limit-requests', limit);
@@ -58,13 +61,23 @@ function meter(meter: ClientMeter, reply: FastifyReply): void {
     reply.header('x-ratelimit-reset-requests', `${Math.ceil(reset / 1000)}s`);
   }
   if (!refusal) {
-    reply.raw.once('close', () => meter.end());
+    let answers = 1;
+    request.widen = (more) => {
+      if (!meter.widen(more))
+        throw tooMany(reply, 1, 'So many answers at once are more than this key may ask for now.');
+      answers += more;
+    };
+    reply.raw.once('close', () => meter.end(answers));
     return;
   }
-  reply.header('retry-after', Math.max(1, Math.ceil(refusal.after / 1000)));
   const message =
     refusal.reason === 'rate'
       ? `This key may send ${limit} requests a minute.`
       : 'Too many requests with this key are being answered already.';
-  throw new ApiError(429, 'rate_limit_exceeded', message);
+  throw tooMany(reply, Math.max(1, Math.ceil(refusal.after / 1000)), message);
+}
+
+function tooMany(reply: FastifyReply, seconds: number, message: string): ApiError {
+  reply.header('retry-after', seconds);
+  return new ApiError(429, 'rate_limit_exceeded', message);
 }

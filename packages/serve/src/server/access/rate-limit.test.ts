@@ -23,6 +23,19 @@ describe('ClientMeter', () => {
     expect(meter.begin(0)).toMatchObject({ remaining: 7, refusal: null });
   });
 
+  it('counts each answer of a request', () => {
+    const meter = new ClientMeter({ concurrentRequests: 4, requestsPerMinute: 6 });
+    meter.begin(0);
+    expect(meter.widen(3)).toBe(true);
+    expect(meter.begin(0).refusal?.reason).toBe('concurrency');
+    meter.end(4);
+    meter.begin(0);
+    expect(meter.widen(3)).toBe(true); // six a minute: two are owed
+    meter.end(4);
+    expect(meter.begin(0)).toMatchObject({ remaining: 0, refusal: { reason: 'rate', after: 30_000 } });
+    expect(meter.widen(5)).toBe(false);
+  });
+
   it('has no limits by default', () => {
     const meter = new ClientMeter({});
     for (let i = 0; i < 1000; i++) {

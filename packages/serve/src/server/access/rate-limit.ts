@@ -36,8 +36,20 @@ export class ClientMeter {
     return this.allowance(limit, null);
   }
 
-  end(): void {
-    this.running--;
+  /**
+   * A request that may go on writes so many answers more than one. Each counts like a request; what there is not enough for is
+   * owed. False, and nothing taken, when so many must not run at once.
+   */
+  widen(answers: number): boolean {
+    const { concurrentRequests = Number.POSITIVE_INFINITY } = this.limits;
+    if (answers > 0 && this.running + answers > concurrentRequests) return false;
+    this.running += answers;
+    if (this.level !== null) this.level -= answers;
+    return true;
+  }
+
+  end(answers = 1): void {
+    this.running -= answers;
   }
 
   private refill(limit: number, now: number): void {
@@ -49,6 +61,6 @@ export class ClientMeter {
   private allowance(limit: number | null, refusal: Allowance['refusal']): Allowance {
     const level = this.level ?? 0;
     const reset = limit === null ? 0 : ((limit - level) * minute) / limit;
-    return { limit, remaining: Math.floor(level), reset, refusal };
+    return { limit, remaining: Math.max(0, Math.floor(level)), reset, refusal };
   }
 }
