@@ -1,3 +1,14 @@
+export {
+  type ComputeKind,
+  cacheBytesOf,
+  type Deployment,
+  type Device,
+  type Footprint,
+  type Load,
+  type Machine,
+  type ModelShape,
+  predictDeployment,
+} from './capacity/deployment.js';
 export { type DecodeProfile, type DecodeProfileOptions, profileDecode } from './decode-profile.js';
 export { TaskError } from './errors.js';
 export {

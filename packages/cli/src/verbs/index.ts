@@ -24,6 +24,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   perplexity: async () => (await import('./perplexity.js')).perplexityVerb,
   eval: async () => (await import('./eval.js')).evalVerb,
   bench: async () => (await import('./bench.js')).benchVerb,
+  plan: async () => (await import('./plan.js')).planVerb,
   doctor: async () => (await import('./doctor.js')).doctorVerb,
 };
 
