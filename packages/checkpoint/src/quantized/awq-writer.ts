@@ -3,9 +3,9 @@ import type { TensorInput } from '../tensor-input.js';
 import { ROW_OF_NIBBLE } from './awq.js';
 import { transposed, unpackCodes } from './bit-streams.js';
 import {
-  bytesOf,
   type PackedMatrix,
   type Settings,
+  stored,
   valuesOf,
   type WritableLayout,
 } from './quantized-matrix.js';
@@ -65,21 +65,10 @@ function tensorsOf({ modules: [base], shape, format, parts }: PackedMatrix): Ten
       groups,
     );
   const scaleRows = async () => transposed((await valuesOf(scales)) as Uint16Array, rows, groups);
-  const tensor = (
-    suffix: string,
-    dtype: 'I32' | 'F16',
-    size: readonly number[],
-    read: () => Promise<ArrayBufferView>,
-  ): TensorInput => ({
-    name: `${base}.${suffix}`,
-    dtype,
-    shape: size,
-    bytes: async () => bytesOf(await read()),
-  });
   return [
-    tensor('qweight', 'I32', [columns, rows / 8], weights),
-    tensor('qzeros', 'I32', [groups, rows / 8], zeroPointWords),
-    tensor('scales', 'F16', [groups, rows], scaleRows),
+    stored(`${base}.qweight`, 'I32', [columns, rows / 8], weights),
+    stored(`${base}.qzeros`, 'I32', [groups, rows / 8], zeroPointWords),
+    stored(`${base}.scales`, 'F16', [groups, rows], scaleRows),
   ];
 }
 

@@ -1,13 +1,12 @@
 import { type IntegerGroups, type PackedActivation, parseIntegerGroups } from '@frugal/tensor-core/formats';
-import type { PlainDType } from '../dtypes.js';
 import type { TensorInput } from '../tensor-input.js';
 import { groupsOfOrder, restoreColumns, transposed, unpackCodes } from './bit-streams.js';
 import {
-  bytesOf,
   type MatrixPart,
   type PackedMatrix,
   type PackedShape,
   type Settings,
+  stored,
   valuesOf,
 } from './quantized-matrix.js';
 import { wordsOfRows } from './words.js';
@@ -168,13 +167,4 @@ function fp8({ settings, scaleShape, block }: FloatStrategy): CompressedScheme {
 
 function shapeTensor(base: string, shape: readonly [number, number]): TensorInput {
   return stored(`${base}.weight_shape`, 'I64', [2], async () => BigInt64Array.from(shape, BigInt));
-}
-
-function stored(
-  name: string,
-  dtype: PlainDType,
-  shape: readonly number[],
-  read: () => Promise<ArrayBufferView>,
-): TensorInput {
-  return { name, dtype, shape, bytes: async () => bytesOf(await read()) };
 }

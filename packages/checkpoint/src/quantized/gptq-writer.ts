@@ -2,9 +2,9 @@ import { type IntegerGroups, parseIntegerGroups } from '@frugal/tensor-core/form
 import type { TensorInput } from '../tensor-input.js';
 import { groupsOfOrder, restoreColumns, streamOfCodes, transposed, unpackCodes } from './bit-streams.js';
 import {
-  bytesOf,
   type PackedMatrix,
   type Settings,
+  stored,
   valuesOf,
   type WritableLayout,
 } from './quantized-matrix.js';
@@ -98,21 +98,10 @@ function tensorsOf(
     return transposed(words, (rows * bits) / 32, groups);
   };
   const scaleRows = async () => transposed((await valuesOf(scales)) as Uint16Array, rows, groups);
-  const tensor = (
-    suffix: string,
-    dtype: 'I32' | 'F16',
-    size: readonly number[],
-    read: () => Promise<ArrayBufferView>,
-  ): TensorInput => ({
-    name: `${base}.${suffix}`,
-    dtype,
-    shape: size,
-    bytes: async () => bytesOf(await read()),
-  });
   return [
-    tensor('qweight', 'I32', [(columns * bits) / 32, rows], weights),
-    tensor('qzeros', 'I32', [groups, (rows * bits) / 32], zeroPointWords),
-    tensor('scales', 'F16', [groups, rows], scaleRows),
-    tensor('g_idx', 'I32', [columns], async () => groupsOfOrder(await order(), group)),
+    stored(`${base}.qweight`, 'I32', [(columns * bits) / 32, rows], weights),
+    stored(`${base}.qzeros`, 'I32', [groups, (rows * bits) / 32], zeroPointWords),
+    stored(`${base}.scales`, 'F16', [groups, rows], scaleRows),
+    stored(`${base}.g_idx`, 'I32', [columns], async () => groupsOfOrder(await order(), group)),
   ];
 }

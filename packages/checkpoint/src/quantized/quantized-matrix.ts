@@ -148,6 +148,16 @@ export function groupedBy<T>(items: readonly T[], keyOf: (item: T) => string): T
   return [...groups.values()];
 }
 
+/** A tensor whose values are made when it is written. */
+export function stored(
+  name: string,
+  dtype: PlainDType,
+  shape: readonly number[],
+  read: () => Promise<ArrayBufferView>,
+): TensorInput {
+  return { name, dtype, shape, bytes: async () => bytesOf(await read()) };
+}
+
 export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }

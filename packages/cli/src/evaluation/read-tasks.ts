@@ -9,10 +9,12 @@ import {
   readMultipleChoice,
   type Task,
 } from '@frugal/eval';
-import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { CommandError } from '../errors.js';
 import { readTextFile } from '../files.js';
+import { readSettingsFile } from '../settings.js';
+
+const HINT = 'frugal eval --help shows an example.';
 
 const files = z.union([z.string(), z.array(z.string()).min(1)]).transform((value) => [value].flat());
 const named = { name: z.string().min(1), files };
@@ -60,12 +62,12 @@ export async function readTasks(source: string, overrides: TaskOverrides): Promi
   if (!found) throw new CommandError({ where: source, what: 'there is no such file or folder' });
   if (found.isDirectory()) return [limited(await folderTask(source), overrides)];
   if (!/\.(ya?ml|json)$/i.test(source)) return [limited(await itemTask(source), overrides)];
-  const parsed = taskFileSchema.safeParse(parseTasks(await readTextFile(source), source));
+  const parsed = taskFileSchema.safeParse(await readSettingsFile(source, HINT));
   if (!parsed.success) {
     throw new CommandError({
       where: source,
       what: `the tasks are wrong: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`,
-      hint: 'frugal eval --help shows an example.',
+      hint: HINT,
     });
   }
   const place = (file: string) => relative('.', resolve(dirname(source), file));
@@ -166,19 +168,6 @@ function formatOf(path: string): ItemFormat {
     got: extension,
     expected: '.csv or .jsonl',
   });
-}
-
-function parseTasks(content: string, where: string): unknown {
-  try {
-    return parseYaml(content);
-  } catch (cause) {
-    throw new CommandError({
-      where,
-      what: 'the file is not YAML or JSON',
-      got: (cause as Error).message.split('\n')[0],
-      cause,
-    });
-  }
 }
 
 function limited(task: Task, { limit, shots }: TaskOverrides): Task {

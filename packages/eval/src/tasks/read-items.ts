@@ -62,7 +62,7 @@ function convert<Item>(
 ): Item[] {
   const items: Item[] = [];
   const problems: string[] = [];
-  for (const { record, line } of format === 'csv' ? csvRecords(text, where) : jsonRecords(text, where)) {
+  for (const { record, line } of format === 'csv' ? csvRecords(text, where) : jsonRecords(text)) {
     const item = typeof record === 'string' ? record : read(record, line);
     if (typeof item === 'string') problems.push(`line ${line}: ${item}`);
     else items.push(item as Item);
@@ -85,7 +85,7 @@ interface Line {
   readonly line: number;
 }
 
-function jsonRecords(text: string, _where: string): Line[] {
+function jsonRecords(text: string): Line[] {
   const lines: Line[] = [];
   text.split('\n').forEach((source, index) => {
     if (source.trim() === '') return;
