@@ -10,13 +10,15 @@ import {
   type Block,
   type Coupling,
   type EmbeddingLike,
+  type Encoder,
+  type EncoderOutput,
   forwardInto,
   type LayerNorm,
   type LinearLike,
-  type Model,
   type ModelConfig,
   Module,
   type NormGroup,
+  type Pooling,
   type StepBatch,
   type StepContext,
   type Tie,
@@ -69,20 +71,8 @@ export interface EncoderOptions {
   readonly normGroups: readonly NormGroup[];
 }
 
-/** `mean` of all tokens (sentence embeddings), the `first` token, or its `pooled` form: tanh of a trained layer. */
-export type Pooling = 'mean' | 'first' | 'pooled';
-
-export interface EncoderOutput {
-  /** [N, C]. */
-  readonly hidden: Tensor;
-  /** One vector per text: [S, C]. */
-  pool(kind: Pooling): Tensor;
-  /** Class scores of each text: [S, classes]. @throws TypeError for models without a classifier */
-  logits(): Tensor;
-}
-
 /** A bidirectional encoder (BERT, MiniLM): every token of a text sees every other one. */
-export class EncoderModel extends Module implements Model {
+export class EncoderModel extends Module implements Encoder {
   readonly embed: EmbeddingLike;
   readonly positionEmbed: EmbeddingLike;
   readonly typeEmbed: EmbeddingLike;
@@ -113,6 +103,9 @@ export class EncoderModel extends Module implements Model {
   }
   get contextLength(): number {
     return this.options.contextLength;
+  }
+  get classes(): number | null {
+    return this.classifier?.outFeatures ?? null;
   }
   couplings(): readonly Coupling[] {
     return this.options.couplings;

@@ -10,13 +10,15 @@ export { type Relayout, type RelayoutOptions, relayoutModel } from './convert/re
 export { DecoderBlock, DecoderModel, type DecoderOptions } from './decoder.js';
 export { type ExamineOptions, examineModel } from './doctor/examine.js';
 export type { Finding } from './doctor/finding.js';
-export { EncoderBlock, EncoderModel, type EncoderOutput, type Pooling } from './encoder.js';
+export { EncoderBlock, EncoderModel } from './encoder.js';
+export { type EncoderUse, encoderUse } from './encoder-use.js';
 export type { Family, Initializer, NameMap, ParameterKind } from './families/family.js';
 export { feedForwardInputs } from './feed-forward-inputs.js';
 export { ggufLayout } from './gguf/layout.js';
 export { type CreateModelOptions, createEncoder, createModel, createTabular } from './initialize.js';
 export { LatentAttention } from './latent-attention.js';
 export {
+  encoderOf,
   type LoadModelOptions,
   loadEncoder,
   loadModel,
@@ -26,7 +28,7 @@ export {
 } from './load.js';
 export { extendMixture, fitGates, type GateText, mixModels, type Specialist } from './mix.js';
 export { huggingFaceNames } from './module-names.js';
-export { familyOf } from './registry.js';
+export { familyOf, kindOf } from './registry.js';
 export {
   modelTensors,
   type PlannedLayer,

@@ -51,7 +51,7 @@ export function loadModel(path: string, options: LoadModelOptions = {}): Promise
 
 /** {@link loadModel} for encoders. */
 export function loadEncoder(path: string, options: LoadModelOptions = {}): Promise<EncoderModel> {
-  return opened(path, (checkpoint) => filled(checkpoint, encoderFamilyOf, options));
+  return opened(path, (checkpoint) => encoderOf(checkpoint, options));
 }
 
 /** {@link loadModel} for tabular models. */
@@ -62,6 +62,11 @@ export function loadTabular(path: string, options: LoadModelOptions = {}): Promi
 /** The model in an open checkpoint. */
 export function modelOf(checkpoint: Checkpoint, options: LoadModelOptions = {}): Promise<CausalLM> {
   return filled(checkpoint, familyOf, options);
+}
+
+/** The encoder in an open checkpoint. */
+export function encoderOf(checkpoint: Checkpoint, options: LoadModelOptions = {}): Promise<EncoderModel> {
+  return filled(checkpoint, encoderFamilyOf, options);
 }
 
 async function opened<M>(path: string, read: (checkpoint: Checkpoint) => Promise<M>): Promise<M> {

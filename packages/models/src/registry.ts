@@ -76,3 +76,10 @@ function find<M extends Model>(config: ModelConfig, known: readonly Family<M>[],
 export function namesOf(config: ModelConfig): NameMap {
   return anyFamilyOf(config).names(config);
 }
+
+/** Which of `loadModel`, `loadEncoder` and `loadTabular` opens a model. @throws ModelConfigError for an unknown architecture */
+export function kindOf(config: ModelConfig): 'decoder' | 'encoder' | 'tabular' {
+  const family = anyFamilyOf(config);
+  if ((encoders as readonly Family<Model>[]).includes(family)) return 'encoder';
+  return (tables as readonly Family<Model>[]).includes(family) ? 'tabular' : 'decoder';
+}

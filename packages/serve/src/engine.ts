@@ -2,12 +2,16 @@
 export type {
   AdapterName,
   AdapterSource,
+  Encoding,
+  EncodingInput,
+  EncodingRequest,
   Engine,
   EngineStats,
   FinishReason,
   GenerationEvent,
   GenerationRequest,
   ModelCard,
+  ModelTask,
   Prompt,
   TokenLogprobs,
   TokenProbability,
@@ -16,6 +20,7 @@ export type {
 export { EngineError, type EngineErrorCode } from './engine/errors.js';
 export { createEngine } from './engine/in-process-engine.js';
 export type { EngineLimits } from './engine/limits.js';
+export type { LoadedEncoder } from './engine/loaded-encoder.js';
 export type { AdapterHost, LoadedModel } from './engine/loaded-model.js';
 export type { OutputFormat } from './grammar/index.js';
 export { EngineStartError } from './process/child.js';

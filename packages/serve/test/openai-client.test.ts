@@ -2,10 +2,11 @@ import OpenAI from 'openai';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ApiKeys, createEngine, hashApiKey, serveEngine } from '../src/index.js';
 import { chatModel } from './support/tiny.js';
+import { tinyEncoder } from './support/tiny-encoder.js';
 
 /** The official client of OpenAI, over HTTP. */
 async function client(options: { apiKey?: string; maxRetries?: number } = {}) {
-  const engine = createEngine([chatModel()], { maxRunning: 4 });
+  const engine = createEngine([chatModel(), tinyEncoder()], { maxRunning: 4 });
   const apiKeys = new ApiKeys([{ name: 'test', sha256: hashApiKey('right') }]);
   const server = await serveEngine(engine, { port: 0, apiKeys });
   onTestFinished(() => server.close());
@@ -21,7 +22,7 @@ describe('the openai client', () => {
     const openai = await client();
     const names: string[] = [];
     for await (const { id } of openai.models.list()) names.push(id);
-    expect(names).toEqual(['tiny']);
+    expect(names).toEqual(['tiny', 'embedder']);
     expect(await openai.models.retrieve('tiny')).toMatchObject({ id: 'tiny', object: 'model' });
   });
 
@@ -64,6 +65,16 @@ describe('the openai client', () => {
     expect(text).toBe(whole.choices[0].text);
     expect(whole.choices[0].logprobs?.tokens).toHaveLength(12);
     expect(whole.usage?.completion_tokens).toBe(12);
+  });
+
+  it('embeds: what it asks for itself, and plain numbers', async () => {
+    const openai = await client();
+    const embedding = { model: 'embedder', input: ['Hello', 'x'] };
+    const coded = await openai.embeddings.create(embedding);
+    const plain = await openai.embeddings.create({ ...embedding, encoding_format: 'float' });
+    expect(coded.data.map((each) => each.embedding)).toEqual(plain.data.map((each) => each.embedding));
+    expect(plain.data[0].embedding).toHaveLength(32);
+    expect(plain.usage.prompt_tokens).toBe(8);
   });
 
   it('stops a stream', async () => {

@@ -18,6 +18,8 @@ export interface Engine {
    * The iteration throws an EngineError when the request is refused or fails.
    */
   submit(request: GenerationRequest): AsyncIterable<GenerationEvent>;
+  /** Vectors or classes of texts, by a model that reads and writes nothing. @throws EngineError, the signal's reason when it fires */
+  encode(request: EncodingRequest): Promise<Encoding>;
   /** Adds an adapter to a model, from where its loader finds it. @throws EngineError, or what the loader throws */
   loadAdapter(change: AdapterSource): Promise<void>;
   /** Refuses new requests with an adapter, waits for those that run, and frees it. @throws EngineError */
@@ -30,6 +32,8 @@ export interface Engine {
 
 export interface ModelCard {
   readonly name: string;
+  /** What it is asked for: text (`submit`), or vectors or classes of texts (`encode`). */
+  readonly task: ModelTask;
   /** Tokens of prompt and answer together. */
   readonly contextLength: number;
   /** Memory of its weights. */
@@ -44,7 +48,13 @@ export interface ModelCard {
   readonly created: number;
   /** Adapters that requests can choose. */
   readonly adapters: readonly string[];
+  /** Length of the vectors of a model that embeds. */
+  readonly dimensions?: number | undefined;
+  /** Names of the classes of a classifier, in the order of its scores. */
+  readonly labels?: readonly string[] | undefined;
 }
+
+export type ModelTask = 'generate' | 'embed' | 'classify';
 
 export interface AdapterName {
   readonly model: string;
@@ -92,6 +102,30 @@ export interface GenerationRequest extends PenaltyOptions {
   /** An integer; higher ones go first, and may send lower ones that run back to wait. Default 0. */
   readonly priority?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Texts to read. All of them or none get an answer. */
+export interface EncodingRequest {
+  readonly model: string;
+  /** What is wanted of the model; one that does something else refuses. */
+  readonly task: Exclude<ModelTask, 'generate'>;
+  readonly inputs: readonly EncodingInput[];
+  /** Longer texts lose their end, so that so many tokens are left. Default: they are refused. */
+  readonly truncate?: number | undefined;
+  /** Whether a classifier's scores become probabilities. Default true. */
+  readonly activation?: boolean | undefined;
+  /** An integer; higher ones go first. Default 0. */
+  readonly priority?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type EncodingInput = { readonly text: string } | { readonly ids: readonly number[] };
+
+export interface Encoding {
+  /** Of each input a vector of `dimensions` numbers, or a score for each class. */
+  readonly rows: readonly Float32Array[];
+  /** Tokens of all inputs. */
+  readonly promptTokens: number;
 }
 
 /** `stop`: end-of-text token or stop string; `length`: maxTokens reached; `abort`: cancelled. */

@@ -4,6 +4,8 @@ export type EngineErrorCode =
   | 'unknown-model'
   /** No adapter of that name is loaded, it is being unloaded, or the model takes none. */
   | 'unknown-adapter'
+  /** The model does something else: it embeds or classifies texts, or it writes them. */
+  | 'wrong-task'
   /** The model has no chat template, but was given messages. */
   | 'no-chat-template'
   /** Ids outside the vocabulary, an empty prompt, messages that the template refuses, options out of range. */

@@ -69,6 +69,7 @@ export function prepareModel(loaded: LoadedModel, contextLength: number): Served
     formats: new CompiledFormats(tokenizer, ends),
     card: {
       name,
+      task: 'generate',
       contextLength,
       created,
       weightBytes: modelBytes(model),

@@ -1,8 +1,8 @@
 import { PackedTensor } from '@frugal/tensor-core';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import type { Model } from '@frugal/tensor-core/nn';
 
 /** Bytes of all parameters, buffers and packed weights in memory; shared ones count once. */
-export function modelBytes(model: CausalLM): number {
+export function modelBytes(model: Model): number {
   const storages = new Set(model.parameters().map(({ value }) => value.storage));
   for (const [, buffer] of model.namedBuffers()) storages.add(buffer.value.storage);
   for (const [, module] of model.namedModules()) {

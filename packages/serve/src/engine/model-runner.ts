@@ -101,6 +101,11 @@ export class ModelRunner {
     };
   }
 
+  /** Ends when nothing runs or waits. */
+  async idle(): Promise<void> {
+    while (this.loop) await this.loop;
+  }
+
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;

@@ -13,12 +13,13 @@ export const chosenModels = () => [ui.model.value, ui.other.value].filter((name)
 
 export async function loadModels() {
   const { data } = await (await ask('/v1/models')).json();
-  for (const card of data) {
+  const writers = data.filter(({ task }) => task === 'generate');
+  for (const card of writers) {
     models.set(card.id, card);
     ui.model.add(new Option(card.id, card.id));
     ui.other.add(new Option(`and ${card.id}`, card.id));
   }
-  ui.other.hidden = data.length < 2;
+  ui.other.hidden = writers.length < 2;
 }
 
 /** Adapts modes and limits to what the chosen models can do. */

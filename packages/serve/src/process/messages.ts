@@ -1,6 +1,8 @@
 import type {
   AdapterName,
   AdapterSource,
+  Encoding,
+  EncodingRequest,
   EngineStats,
   GenerationEvent,
   GenerationRequest,
@@ -11,21 +13,26 @@ import type { PlainError } from './plain-error.js';
 /** A request without what cannot cross a process boundary; cancelling it is a message of its own. */
 export type SentRequest = Omit<GenerationRequest, 'signal'>;
 
-export type AdapterChange =
-  | { readonly kind: 'load'; readonly adapter: AdapterSource }
-  | { readonly kind: 'unload'; readonly adapter: AdapterName };
+/** An encoding request likewise. */
+export type SentEncoding = Omit<EncodingRequest, 'signal'>;
+
+/** What is answered once, after which the models may have changed. */
+export type EngineCall =
+  | { readonly kind: 'encode'; readonly request: SentEncoding }
+  | { readonly kind: 'load-adapter'; readonly adapter: AdapterSource }
+  | { readonly kind: 'unload-adapter'; readonly adapter: AdapterName };
 
 /** To the process that has the engine. `start` comes first, once. */
 export type ToEngine =
   | { readonly type: 'start'; readonly settings: unknown }
   | { readonly type: 'submit'; readonly id: number; readonly request: SentRequest }
   | { readonly type: 'cancel'; readonly id: number }
-  | { readonly type: 'change'; readonly id: number; readonly change: AdapterChange }
+  | { readonly type: 'call'; readonly id: number; readonly call: EngineCall }
   | { readonly type: 'close' };
 
-/** What happened to one request or change. Nothing follows a `finish` event, an error, or the models after a change. */
+/** What happened to one request or call. Nothing follows a `finish` event, an error, or the result of a call. */
 export type RequestNews =
-  | { readonly id: number; readonly models: readonly ModelCard[] }
+  | { readonly id: number; readonly result: Encoding | undefined; readonly models: readonly ModelCard[] }
   | { readonly id: number; readonly event: GenerationEvent }
   | { readonly id: number; readonly error: PlainError };
 

@@ -1,5 +1,5 @@
-import type { Engine } from '../engine/contract.js';
-import type { AdapterChange, FromEngine, RequestNews, SentRequest, ToEngine } from './messages.js';
+import type { Encoding, Engine } from '../engine/contract.js';
+import type { EngineCall, FromEngine, RequestNews, SentRequest, ToEngine } from './messages.js';
 import { toPlainError } from './plain-error.js';
 
 /** How often numbers go out while nothing else does, such as while a long prompt is read; milliseconds. */
@@ -58,7 +58,7 @@ class ServedEngine {
 
   receive(message: Extract<ToEngine, { id: number }>): void {
     if (message.type === 'submit') void this.run(message.id, message.request);
-    else if (message.type === 'change') void this.change(message.id, message.change);
+    else if (message.type === 'call') void this.call(message.id, message.call);
     else this.cancellations.get(message.id)?.abort();
   }
 
@@ -82,14 +82,24 @@ class ServedEngine {
     }
   }
 
-  private async change(id: number, { kind, adapter }: AdapterChange): Promise<void> {
+  private async call(id: number, call: EngineCall): Promise<void> {
+    const cancellation = new AbortController();
+    this.cancellations.set(id, cancellation);
     try {
-      if (kind === 'load') await this.engine.loadAdapter(adapter);
-      else await this.engine.unloadAdapter(adapter);
-      this.tell({ id, models: this.engine.models() });
+      const result = await this.carryOut(call, cancellation.signal);
+      this.tell({ id, result, models: this.engine.models() });
     } catch (error) {
       this.tell({ id, error: toPlainError(error) });
+    } finally {
+      this.cancellations.delete(id);
     }
+  }
+
+  private async carryOut(call: EngineCall, signal: AbortSignal): Promise<Encoding | undefined> {
+    if (call.kind === 'encode') return this.engine.encode({ ...call.request, signal });
+    if (call.kind === 'load-adapter') await this.engine.loadAdapter(call.adapter);
+    else await this.engine.unloadAdapter(call.adapter);
+    return undefined;
   }
 
   private tell(news: RequestNews): void {

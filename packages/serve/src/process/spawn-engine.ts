@@ -1,6 +1,8 @@
 import type {
   AdapterName,
   AdapterSource,
+  Encoding,
+  EncodingRequest,
   Engine,
   EngineStats,
   GenerationEvent,
@@ -10,7 +12,7 @@ import type {
 import { EngineError } from '../engine/errors.js';
 import { EventStream } from '../engine/event-stream.js';
 import { EngineChild, type ReadyEngine } from './child.js';
-import type { AdapterChange, RequestNews } from './messages.js';
+import type { EngineCall, RequestNews } from './messages.js';
 import { fromPlainError } from './plain-error.js';
 import { RestartDelay } from './restart-delay.js';
 
@@ -61,7 +63,7 @@ class EngineProcess implements Engine {
   private restarting: Promise<void> | null = null;
   private startedAt = 0;
   private nextId = 1;
-  private readonly changes = new Map<number, PendingChange>();
+  private readonly calls = new Map<number, PendingCall>();
 
   constructor(
     private readonly options: EngineProcessOptions,
@@ -100,12 +102,17 @@ class EngineProcess implements Engine {
     return events;
   }
 
+  async encode({ signal, ...request }: EncodingRequest): Promise<Encoding> {
+    signal?.throwIfAborted();
+    return (await this.call({ kind: 'encode', request }, signal)) as Encoding;
+  }
+
   async loadAdapter(adapter: AdapterSource): Promise<void> {
-    await this.change({ kind: 'load', adapter });
+    await this.call({ kind: 'load-adapter', adapter });
   }
 
   async unloadAdapter(adapter: AdapterName): Promise<void> {
-    await this.change({ kind: 'unload', adapter });
+    await this.call({ kind: 'unload-adapter', adapter });
   }
 
   async close(): Promise<void> {
@@ -115,14 +122,31 @@ class EngineProcess implements Engine {
     this.failAll(closed());
   }
 
-  private async change(change: AdapterChange): Promise<void> {
-    if (this.closing.signal.aborted) throw closed();
+  private call(call: EngineCall, signal?: AbortSignal): Promise<unknown> {
     const { child } = this;
-    if (!child) throw unavailable();
+    if (this.closing.signal.aborted) return Promise.reject(closed());
+    if (!child) return Promise.reject(unavailable());
     const id = this.nextId++;
-    this.cards = await new Promise((done, fail) => {
-      this.changes.set(id, { done, fail });
-      child.send({ type: 'change', id, change });
+    return new Promise((done, reject) => {
+      const cancel = () => {
+        child.send({ type: 'cancel', id });
+        fail(signal?.reason);
+      };
+      const fail = (error: unknown) => {
+        signal?.removeEventListener('abort', cancel);
+        this.calls.delete(id);
+        reject(error);
+      };
+      signal?.addEventListener('abort', cancel, { once: true });
+      this.calls.set(id, {
+        fail,
+        done: (result) => {
+          signal?.removeEventListener('abort', cancel);
+          this.calls.delete(id);
+          done(result);
+        },
+      });
+      child.send({ type: 'call', id, call });
     });
   }
 
@@ -139,11 +163,11 @@ class EngineProcess implements Engine {
   }
 
   private take(news: RequestNews): void {
-    const change = this.changes.get(news.id);
-    this.changes.delete(news.id);
-    if (change && 'models' in news) change.done(news.models);
-    if (change && 'error' in news) change.fail(fromPlainError(news.error));
-    if (change || 'models' in news) return;
+    if ('models' in news) this.cards = news.models;
+    const call = this.calls.get(news.id);
+    if (call && 'models' in news) call.done(news.result);
+    if (call && 'error' in news) call.fail(fromPlainError(news.error));
+    if (call || 'models' in news) return;
     const request = this.requests.get(news.id);
     if (!request) return; // its consumer has left
     if ('error' in news) {
@@ -167,15 +191,14 @@ class EngineProcess implements Engine {
       this.forget(id);
       events.fail(error);
     }
-    for (const { fail } of this.changes.values()) fail(error);
-    this.changes.clear();
+    for (const { fail } of [...this.calls.values()]) fail(error);
   }
 
   private lose(how: string): void {
     this.child = null;
     this.latest = { ...this.latest, waiting: 0, running: 0, cacheTokensHeld: 0, cacheTokensKept: 0 };
     if (this.closing.signal.aborted) return;
-    const lost = this.requests.size;
+    const lost = this.requests.size + this.calls.size;
     this.failAll(unavailable());
     const delay = this.delays.after(performance.now() - this.startedAt);
     this.options.onNotice?.({ type: 'crashed', how, lost, delay });
@@ -201,8 +224,8 @@ class EngineProcess implements Engine {
   }
 }
 
-interface PendingChange {
-  done(models: readonly ModelCard[]): void;
+interface PendingCall {
+  done(result: unknown): void;
   fail(error: unknown): void;
 }
 

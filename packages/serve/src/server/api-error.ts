@@ -25,6 +25,7 @@ export class ApiError extends Error {
 const ofEngine: Record<EngineErrorCode, { status: number; code: string; param: string | null }> = {
   'unknown-model': { status: 404, code: 'model_not_found', param: 'model' },
   'unknown-adapter': { status: 404, code: 'model_not_found', param: 'model' },
+  'wrong-task': { status: 400, code: 'model_does_not_do_this', param: 'model' },
   'no-chat-template': { status: 400, code: 'model_has_no_chat_template', param: 'model' },
   'invalid-request': { status: 400, code: 'invalid_value', param: null },
   'context-length-exceeded': { status: 400, code: 'context_length_exceeded', param: null },

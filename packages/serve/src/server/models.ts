@@ -22,10 +22,13 @@ function modelObjects({ name, adapters, ...card }: ModelCard): readonly { readon
     object: 'model',
     created: card.created,
     owned_by: 'frugal',
+    task: card.task,
     context_length: card.contextLength,
     weight_bytes: card.weightBytes,
     chat: card.chat,
     roles: card.roles,
+    ...(card.dimensions !== undefined && { dimensions: card.dimensions }),
+    ...(card.labels && { labels: card.labels }),
   });
   const adapted = adapters.map((adapter) => ({
     ...described(adapterModelName({ model: name, adapter })),

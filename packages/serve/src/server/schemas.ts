@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
 /** Text that survives UTF-8: JSON escapes can smuggle in half a surrogate pair. */
-const text = z
+export const text = z
   .string()
   .refine((value) => value.isWellFormed(), 'expected valid Unicode, found half a surrogate pair');
 const count = z.int().min(1);
-const tokenIds = z.array(z.int().min(0)).min(1);
+export const tokenIds = z.array(z.int().min(0)).min(1);
 
 /**
  * Parameters of OpenAI's that we do not have yet, which many clients send with the value that changes nothing. That

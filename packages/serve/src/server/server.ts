@@ -20,6 +20,7 @@ import { answerBrokenHttp } from './broken-http.js';
 import { chatCompletions } from './chat-completions.js';
 import type { TotalUsage } from './choices.js';
 import { completions } from './completions.js';
+import { addEncodingRoutes } from './encoding-routes.js';
 import { addGenerationRoute } from './generation-route.js';
 import { Lifetime } from './lifetime.js';
 import { Metrics } from './metrics/metrics.js';
@@ -100,6 +101,7 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   };
   addGenerationRoute(app, observed, lifetime, chatCompletions);
   addGenerationRoute(app, observed, lifetime, completions);
+  addEncodingRoutes(app, engine, lifetime);
   addModelRoutes(app, engine);
   if (adapterFolder !== undefined) addAdapterRoutes(app, engine, adapterFolder);
   addHealthRoutes(app, engine, lifetime);

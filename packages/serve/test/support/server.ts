@@ -3,13 +3,16 @@ import {
   createEngine,
   createServer,
   type EngineLimits,
+  type LoadedEncoder,
   type LoadedModel,
   type ServerOptions,
 } from '../../src/index.js';
 import { tinyModel } from './tiny.js';
 
 /** A server that is not listening, over a real engine. */
-export function startServer(options: ServerOptions & { models?: LoadedModel[]; limits?: EngineLimits } = {}) {
+export function startServer(
+  options: ServerOptions & { models?: (LoadedModel | LoadedEncoder)[]; limits?: EngineLimits } = {},
+) {
   const { models = [tinyModel()], limits, ...rest } = options;
   const engine = createEngine(models, limits);
   const app = createServer(engine, rest);

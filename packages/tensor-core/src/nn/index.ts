@@ -12,6 +12,7 @@ export {
 } from './cache.js';
 export { Dropout } from './dropout.js';
 export { Embedding, type EmbeddingLike, PackedEmbedding } from './embedding.js';
+export type { Encoder, EncoderOutput, Pooling } from './encoder.js';
 export { GatedMLP } from './gated-mlp.js';
 export { isWatched, onForward } from './hooks.js';
 export {

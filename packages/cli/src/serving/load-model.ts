@@ -1,0 +1,41 @@
+import { openCheckpoint } from '@frugal/checkpoint';
+import { AdapterBank, readAdapter } from '@frugal/lora';
+import {
+  configOf,
+  encoderOf,
+  encoderUse,
+  huggingFaceNames,
+  kindOf,
+  modelOf,
+  tokenizerOf,
+} from '@frugal/models';
+import type { LoadedEncoder, LoadedModel } from '@frugal/serve/engine';
+import type { Context } from '../context.js';
+import { withProgress } from '../progress.js';
+import type { ModelSource } from './engine-settings.js';
+
+/** Loads what is served: a model that writes, with room for adapters, or one that reads, used as its checkpoint says. */
+export async function loadServedModel(
+  { name, path }: ModelSource,
+  context: Context,
+): Promise<LoadedModel | LoadedEncoder> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const tokenizer = await tokenizerOf(checkpoint);
+    return await withProgress(context, 'Loading', async (update) => {
+      const onProgress = ({ done, total }: { done: number; total: number }) => update(done, total);
+      if (kindOf(await configOf(checkpoint)) === 'encoder') {
+        const encoder = await encoderOf(checkpoint, { onProgress });
+        return { name, tokenizer, encoder, ...(await encoderUse(checkpoint)) };
+      }
+      const model = await modelOf(checkpoint, { onProgress });
+      const adapters = new AdapterBank(model);
+      const loadAdapter = async (adapter: string, folder: string) => {
+        adapters.add(adapter, (await readAdapter(model, folder, huggingFaceNames(model.config))).adapters);
+      };
+      return { name, tokenizer, model, adapters, loadAdapter };
+    });
+  } finally {
+    await checkpoint.close();
+  }
+}
