@@ -9,8 +9,10 @@ import type { Settings } from './settings.js';
 export class RunDirectory {
   private constructor(readonly path: string) {}
 
-  static async open(settings: Settings): Promise<RunDirectory> {
-    const base = process.env.FRUGAL_RUN_DIR ?? 'runs/pretrain-distill-deploy';
+  static async open(
+    settings: Settings,
+    base = process.env.FRUGAL_RUN_DIR ?? 'runs/pretrain-distill-deploy',
+  ): Promise<RunDirectory> {
     const hash = createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 8);
     const path = join(base, `${settings.size}-${hash}`);
     await mkdir(path, { recursive: true });

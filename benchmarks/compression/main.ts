@@ -1,0 +1,126 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { cpuBackend } from '@frugal/backend-cpu';
+import { saveFile } from '@frugal/checkpoint';
+import { renderTable } from '@frugal/report';
+import { setBackend } from '@frugal/tensor-core';
+import { machine } from '../shared/result.js';
+import { type EqualQuality, equalQuality, folderOf } from './equal-quality.js';
+import { CACHE } from './own-model.js';
+import { type Measured, runVariant } from './run-variant.js';
+import { measureSpeeds, type Speeds } from './speeds.js';
+import { own, type Subject, smolLM2 } from './subject.js';
+import { type Variant, variants } from './variants.js';
+
+/**
+ * What compression costs and saves on two dense models, SmolLM2-135M-Instruct and an own Llama of width 256 that is pretrained
+ * here first (about half an hour), on text that calibration never saw. What is measured stays in a cache, so a
+ * run goes on where it stopped:
+ *   npm run bench -- compression                   both models, all of it
+ *   npm run bench -- compression -- --model own --part quality|equal|speed
+ *   npm run bench -- compression -- --json FILE    also writes what is in the cache
+ */
+const parts = ['quality', 'equal', 'speed'] as const;
+const wanted = option('--model');
+const part = option('--part');
+
+function option(name: string): string | undefined {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+interface Results {
+  readonly quality: Record<string, Measured>;
+  equal?: readonly EqualQuality[];
+  speed?: Speeds;
+}
+
+async function run(subject: Subject): Promise<Results> {
+  const folder = join(CACHE, subject.name);
+  const file = join(folder, 'results.json');
+  await mkdir(folder, { recursive: true });
+  const results: Results = existsSync(file)
+    ? (JSON.parse(await readFile(file, 'utf8')) as Results)
+    : { quality: {} };
+  const keep = () => saveFile(file, `${JSON.stringify(results, null, 1)}\n`);
+  const all = variants();
+  if (!part || part === 'quality') {
+    for (const { name, stages, speed } of all) {
+      if (results.quality[name]) continue;
+      results.quality[name] = await runVariant(subject, stages, speed && folderOf(folder, name));
+      console.error(`${subject.name}, ${name}: ${JSON.stringify(results.quality[name])}`);
+      await keep();
+    }
+  }
+  if (!part || part === 'equal') {
+    results.equal = await equalQuality(subject, folder, results.quality);
+    await keep();
+  }
+  if (!part || part === 'speed') {
+    const saved = new Map([
+      ...all.filter(({ speed }) => speed).map(({ name }) => [name, folderOf(folder, name)] as const),
+    ]);
+    results.speed = await measureSpeeds(saved, folderOf(folder, 'dense'));
+    await keep();
+  }
+  print(subject, all, results);
+  return results;
+}
+
+function print({ title }: Subject, all: readonly Variant[], { quality, equal = [], speed }: Results): void {
+  const dense = quality.dense;
+  const rows = all.flatMap(({ name }) => {
+    const own = quality[name];
+    if (!own || !dense) return [];
+    const change = 100 * (own.perplexity / dense.perplexity - 1);
+    return [[name, own.bytes, own.perplexity, change, speed?.ratios[name]?.median ?? null] as const];
+  });
+  const columns = [
+    { title: title },
+    { title: 'bytes', format: 'bytes' as const },
+    { title: 'perplexity', decimals: 3 },
+    { title: 'change (%)', decimals: 2 },
+    { title: 'decode, times bf16', decimals: 2 },
+  ];
+  console.log(`${renderTable(columns, rows)}\n`);
+  if (equal.length === 0) return;
+  const equalColumns = [
+    { title: 'as good as int4 GPTQ' },
+    { title: 'setting' },
+    { title: 'bytes', format: 'bytes' as const },
+    { title: 'perplexity', decimals: 3 },
+    { title: 'times the bytes of int4', decimals: 2 },
+    { title: 'times the speed of int4', decimals: 2 },
+  ];
+  const equalRows = equal.map(({ method, setting, bytes, perplexity, bytesRatio, speedRatio }) => [
+    method,
+    setting,
+    bytes,
+    perplexity,
+    bytesRatio,
+    speedRatio,
+  ]);
+  console.log(`${renderTable(equalColumns, equalRows)}\n`);
+}
+
+setBackend(cpuBackend());
+const subjects = { smollm2: smolLM2, own } as const;
+const names = (Object.keys(subjects) as (keyof typeof subjects)[]).filter(
+  (name) => name === (wanted ?? name),
+);
+if (names.length === 0 || (part && !parts.includes(part as (typeof parts)[number]))) {
+  console.error(`--model: ${Object.keys(subjects).join(' or ')}; --part: ${parts.join(', ')}`);
+  process.exit(2);
+}
+const json = option('--json');
+const found: Record<string, unknown> = {};
+for (const name of names) {
+  const subject = await subjects[name]();
+  found[name] = { title: subject.title, notes: subject.notes, ...(await run(subject)) };
+}
+if (json) {
+  await mkdir(dirname(json), { recursive: true });
+  const date = new Date().toISOString().slice(0, 10);
+  await saveFile(json, `${JSON.stringify({ machine: machine(), date, models: found }, null, 1)}\n`);
+}

@@ -1,0 +1,34 @@
+import {
+  type Laboratory,
+  prepare,
+  pretrain,
+  RunDirectory,
+  type Settings,
+  settings,
+  type Trained,
+} from '@frugal/example-pretrain-distill-deploy/steps';
+
+/** A Llama of width 256, pretrained for half an hour on one thread: 5.8 M parameters on the corpus of the example. */
+const ownSettings: Settings = {
+  ...settings.full,
+  sequence: 256,
+  teacher: {
+    ...settings.full.teacher,
+    width: 256,
+    layers: 6,
+    heads: 4,
+    feedForward: 768,
+    tokens: 2_500_000,
+  },
+};
+
+/** Where finished models and checkpoints stay: an interrupted training goes on from the last checkpoint. */
+export const CACHE = process.env.FRUGAL_BENCH_CACHE ?? '.cache/compression';
+
+/** The model, its tokenizer and its texts; trains it the first time. */
+export async function ownModel(): Promise<{ readonly laboratory: Laboratory; readonly trained: Trained }> {
+  const run = await RunDirectory.open(ownSettings, CACHE);
+  const data = await prepare(ownSettings, run);
+  const laboratory = { settings: ownSettings, run, data, signal: new AbortController().signal };
+  return { laboratory, trained: await pretrain(laboratory, 'own', ownSettings.teacher) };
+}
