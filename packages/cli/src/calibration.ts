@@ -1,8 +1,10 @@
+import type { CompressOptions } from '@frugal/compress';
 import { readDocuments } from '@frugal/data';
 import { skeleton } from '@frugal/models';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { withCheckpoint } from './checkpoint.js';
-import { CommandError } from './errors.js';
+import { namedFile } from './domains.js';
+import { CommandError, UsageError } from './errors.js';
 import { openTokenizer } from './model.js';
 
 /** Tokens of a calibration sequence, where the model takes as many. */
@@ -25,6 +27,37 @@ export async function calibrationFor(
   const tokenizer = await openTokenizer(path);
   const { contextLength } = skeleton(await withCheckpoint(path, async ({ config }) => config));
   return readSequences(files, tokenizer, { tokens, length: Math.min(SEQUENCE, contextLength) });
+}
+
+/** Texts of several kinds for the model at `path`, told apart where the files are given as `NAME=FILE`. */
+export async function namedCalibration(
+  path: string,
+  inputs: readonly string[],
+  tokens: number,
+): Promise<Pick<CompressOptions, 'calibration' | 'calibrationDomains'>> {
+  const files = new Map<string | undefined, string[]>();
+  for (const input of inputs) {
+    const { name, file } = namedFile(input, '--calibration');
+    files.set(name, [...(files.get(name) ?? []), file]);
+  }
+  const unnamed = files.get(undefined);
+  if (files.size === 1 && unnamed) return { calibration: await calibrationFor(path, unnamed, tokens) };
+  if (unnamed) {
+    throw new UsageError({
+      where: '--calibration',
+      what: 'some files have a name and others have none',
+      got: unnamed.join(', '),
+      expected: 'NAME=FILE for all of them, or for none',
+    });
+  }
+  const calibration: Int32Array[] = [];
+  const calibrationDomains: string[] = [];
+  for (const [name = '', own] of files) {
+    const sequences = await calibrationFor(path, own, Math.ceil(tokens / files.size));
+    calibration.push(...sequences);
+    calibrationDomains.push(...sequences.map(() => name));
+  }
+  return { calibration, calibrationDomains };
 }
 
 /**

@@ -24,6 +24,7 @@ import { hiddenDistillation, logitDistillation } from '@frugal/distill';
 import { loraAdd } from '@frugal/lora';
 import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
 import {
+  expertPruning,
   headPruning,
   layerPruning,
   magnitude,
@@ -65,6 +66,7 @@ export const methods: readonly ModifierFactory[] = [
   headPruning,
   layerPruning,
   widthPruning,
+  expertPruning,
   logitDistillation,
   hiddenDistillation,
   loraAdd,
@@ -107,7 +109,10 @@ function planRows({ name, modifiers }: StagePlan): CompressionPlan['stages'] {
 }
 
 export interface Inputs
-  extends Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train' | 'score'> {
+  extends Pick<
+    CompressOptions,
+    'calibration' | 'calibrationDomains' | 'teacher' | 'data' | 'train' | 'score'
+  > {
   /** How packed matrices are stored; default: the first layout that holds all. */
   readonly layout?: QuantizedLayoutName | undefined;
 }
@@ -201,9 +206,13 @@ export async function compressTo(
 const REPORT_PAGE = 'compression.html';
 
 /** Tells one run from another: recipe, weights and calibration. */
-async function runKey(filesFrom: string, recipe: Recipe, { calibration = [] }: Inputs): Promise<string> {
+async function runKey(
+  filesFrom: string,
+  recipe: Recipe,
+  { calibration = [], calibrationDomains: domains }: Inputs,
+): Promise<string> {
   const model = await weightsHash(filesFrom);
-  return JSON.stringify({ recipe, model, calibration: sequencesHash(calibration) });
+  return JSON.stringify({ recipe, model, calibration: sequencesHash(calibration), domains });
 }
 
 export function sequencesHash(sequences: readonly ArrayLike<number>[]): string {

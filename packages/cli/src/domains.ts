@@ -20,9 +20,7 @@ export const DOMAIN_TEXT =
 export async function readDomains(inputs: readonly string[]): Promise<Domain[]> {
   const texts = new Map<string, string[]>();
   for (const input of inputs) {
-    const [, name, file] = /^([^=/\\]+)=(.*)$/.exec(input) ?? [null, nameOf(input), input];
-    if (!file)
-      throw new UsageError({ where: '--text', what: 'there is no file behind the name', got: input });
+    const { name = nameOf(input), file } = namedFile(input, '--text');
     const own = texts.get(name) ?? [];
     for await (const { text } of readDocuments([file])) own.push(text);
     texts.set(name, own);
@@ -32,6 +30,14 @@ export async function readDomains(inputs: readonly string[]): Promise<Domain[]> 
       throw new CommandError({ where: `--text ${name}`, what: 'the domain has no text' });
     return { name, texts: own };
   });
+}
+
+/** `NAME=FILE`, or a file without a name. @throws UsageError for a name without a file */
+export function namedFile(input: string, where: string): { readonly name?: string; readonly file: string } {
+  const [, name, file] = /^([^=/\\]+)=(.*)$/.exec(input) ?? [];
+  if (name === undefined) return { file: input };
+  if (file) return { name, file };
+  throw new UsageError({ where, what: 'there is no file behind the name', got: input });
 }
 
 function nameOf(file: string): string {

@@ -6,12 +6,13 @@ import { captureModules, holders, restoreModules } from './module-state.js';
 import { keepWeight, type LayerChange } from './output-error.js';
 import type { RunStore } from './run-store.js';
 import { findSites, type Site } from './site.js';
-import type { StatName, Stats, StatsByPath } from './statistics.js';
+import { collectors, type StatName, type Stats, type StatsByPath } from './statistics.js';
 
 export interface ApplyOptions {
   /** Names the stage's files in the store. */
   readonly key: string;
   readonly calibration: readonly ArrayLike<number>[];
+  readonly domains?: readonly string[] | undefined;
   readonly store: RunStore | null;
   readonly onSite?: (done: number, total: number, path: string) => void;
 }
@@ -52,7 +53,7 @@ export class StageRun {
   async run(): Promise<readonly SiteOutcome[]> {
     const { names, model } = this;
     await this.select();
-    const walk = names.length > 0 ? new CalibrationWalk(model, this.options.calibration) : null;
+    const walk = this.walk();
     try {
       for (const index of model.blocks.keys()) {
         const prefix = `blocks.${index}`;
@@ -74,7 +75,7 @@ export class StageRun {
     const selecting = this.modifiers.filter(({ select }) => select);
     if (selecting.length === 0) return;
     const { model, names } = this;
-    const walk = names.length > 0 ? new CalibrationWalk(model, this.options.calibration) : null;
+    const walk = this.walk();
     const stats = walk?.observeModel(names) ?? null;
     try {
       for (const modifier of selecting) {
@@ -86,6 +87,14 @@ export class StageRun {
       stats?.dispose();
       walk?.dispose();
     }
+  }
+
+  private walk(): CalibrationWalk | null {
+    const { calibration, domains } = this.options;
+    const watchExperts = this.names.some((name) => collectors[name].of === 'experts');
+    return this.names.length > 0
+      ? new CalibrationWalk(this.model, calibration, { domains, watchExperts })
+      : null;
   }
 
   /** One block, or all that lies outside (prefix ''): taken from the store when an earlier run finished it. */

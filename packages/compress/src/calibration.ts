@@ -11,7 +11,16 @@ import { collectors, observeInputs, type StatName, StatsByPath } from './statist
 /** One calibration text on its way through the model: the activations before the next block. */
 interface Travelling {
   hidden: Tensor;
+  /** Index of its domain. */
+  readonly domain: number;
   readonly context: StepContext;
+}
+
+export interface WalkOptions {
+  /** The kind of each sequence, where they are told apart. */
+  readonly domains?: readonly string[] | undefined;
+  /** Whether statistics of experts will be asked for. */
+  readonly watchExperts?: boolean;
 }
 
 /**
@@ -20,26 +29,41 @@ interface Travelling {
  */
 export class CalibrationWalk {
   private readonly travelling: Travelling[];
+  private readonly domains: readonly string[];
 
   constructor(
     private readonly model: CausalLM,
     sequences: readonly ArrayLike<number>[],
+    { domains = sequences.map(() => 'all'), watchExperts = false }: WalkOptions = {},
   ) {
     const { vocabularySize } = model;
     const backend = model.parameters()[0]?.value.backend;
-    this.travelling = sequences.map((sequence) =>
-      keepTravelling(
-        scope(() => noGrad(() => model.begin(stepBatch([sequence], { vocabularySize, backend })))),
-      ),
-    );
+    const mixtures = watchExperts ? mixturesOf(model) : [];
+    const collect = new Set(mixtures.flatMap(({ path }) => [`${path}.salience`, `${path}.load`]));
+    this.domains = [...new Set(domains)];
+    this.travelling = sequences.map((sequence, s) => {
+      const begin = () => model.begin(stepBatch([sequence], { vocabularySize, backend, collect }));
+      const domain = this.domains.indexOf(domains[s]);
+      return keepTravelling({ ...scope(() => noGrad(begin)), domain });
+    });
   }
 
   /** Statistics of the linear layers below block `index` and of the block itself, as it is now. */
   observeBlock(index: number, names: readonly StatName[]): StatsByPath {
     const path = `blocks.${index}`;
     const ofBlock = names.filter((name) => collectors[name].of === 'block');
+    const ofExperts = names.filter((name) => collectors[name].of === 'experts');
+    const mixtures = ofExperts.length > 0 ? mixturesOf(this.model) : [];
+    const own = mixtures.filter((mixture) => mixture.path.startsWith(`${path}.`));
     return this.observe(path, names, (item, stats) => {
       const output = this.model.blocks[index].forward(item.hidden, item.context);
+      const { collected } = item.context;
+      for (const mixture of own) {
+        const [salience, load] = ['salience', 'load'].map((name) => collected.get(`${mixture.path}.${name}`));
+        const { domain } = item;
+        const values = { salience, load, domain, domains: this.domains };
+        if (salience && load) stats.add(mixture.experts, ofExperts, values, () => values);
+      }
       if (ofBlock.length === 0) return;
       stats.add(path, ofBlock, item, () => ({ input: item.hidden.cast('f32'), output: output.cast('f32') }));
     });
@@ -114,6 +138,15 @@ export class CalibrationWalk {
     }
     return stats;
   }
+}
+
+/** Layers with experts, and the path of their coupling. */
+function mixturesOf(model: CausalLM): { readonly path: string; readonly experts: string }[] {
+  return model
+    .couplings()
+    .flatMap(({ kind, path }) =>
+      kind === 'experts' ? [{ path: path.slice(0, path.lastIndexOf('.')), experts: path }] : [],
+    );
 }
 
 function* linearBelow(model: CausalLM, prefix: string) {

@@ -18,6 +18,8 @@ export interface CompressOptions {
   readonly methods: readonly ModifierFactory[];
   /** Token sequences for methods that need statistics. */
   readonly calibration?: readonly ArrayLike<number>[];
+  /** What kind of text each sequence is, for methods that must not lose one. */
+  readonly calibrationDomains?: readonly string[] | undefined;
   readonly teacher?: CausalLM;
   /** Batches for stages that train, and who trains. */
   readonly data?: BatchSource;
@@ -187,13 +189,19 @@ function apply(
   model: CausalLM,
   { key, name, modifiers }: Stage,
   pending: PendingStructure,
-  { calibration = [], store = undefined, onProgress, signal }: CompressOptions,
+  { calibration = [], calibrationDomains: domains, store = undefined, onProgress, signal }: CompressOptions,
 ): Promise<readonly SiteOutcome[]> {
   const onSite = (done: number, total: number, path: string) => {
     onProgress?.({ stage: name, done, total, path });
     signal?.throwIfAborted();
   };
-  return new StageRun(model, modifiers, pending, { key, calibration, store: store ?? null, onSite }).run();
+  return new StageRun(model, modifiers, pending, {
+    key,
+    calibration,
+    domains,
+    store: store ?? null,
+    onSite,
+  }).run();
 }
 
 /** The training of a stage, unless an earlier run finished it. */

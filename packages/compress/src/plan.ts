@@ -24,7 +24,10 @@ interface Stage {
 export function plan(
   model: CausalLM,
   stages: readonly Stage[],
-  options: Pick<CompressOptions, 'calibration' | 'teacher' | 'data' | 'train' | 'storage'>,
+  options: Pick<
+    CompressOptions,
+    'calibration' | 'calibrationDomains' | 'teacher' | 'data' | 'train' | 'storage'
+  >,
 ): CompressPlan {
   const problems: string[] = [];
   const planned = stages.map(({ name, modifiers }) => ({
@@ -42,7 +45,10 @@ export function plan(
     }),
   }));
   for (const stage of planned) problems.push(...conflicts(stage));
-  problems.push(...calibrationProblems(model, options.calibration ?? []));
+  const { calibration = [], calibrationDomains: domains } = options;
+  problems.push(...calibrationProblems(model, calibration));
+  if (domains && domains.length !== calibration.length)
+    problems.push(`${calibration.length} calibration sequences have ${domains.length} domains`);
   problems.push(...(options.storage?.(model, packedLayers(planned)) ?? []));
   return { stages: planned, problems };
 }

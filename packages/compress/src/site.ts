@@ -72,7 +72,10 @@ function allSites(model: Model): Site[] {
       consumerPaths: consumers,
     });
   }
+  const paths = new Set([...model.namedModules()].map(([path]) => path));
   for (const coupling of model.couplings()) {
+    // An edit of this stage may have removed experts that couplings know until it ends.
+    if (!coupling.members.every(({ path }) => paths.has(path))) continue;
     const members = coupling.members.map(({ path }) => linear(path));
     sites.push({ kind: coupling.kind, path: coupling.path, coupling, members } as Site);
   }

@@ -1,4 +1,4 @@
-import { keep, noGrad, scope, Tensor } from '@frugal/tensor-core';
+import { keep, noGrad, scope, Tensor, tensor } from '@frugal/tensor-core';
 import { type LinearLike, onForward } from '@frugal/tensor-core/nn';
 
 /**
@@ -22,6 +22,22 @@ export interface StatMap {
   blockCosine: Tensor;
   /** Of a block: rows seen. */
   blockRows: number;
+  /** Of the experts of a layer: f32 [D, E], Σ over the rows that reach an expert of weight · ‖output‖, by domain. */
+  salience: Tensor;
+  /** Of the experts of a layer: f32 [D, E], rows that reach an expert, by domain. */
+  load: Tensor;
+  /** Of the experts of a layer: the names of the D domains of the calibration. */
+  domains: readonly string[];
+}
+
+/** What one text showed of the experts of a layer. */
+export interface ExpertValues {
+  /** f32 [E]. */
+  readonly salience: Tensor;
+  readonly load: Tensor;
+  /** Which of the domains the text belongs to. */
+  readonly domain: number;
+  readonly domains: readonly string[];
 }
 
 export type StatName = keyof StatMap;
@@ -37,9 +53,19 @@ export type Collector<N extends StatName = StatName> =
   | {
       readonly of: 'block';
       readonly update: Accumulate<N, { readonly input: Tensor; readonly output: Tensor }>;
-    };
+    }
+  | { readonly of: 'experts'; readonly update: Accumulate<N, ExpertValues> };
 
 const plus = (before: Tensor | undefined, now: Tensor) => (before ? before.add(now) : now);
+
+/** [E] as row `domain` of zeros [D, E]. */
+function inRow(values: Tensor, { domain, domains }: ExpertValues): Tensor {
+  const row = tensor(
+    Float32Array.from(domains, (_, d) => (d === domain ? 1 : 0)),
+    { backend: values.backend },
+  );
+  return row.reshape(-1, 1).mul(values.reshape(1, -1));
+}
 
 export const collectors: { readonly [N in StatName]: Collector<N> } = {
   count: { of: 'linear', update: (x, before = 0) => before + x.shape[0] },
@@ -60,6 +86,12 @@ export const collectors: { readonly [N in StatName]: Collector<N> } = {
     },
   },
   blockRows: { of: 'block', update: ({ input }, before = 0) => before + input.shape[0] },
+  salience: {
+    of: 'experts',
+    update: (values, before) => plus(before, inRow(values.salience, values)),
+  },
+  load: { of: 'experts', update: (values, before) => plus(before, inRow(values.load, values)) },
+  domains: { of: 'experts', update: ({ domains }) => domains },
 };
 
 /** Statistics by path. Paths whose layers saw the same inputs share tensors, so dispose it as a whole. */

@@ -101,7 +101,9 @@ function latentCouplings(path: string, shape: LatentShape): Coupling[] {
 
 /** Units: one expert; one neuron of each expert, and of the shared ones. */
 function mixtureCouplings(path: string, shape: MixtureShape, names: ConfigNames): Coupling[] {
-  const { experts, size, sharedSize } = shape;
+  const { experts, size, sharedSize, routing } = shape;
+  const { count: groups = 1, chosen: chosenGroups = 1, score } = routing.groups ?? {};
+  const perGroup = Math.max(Math.ceil(routing.chosen / chosenGroups), score === 'bestTwo' ? 2 : 1);
   const stacks = ['gate', 'up', 'down'].map((name) => `${path}.experts.${name}`);
   const ofExpert = (e: number): Coupling => ({
     kind: 'ffn',
@@ -120,6 +122,8 @@ function mixtureCouplings(path: string, shape: MixtureShape, names: ConfigNames)
       kind: 'experts',
       path: `${path}.experts`,
       units: experts,
+      least: groups * perGroup,
+      groups,
       members: [rows(`${path}.router`), ...stacks.map((stack) => rows(stack))],
       config: (units) => ({ [names.experts]: units }),
     },

@@ -37,3 +37,21 @@ export function combineRows(results: Tensor, { tokens, order }: Dispatch, weight
   const weight = weights.reshape(-1).gatherRows(order).reshape(-1, 1);
   return scatterAddRows(tokens, results.cast('f32').mul(weight), weights.shape[0]).cast(results.dtype);
 }
+
+/**
+ * How much each expert adds: the sum over its rows of weight · ‖result‖, f32 [E] (the numerator of REAP, Lasby et al. 2025,
+ * arXiv:2510.13999; the load is its denominator).
+ */
+export function salienceOf(
+  results: Tensor,
+  { order }: Pick<Dispatch, 'order'>,
+  { experts, weights, scores }: Pick<Routing, 'experts' | 'weights' | 'scores'>,
+): Tensor {
+  return noGrad(() => {
+    const wide = results.detach().cast('f32');
+    const norms = wide.mul(wide).sum(1).sqrt(); // [N · k]
+    const weight = weights.detach().reshape(-1).gatherRows(order);
+    const expert = experts.reshape(-1).gatherRows(order);
+    return scatterAddRows(expert, norms.mul(weight), scores.shape[1]);
+  });
+}

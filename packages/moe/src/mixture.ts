@@ -2,7 +2,7 @@ import type { Tensor } from '@frugal/tensor-core';
 import { isTraining, noGrad } from '@frugal/tensor-core';
 import { type GatedMLP, Module, type StepContext } from '@frugal/tensor-core/nn';
 import { type BalanceOptions, sequenceLoss, switchLoss, zLoss } from './balance.js';
-import { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
+import { combineRows, type Dispatch, dispatchRows, salienceOf } from './dispatch.js';
 import type { Experts } from './experts.js';
 import type { Router, Routing } from './router.js';
 import type { SharedGate } from './shared-gate.js';
@@ -45,6 +45,8 @@ export class MixtureOfExperts extends Module {
     const dispatch = dispatchRows(routing, this.router.experts);
     this.report(routing, dispatch, context);
     const results = this.experts.forward(x.gatherRows(dispatch.tokens), dispatch.offsets);
+    if (context.batch.collect?.has(`${this.path}.salience`))
+      context.collected.set(`${this.path}.salience`, salienceOf(results, dispatch, routing));
     const routed = combineRows(results, dispatch, routing.weights);
     if (!this.shared) return routed;
     const shared = this.shared.forward(x, context);

@@ -7,14 +7,20 @@ import { isWatched, type LinearLike, Module, Parameter } from '@frugal/tensor-co
  * watch and replace (packed, masked, adapted).
  */
 export class StackedLinear extends Module {
-  /** The layer of each expert: at first a view of the stack. */
-  readonly sites: LinearLike[];
+  private readonly layers: LinearLike[];
   private readonly stack: Parameter;
 
   constructor(weight: Tensor | Parameter) {
     super();
     this.stack = weight instanceof Parameter ? weight : new Parameter(weight);
-    this.sites = Array.from({ length: this.stack.shape[0] }, (_, e) => new StackedSite(this.stack, e));
+    this.layers = Array.from({ length: this.stack.shape[0] }, (_, e) => new StackedSite(this.stack, e));
+  }
+
+  /** The layer of each expert: at first a view of the stack. As many as the stack has, which may lose experts. */
+  get sites(): LinearLike[] {
+    const [E] = this.stack.shape;
+    if (this.layers.length > E) this.layers.length = E;
+    return this.layers;
   }
 
   get experts(): number {

@@ -2,7 +2,7 @@ import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
 import { type CompressReport, presets } from '@frugal/compress';
 import { formatBytes, formatChange, formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
-import { calibrationFor } from '../calibration.js';
+import { namedCalibration } from '../calibration.js';
 import { compressTo, type Inputs, planCompression, readRecipe } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
@@ -88,7 +88,10 @@ const verbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
   const notes = `Presets:\n${presetList}\n\nA recipe is YAML or JSON; targets are globs over module paths:\n\n${EXAMPLE}\n\nStages that train run through frugal distill.`;
   const command = addVerb(program, { ...flavour, notes })
     .argument(...MODEL_ARGUMENT)
-    .option('--calibration <FILES...>', 'text for methods that need statistics: text files or .jsonl')
+    .option(
+      '--calibration <FILES...>',
+      'text for methods that need statistics: text files or .jsonl; NAME=FILE tells kinds of text apart',
+    )
     .option('--calibration-tokens <N>', 'how much of it is used', integer(1), 32_768)
     .option('--resume', 'go on with the run that was interrupted')
     .addOption(
@@ -134,10 +137,7 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
 
 async function inputsOf(path: string, { calibration, calibrationTokens, layout }: Options): Promise<Inputs> {
   if (!calibration) return { layout };
-  return {
-    layout,
-    calibration: await calibrationFor(path, calibration, calibrationTokens),
-  };
+  return { layout, ...(await namedCalibration(path, calibration, calibrationTokens)) };
 }
 
 /** Says what a recipe would do. @throws PlanError with every problem */

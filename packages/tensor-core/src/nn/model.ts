@@ -25,6 +25,10 @@ export interface Coupling {
   readonly path: string;
   /** How many units there are. */
   readonly units: number;
+  /** The fewest that the layer works with; default 1. */
+  readonly least?: number;
+  /** Units lie in this many groups of equal size, in order, which must stay equal; default 1. */
+  readonly groups?: number;
   readonly members: readonly CouplingMember[];
   /** What changes in the config when `units` are left. */
   config(units: number): ModelConfig;
