@@ -84,7 +84,7 @@ it.for(cases)('an adapter that is written reads the same: %s', async (name) => {
 
 const python = findPython('import torch, transformers, peft');
 
-it('PEFT opens adapters of ours', { timeout: 120_000 }, async (context) => {
+it('PEFT opens adapters of ours', async (context) => {
   if (!python) return context.skip('no Python with torch, transformers and peft');
   const directory = await temporary();
   const adapters = [];

@@ -38,7 +38,6 @@ const python = findPython(
 
 it.for(families)(
   `random configurations agree with transformers (FRUGAL_SEED=${first}): %s`,
-  { timeout: 300_000 },
   async (family, context) => {
     if (!python) return context.skip('no Python with torch and transformers 5');
     const folder = await mkdtemp(join(tmpdir(), 'frugal-families-'));

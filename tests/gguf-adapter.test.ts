@@ -95,7 +95,7 @@ it('names what the format cannot hold', async () => {
   expect(existsSync(join(folder, 'none.gguf'))).toBe(false);
 });
 
-it('llama.cpp gives the same greedy text with it', { timeout: 300_000 }, async (context) => {
+it('llama.cpp gives the same greedy text with it', async (context) => {
   if (!original) return context.skip('needs a GGUF file: FRUGAL_TEST_MODEL, or one in .cache/models');
   if (!llamaCpp) return context.skip('needs node-llama-cpp in the folder that FRUGAL_NODE_PEERS names');
   const before = currentBackend();

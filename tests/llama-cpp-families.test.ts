@@ -104,7 +104,7 @@ interface Answer {
 }
 
 describe('llama.cpp finds in our GGUF files the model that we have', () => {
-  it('in every family', { timeout: 300_000 }, async (context) => {
+  it('in every family', async (context) => {
     if (!llamaCpp) return context.skip('needs node-llama-cpp in the folder that FRUGAL_NODE_PEERS names');
     const folder = await mkdtemp(join(tmpdir(), 'frugal-llama-cpp-'));
     try {

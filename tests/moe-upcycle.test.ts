@@ -190,9 +190,7 @@ describe('upcycleModel', () => {
   });
 });
 
-it('transformers opens what comes out and computes what the dense model does', {
-  timeout: 120_000,
-}, async (context) => {
+it('transformers opens what comes out and computes what the dense model does', async (context) => {
   if (!python) return context.skip('no Python with torch and transformers 5');
   const folder = await mkdtemp(join(tmpdir(), 'frugal-upcycle-'));
   onTestFinished(() => rm(folder, { recursive: true }));

@@ -53,7 +53,7 @@ describe('snippets', () => {
     expect(snippets.length).toBeGreaterThan(10);
   });
 
-  it('compile', { timeout: 180_000 }, () => {
+  it('compile', () => {
     const config = ts.readConfigFile(join(root, 'tsconfig.base.json'), ts.sys.readFile).config;
     const { options } = ts.parseJsonConfigFileContent(
       { ...config, files: snippets.map(({ file }) => file) },

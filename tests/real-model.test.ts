@@ -105,7 +105,7 @@ describe('SmolLM2-135M-Instruct from GGUF', () => {
     });
   });
 
-  it('answers as transformers does with the same weights', { timeout: 60_000 }, async () => {
+  it('answers as transformers does with the same weights', async () => {
     for (const { messages, promptIds, ids, text } of fixture.chats) {
       const [system, question] = messages.length === 1 ? [undefined, messages[0]] : [];
       if (!question) continue; // the command takes one message
@@ -125,9 +125,7 @@ describe('SmolLM2-135M-Instruct from GGUF', () => {
     }
   });
 
-  it('predicts as well as transformers does: within 0.1 % precise, 0.5 % else', {
-    timeout: 60_000,
-  }, async () => {
+  it('predicts as well as transformers does: within 0.1 % precise, 0.5 % else', async () => {
     const { text, context, tokens, nll } = fixture.score;
     const file = join(folder, 'text.txt');
     await writeFile(file, text);
@@ -144,7 +142,7 @@ describe('SmolLM2-135M-Instruct from GGUF', () => {
     }
   });
 
-  it('finds the same most likely tokens', { timeout: 60_000 }, async () => {
+  it('finds the same most likely tokens', async () => {
     const { ids, context, best, margins } = fixture.score;
     const window = ids.slice(0, context);
     for (const [name, options] of [

@@ -56,7 +56,7 @@ it('all-MiniLM-L6-v2 gives the vectors of sentence-transformers, served', async 
   for (const [i, text] of texts.entries()) {
     expect(cosine(data[i].embedding, expected.vectors[i]), text.slice(0, 40)).toBeGreaterThan(0.999999);
   }
-}, 180_000);
+});
 
 function cosine(a: readonly number[], b: readonly number[]): number {
   const dot = (x: readonly number[], y: readonly number[]) =>

@@ -71,7 +71,7 @@ function logits(model: CausalLM): Promise<Float32Array> {
   return scope(() => noGrad(() => model.forward(batch).logits())).toFloat32();
 }
 
-it('transformers opens our compressed-tensors checkpoints', { timeout: 240_000 }, async (context) => {
+it('transformers opens our compressed-tensors checkpoints', async (context) => {
   if (!python) return context.skip('no Python with torch, transformers 5 and compressed-tensors');
   const directory = await mkdtemp(join(tmpdir(), 'frugal-interop-'));
   onTestFinished(() => rm(directory, { recursive: true }));

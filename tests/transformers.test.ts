@@ -60,31 +60,27 @@ const cases: [name: string, config: ModelConfig][] = [
   ['linear scaling', { ...llama, rope_scaling: { rope_type: 'linear', factor: 2 } }],
 ];
 
-it.for(cases)(
-  'transformers opens a checkpoint of ours: %s',
-  { timeout: 120_000 },
-  async ([, config], context) => {
-    if (!python) return context.skip('no Python with torch and transformers');
-    const directory = await mkdtemp(join(tmpdir(), 'frugal-interop-'));
-    onTestFinished(() => rm(directory, { recursive: true }));
-    const model = createModel(config, { seed: 7 });
-    await saveModel(model, join(directory, 'model'));
-    const ids = Array.from({ length: 40 }, (_, i) => (i * 31 + 5) % 99);
-    const output = join(directory, 'logits.safetensors');
-    const { status, stderr } = spawnSync(
-      python,
-      [join(root, 'oracles/open_model.py'), join(directory, 'model'), JSON.stringify(ids), output],
-      { encoding: 'utf8' },
-    );
-    expect(status, stderr).toBe(0);
-    const source = await openSafetensors(output);
-    const theirs = toFloat32(await source.read('logits'), 'F32');
-    await source.close();
-    const ours = await scope(() =>
-      noGrad(() => model.forward(stepBatch([ids], { vocabularySize: 99 })).logits()),
-    ).toFloat32();
-    const scale = theirs.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-    const difference = theirs.reduce((max, value, i) => Math.max(max, Math.abs(value - ours[i])), 0);
-    expect(difference).toBeLessThan(2e-5 * scale);
-  },
-);
+it.for(cases)('transformers opens a checkpoint of ours: %s', async ([, config], context) => {
+  if (!python) return context.skip('no Python with torch and transformers');
+  const directory = await mkdtemp(join(tmpdir(), 'frugal-interop-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const model = createModel(config, { seed: 7 });
+  await saveModel(model, join(directory, 'model'));
+  const ids = Array.from({ length: 40 }, (_, i) => (i * 31 + 5) % 99);
+  const output = join(directory, 'logits.safetensors');
+  const { status, stderr } = spawnSync(
+    python,
+    [join(root, 'oracles/open_model.py'), join(directory, 'model'), JSON.stringify(ids), output],
+    { encoding: 'utf8' },
+  );
+  expect(status, stderr).toBe(0);
+  const source = await openSafetensors(output);
+  const theirs = toFloat32(await source.read('logits'), 'F32');
+  await source.close();
+  const ours = await scope(() =>
+    noGrad(() => model.forward(stepBatch([ids], { vocabularySize: 99 })).logits()),
+  ).toFloat32();
+  const scale = theirs.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  const difference = theirs.reduce((max, value, i) => Math.max(max, Math.abs(value - ours[i])), 0);
+  expect(difference).toBeLessThan(2e-5 * scale);
+});

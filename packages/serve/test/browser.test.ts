@@ -41,6 +41,7 @@ async function open(options: Partial<ServeOptions> = {}, context: Parameters<Bro
   });
   const requests: string[] = [];
   page.on('request', (request) => requests.push(new URL(request.url()).origin));
+  page.setDefaultTimeout(120_000);
   await page.goto(server.url);
   return { page, complaints, requests, origin: new URL(server.url).origin };
 }

@@ -11,7 +11,7 @@ const module = compiled('./engine-process.ts');
 
 /** Another process takes its time. */
 const eventually = (condition: () => boolean | Promise<boolean>) =>
-  vi.waitUntil(condition, { timeout: 30_000, interval: 5 });
+  vi.waitUntil(condition, { timeout: 120_000, interval: 5 });
 
 async function spawn(settings: Settings = {}) {
   const notices: EngineNotice[] = [];

@@ -112,7 +112,7 @@ it(
 
     for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0);
     await expect
-      .poll(() => engine.stats(), { timeout: 30_000 })
+      .poll(() => engine.stats(), { timeout: 120_000 })
       .toMatchObject({ running: 0, waiting: 0, cacheTokensHeld: 0 });
     expect(notices).toEqual([]);
     if (seconds >= 60) {

@@ -54,7 +54,7 @@ const makers: Record<string, () => Tokenizer> = {
   'saved again': () => fixtureTokenizer('llama2'),
 };
 
-it('transformers opens tokenizers of ours', { timeout: 120_000 }, async (context) => {
+it('transformers opens tokenizers of ours', async (context) => {
   if (python === undefined) return context.skip('no Python with transformers');
   const folder = await temporaryFolder();
   const tokenizers = Object.entries(makers).map(([name, make]) => [name, make()] as const);

@@ -110,7 +110,7 @@ describe('a run that is killed with kill -9', () => {
       'step-00000060',
       'step-00000061',
     ]);
-  }, 240_000);
+  });
 });
 
 describe('checkpoints', () => {
