@@ -1,3 +1,5 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
 import { loadAdapter } from '@frugal/lora';
 import { huggingFaceNames, modelOf, tokenizerOf } from '@frugal/models';
@@ -95,6 +97,15 @@ export async function openTokenizer(path: string): Promise<Tokenizer> {
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Bytes of a file, or of the safetensors files in a folder. */
+export async function weightFileBytes(path: string): Promise<number> {
+  const entry = await stat(path);
+  if (!entry.isDirectory()) return entry.size;
+  const files = (await readdir(path)).filter((name) => name.endsWith('.safetensors'));
+  const sizes = await Promise.all(files.map(async (name) => (await stat(join(path, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** @throws CommandError when there is no such folder or file */

@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { ModelRouter } from '@frugal/moe';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Interrupted } from '../src/errors.js';
 import { run, type Terminal } from '../src/index.js';
 import { frugal } from './support/terminal.js';
-import { saveTinyModel, temporaryFolder } from './support/tiny.js';
+import { saveTinyAdapter, saveTinyEncoder, saveTinyModel, temporaryFolder } from './support/tiny.js';
 
 const engineProcess = new URL('../dist/serving/engine-process.js', import.meta.url);
 const folder = await temporaryFolder();
@@ -97,6 +98,31 @@ describe('serve', () => {
     expect((await response.json()).data[0].id).toBe('small');
   });
 
+  it('embeds, routes, and loads adapters at the start', async () => {
+    const [encoder, adapter, router] = [at('encoder'), at('adapter'), at('router.json')];
+    await saveTinyAdapter(adapter, model);
+    await saveTinyEncoder(encoder);
+    const examples = [
+      { text: 'easy', quality: [1, 0.8] },
+      { text: 'hard', quality: [0, 1] },
+    ];
+    const models = [
+      { name: 'a', cost: 1 },
+      { name: 'b', cost: 9 },
+    ];
+    await writeFile(router, JSON.stringify(ModelRouter.train(models, examples)));
+    const named = [`a=${model}`, `b=${model}`, `e=${encoder}`];
+    const { ask } = await serve(...named, '--adapter', `a:plain=${adapter}`, '--router', `auto=${router}`);
+    const listed = (await (await ask('v1/models')).json()).data.map(({ id }: { id: string }) => id);
+    expect(listed).toEqual(['a', 'a:plain', 'b', 'e', 'auto']);
+    const complete = async (name: string, prompt: string) =>
+      (await (await ask('v1/completions', undefined, { model: name, prompt, max_tokens: 2 })).json()).model;
+    expect(await Promise.all(['easy', 'hard'].map((prompt) => complete('auto', prompt)))).toEqual(['a', 'b']);
+    expect(await complete('a:plain', 'Fellow')).toBe('a:plain');
+    const embedded = await ask('v1/embeddings', undefined, { model: 'e', input: 'Fellow' });
+    expect((await embedded.json()).data[0].embedding).toHaveLength(32);
+  });
+
   it('warns when everybody can use it', async () => {
     const { errors } = await serve(model, '--host', '0.0.0.0');
     expect(errors()).toContain('Everybody who can reach 0.0.0.0 can use this server');
@@ -120,6 +146,13 @@ describe('what serve refuses', () => {
     ['port: [', /not YAML or JSON/],
     ['host: localhost', /there is no model to serve/],
     ['models:\n  a: nowhere', /nowhere\] there is no such folder or file/],
+    [
+      'models:\n  a: tiny\nrouters:\n  auto: { file: tiny/config.json }',
+      /there is no saved ModelRouter here/,
+    ],
+    ['models:\n  a: tiny\nloadAdapters:\n  polite: nowhere', /nowhere\] there is no such folder or file/],
+    ['models: { a: tiny, b: tiny }\nloadAdapters: { polite: tiny }', /which model.*a:NAME or b:NAME/],
+    ['models:\n  a: tiny\nlimits: { modelBytes: 1000 }', /does not fit into modelBytes/],
     ['models:\n  a: tiny\napiKeys: none.json', /none\.json\] there is no such file/],
   ])('%j', async (text, message) => {
     const config = at('wrong.yaml');
@@ -127,6 +160,13 @@ describe('what serve refuses', () => {
     const { code, err } = await frugal(['serve', '--config', config]);
     expect(err).toMatch(message);
     expect(code).toBeGreaterThan(0);
+  });
+
+  it('adapters without a name, and two of one', async () => {
+    const nameless = await frugal(['serve', model, '--adapter', model]);
+    expect([nameless.code, nameless.err]).toEqual([2, expect.stringContaining('expected NAME=PATH')]);
+    const twice = await frugal(['serve', model, '--adapter', `a=${model}`, `a=${model}`]);
+    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('two have one name')]);
   });
 
   it('two models of one name', async () => {

@@ -18,10 +18,11 @@ export type {
   Usage,
 } from './engine/contract.js';
 export { EngineError, type EngineErrorCode } from './engine/errors.js';
-export { createEngine } from './engine/in-process-engine.js';
+export { createEngine, openEngine } from './engine/in-process-engine.js';
 export type { EngineLimits } from './engine/limits.js';
 export type { LoadedEncoder } from './engine/loaded-encoder.js';
 export type { AdapterHost, LoadedModel } from './engine/loaded-model.js';
+export type { ModelPoolLimits, ModelSource, ServedModel } from './engine/model-source.js';
 export type { OutputFormat } from './grammar/index.js';
 export { EngineStartError } from './process/child.js';
 export { runEngine } from './process/run-engine.js';

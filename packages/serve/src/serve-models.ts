@@ -1,15 +1,14 @@
 import type { Engine } from './engine/contract.js';
 import { createEngine } from './engine/in-process-engine.js';
 import type { EngineLimits } from './engine/limits.js';
-import type { LoadedEncoder } from './engine/loaded-encoder.js';
-import type { LoadedModel } from './engine/loaded-model.js';
+import type { ServedModel } from './engine/model-source.js';
 import { type ListenOptions, listen } from './server/listen.js';
 import { createServer, type ServerOptions } from './server/server.js';
 
 export interface ServeEngineOptions extends ServerOptions, ListenOptions {}
 
 export interface ServeOptions extends ServeEngineOptions {
-  readonly models: readonly (LoadedModel | LoadedEncoder)[];
+  readonly models: readonly ServedModel[];
   readonly limits?: EngineLimits | undefined;
 }
 

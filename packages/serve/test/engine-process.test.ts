@@ -76,6 +76,29 @@ it('starts again after a crash; meanwhile requests fail in a way that says so', 
   expect(notices).toEqual([{ type: 'crashed', how: 'SIGKILL', lost: 2, delay: 100 }, { type: 'restarted' }]);
 });
 
+it('gives a new process the adapters that the last one had, and tells of those that are lost', async () => {
+  const { engine, notices } = await spawn();
+  const broken = `${fileURLToPath(module)}.adapter`;
+  for (const [adapter, source] of Object.entries({ a: 'a', b: broken, c: 'c' })) {
+    await engine.loadAdapter({ model: 'tiny', adapter, source });
+  }
+  await engine.unloadAdapter({ model: 'tiny', adapter: 'c' });
+  const adapted = { adapter: 'a', temperature: 0, maxTokens: 5 };
+  const before = await run(engine, adapted);
+  writeFileSync(broken, '');
+  onTestFinished(() => rmSync(broken));
+  await run(engine, { prompt: { text: 'crash' } }).catch(() => {});
+  await eventually(() => engine.isAvailable);
+  expect(engine.models()[0].adapters).toEqual(['a']);
+  expect((await run(engine, adapted)).text).toBe(before.text);
+  await expect(run(engine, { adapter: 'b' })).rejects.toMatchObject({ code: 'unknown-adapter' });
+  expect(notices).toMatchObject([
+    { type: 'crashed' },
+    { type: 'adapter-lost', adapter: 'b' },
+    { type: 'restarted' },
+  ]);
+});
+
 it('tells why it does not start, and keeps trying when it has run before', async () => {
   const obstacle = `${fileURLToPath(module)}.obstacle`;
   writeFileSync(obstacle, '');

@@ -1,4 +1,4 @@
-import { createEngine, type LoadedEncoder, type LoadedModel, runEngine } from '@frugal/serve/engine';
+import { openEngine, runEngine, type ServedModel } from '@frugal/serve/engine';
 import { useBackend } from '../backend.js';
 import { type Context, processTerminal } from '../context.js';
 import { Interrupts } from '../interrupts.js';
@@ -6,14 +6,19 @@ import type { EngineSettings } from './engine-settings.js';
 import { loadServedModel } from './load-model.js';
 
 /** The process of the engine that `frugal serve` starts: it alone has tensors and weights. */
-runEngine(async ({ models, backend, limits }: EngineSettings) => {
+runEngine(async ({ models, backend, limits, adapters }: EngineSettings) => {
   const context: Context = {
     terminal: processTerminal(),
     signal: new AbortController().signal,
     interrupts: new Interrupts(),
   };
   useBackend(backend, context);
-  const loaded: (LoadedModel | LoadedEncoder)[] = [];
-  for (const source of models) loaded.push(await loadServedModel(source, context));
-  return createEngine(loaded, limits);
+  const sources = models.map((source) => ({
+    ...{ name: source.name, bytes: source.bytes },
+    load: () => loadServedModel(source, context),
+    unload: (loaded: ServedModel) => ('encoder' in loaded ? loaded.encoder : loaded.model).dispose(),
+  }));
+  const engine = await openEngine(sources, limits);
+  for (const adapter of adapters) await engine.loadAdapter(adapter);
+  return engine;
 });

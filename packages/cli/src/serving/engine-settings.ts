@@ -1,15 +1,19 @@
-import type { EngineLimits } from '@frugal/serve/engine';
+import type { AdapterSource, ModelPoolLimits } from '@frugal/serve/engine';
 import type { BackendOptions } from '../backend.js';
 
 /** A model that the engine loads itself, from a path that `modelPath` gave. */
 export interface ModelSource {
   readonly name: string;
   readonly path: string;
+  /** Of its files of weights. */
+  readonly bytes: number;
 }
 
 /** What the process of the engine is told. */
 export interface EngineSettings {
   readonly models: readonly ModelSource[];
   readonly backend: BackendOptions;
-  readonly limits?: EngineLimits | undefined;
+  readonly limits?: ModelPoolLimits | undefined;
+  /** Loaded at the start. */
+  readonly adapters: readonly AdapterSource[];
 }

@@ -13,6 +13,7 @@ const schema = settings({
       limits: settings({
         requestsPerMinute: z.int().positive().optional(),
         concurrentRequests: z.int().positive().optional(),
+        lowestPriority: z.int().optional(),
       }).optional(),
     }),
   ),

@@ -9,16 +9,13 @@ import {
   modelOf,
   tokenizerOf,
 } from '@frugal/models';
-import type { LoadedEncoder, LoadedModel } from '@frugal/serve/engine';
+import type { ServedModel } from '@frugal/serve/engine';
 import type { Context } from '../context.js';
 import { withProgress } from '../progress.js';
 import type { ModelSource } from './engine-settings.js';
 
 /** Loads what is served: a model that writes, with room for adapters, or one that reads, used as its checkpoint says. */
-export async function loadServedModel(
-  { name, path }: ModelSource,
-  context: Context,
-): Promise<LoadedModel | LoadedEncoder> {
+export async function loadServedModel({ name, path }: ModelSource, context: Context): Promise<ServedModel> {
   const checkpoint = await openCheckpoint(path);
   try {
     const tokenizer = await tokenizerOf(checkpoint);

@@ -18,6 +18,20 @@ export function sourcesOf(models: readonly string[]): Record<string, string> {
   return Object.fromEntries(sources);
 }
 
+/** `NAME=PATH` each, as an option takes them. @throws UsageError for something else, and when two have one name */
+export function pairsOf(pairs: readonly string[], option: string): Record<string, string> {
+  const found = new Map<string, string>();
+  for (const pair of pairs) {
+    const [, name, path] = /^([^=/\\]+)=(.+)$/.exec(pair) ?? [];
+    if (name === undefined) {
+      throw new UsageError({ where: option, what: 'a name is missing', got: pair, expected: 'NAME=PATH' });
+    }
+    if (found.has(name)) throw new UsageError({ where: option, what: 'two have one name', got: name });
+    found.set(name, path);
+  }
+  return Object.fromEntries(found);
+}
+
 function nameOf(model: string): readonly [name: string, source: string] {
   const match = /^([^=/\\]+)=(.+)$/.exec(model);
   if (match) return [match[1], match[2]];

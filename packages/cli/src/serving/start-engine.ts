@@ -22,6 +22,8 @@ export function startEngine(
 /** One line for people. */
 export function describeNotice(notice: EngineNotice): string {
   if (notice.type === 'restarted') return 'The engine runs again.';
+  if (notice.type === 'adapter-lost')
+    return `The adapter ${notice.model}:${notice.adapter} is lost: ${messageOf(notice.error)}`;
   const again = `Next start in ${notice.delay / 1000} s.`;
   if (notice.type === 'restart-failed')
     return `The engine did not start: ${messageOf(notice.error)} ${again}`;

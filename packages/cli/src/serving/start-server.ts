@@ -1,9 +1,11 @@
 import { ApiKeys, hashApiKey, type RunningServer, serveEngine, serverLogger } from '@frugal/serve';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
+import { adapterSources } from './adapter-sources.js';
 import type { ServeConfig } from './config.js';
 import type { ModelSource } from './engine-settings.js';
 import { readKeyFile } from './key-file.js';
+import { openRouters } from './routers.js';
 import { describeNotice, startEngine } from './start-engine.js';
 
 /** A server over an engine of its own, as a configuration describes it. */
@@ -28,7 +30,11 @@ export async function startServer(
     terminal.err(`Everybody who can reach ${host} can use this server: --api-keys asks for keys.\n`);
   }
   const logger = serverLogger(log);
-  const settings = { models, backend: { backend: backend?.name, threads: backend?.threads }, limits };
+  const routers = await openRouters(options.routers, models);
+  const settings = {
+    ...{ models, limits, adapters: adapterSources(options.loadAdapters, models) },
+    backend: { backend: backend?.name, threads: backend?.threads },
+  };
   const engine = await startEngine(settings, context, (notice) => {
     const text = describeNotice(notice);
     if (notice.type === 'restarted') logger.info(text);
@@ -41,10 +47,11 @@ export async function startServer(
       .catch((error) => logger.error(`the API keys stay as they were: ${error.message}`));
   };
   if (keyFile !== undefined) process.on('SIGHUP', reload);
-  const { openMetrics, clientLimits, origins, bodyLimit, drainTimeout, slowReaderTimeout } = options;
+  const { openMetrics, clientLimits, origins, bodyLimit, drainTimeout, slowReaderTimeout, manageModels } =
+    options;
   const server = await serveEngine(engine, {
     ...{ host, port, logger, apiKeys, openMetrics, clientLimits, origins },
-    ...{ bodyLimit, drainTimeout, slowReaderTimeout, adapterFolder: adapters },
+    ...{ bodyLimit, drainTimeout, slowReaderTimeout, adapterFolder: adapters, manageModels, routers },
   });
   return {
     url: server.url,

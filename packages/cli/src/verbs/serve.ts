@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { addBackendOptions, type BackendOptions } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
-import { modelPath, requireThere } from '../model.js';
+import { modelPath, requireThere, weightFileBytes } from '../model.js';
 import { readServeConfig, type ServeConfig } from '../serving/config.js';
 import type { ModelSource } from '../serving/engine-settings.js';
-import { sourcesOf } from '../serving/model-names.js';
-import { addVerb, integer, type JsonOption, Option, type Verb } from '../verb.js';
+import { pairsOf, sourcesOf } from '../serving/model-names.js';
+import { addVerb, byteCount, integer, type JsonOption, Option, type Verb } from '../verb.js';
 
 interface Options extends BackendOptions, JsonOption {
   readonly config?: string;
@@ -15,6 +15,9 @@ interface Options extends BackendOptions, JsonOption {
   readonly apiKey?: string;
   readonly apiKeys?: string;
   readonly origin?: readonly string[];
+  readonly adapter?: readonly string[];
+  readonly modelMemory?: number;
+  readonly router?: readonly string[];
   readonly log?: ServeConfig['log'];
 }
 
@@ -30,12 +33,27 @@ export const serveVerb: Verb = (program, context) => {
     examples: [
       'frugal serve runs/student-int8',
       'frugal serve small=runs/student-int8 large=runs/teacher --port 8000',
+      'frugal serve model.gguf --adapter polite=adapters/polite',
+      'frugal serve small.gguf large.gguf --model-memory 4GB --router auto=router.json',
       'frugal serve model.gguf --host 0.0.0.0 --api-keys keys.json',
       `curl http://127.0.0.1:8080/v1/completions -H 'content-type: application/json' -d '{"model":"student-int8","prompt":"Fellow"}'`,
     ],
   })
     .argument('[MODELS...]', 'models, each also as NAME=MODEL')
     .option('--config <FILE>', 'settings of the server')
+    .option(
+      '--adapter <NAME=DIR...>',
+      "LoRA adapters in PEFT's layout, asked for as MODEL:NAME; with several models MODEL:NAME=DIR",
+    )
+    .option(
+      '--model-memory <SIZE>',
+      'weights and caches of all models that are loaded at a time; those used longest ago make room (default: all stay)',
+      byteCount,
+    )
+    .option(
+      '--router <NAME=FILE...>',
+      'a name under which a saved ModelRouter chooses a model for each request',
+    )
     .option('--host <ADDRESS>', 'where to listen; 0.0.0.0: everywhere (default: 127.0.0.1)')
     .option('--port <N>', '0: any free one (default: 8080)', integer())
     .addOption(new Option('--api-key <KEY>', 'a key that clients must send').env('FRUGAL_API_KEY'))
@@ -52,11 +70,12 @@ export const serveVerb: Verb = (program, context) => {
     // The default of an option is no wish of the user: the file wins over it.
     const isDefault = command.getOptionValueSource('backend') === 'default';
     const config = merged(file, { ...options, backend: isDefault ? undefined : options.backend }, sources);
+    for (const folder of Object.values(config.loadAdapters ?? {})) await requireThere(folder);
     const models: ModelSource[] = [];
     for (const [name, source] of Object.entries(config.models ?? {})) {
       const path = await modelPath(source, context);
       await requireThere(path);
-      models.push({ name, path });
+      models.push({ name, path, bytes: await weightFileBytes(path) });
     }
     if (models.length === 0) {
       const hint = 'Name one, or a --config file that does.';
@@ -71,8 +90,19 @@ function merged(file: ServeConfig, options: Options, sources: readonly string[])
   const { host, port, apiKeys, origin: origins, log } = options;
   const said = { host, port, apiKeys, origins: origins && [...origins], log };
   const { backend: name, threads } = options;
+  const routers = options.router && Object.entries(pairsOf(options.router, '--router'));
   return {
     ...file,
+    ...(options.adapter && {
+      loadAdapters: { ...file.loadAdapters, ...pairsOf(options.adapter, '--adapter') },
+    }),
+    ...(options.modelMemory && { limits: { ...file.limits, modelBytes: options.modelMemory } }),
+    ...(routers && {
+      routers: {
+        ...file.routers,
+        ...Object.fromEntries(routers.map(([name, path]) => [name, { file: path }])),
+      },
+    }),
     ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
     backend: { ...file.backend, ...(name && { name }), ...(threads && { threads }) },
     models: sources.length > 0 ? sourcesOf(sources) : file.models,

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createModel, saveModel } from '@frugal/models';
+import { attachAdapters, saveAdapter } from '@frugal/lora';
+import { createEncoder, createModel, huggingFaceNames, loadModel, saveModel } from '@frugal/models';
 import { trainByteLevelBpe } from '@frugal/tokenizers';
 import { afterAll } from 'vitest';
 
@@ -53,4 +54,23 @@ export async function saveTinyModel(
   });
   model.dispose();
   return folder;
+}
+
+/** A small BERT with the same tokenizer; its vectors have 32 numbers. */
+export async function saveTinyEncoder(folder: string): Promise<void> {
+  const size = { hidden_size: 32, intermediate_size: 48, num_hidden_layers: 1, num_attention_heads: 2 };
+  const encoder = createEncoder(
+    { architectures: ['BertModel'], vocab_size: VOCABULARY, max_position_embeddings: 64, ...size },
+    { seed: 1 },
+  );
+  await saveModel(encoder, folder, { tokenizerFiles: tinyTokenizer.files(), force: true });
+  encoder.dispose();
+}
+
+/** An adapter of the model in a folder, in PEFT's layout, that changes nothing. */
+export async function saveTinyAdapter(folder: string, modelFolder: string): Promise<void> {
+  const model = await loadModel(modelFolder);
+  const adapters = attachAdapters(model, { targets: { include: ['blocks.**'] }, rank: 2 });
+  await saveAdapter(adapters, folder, { names: huggingFaceNames(model.config) });
+  model.dispose();
 }

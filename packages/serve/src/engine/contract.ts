@@ -24,6 +24,10 @@ export interface Engine {
   loadAdapter(change: AdapterSource): Promise<void>;
   /** Refuses new requests with an adapter, waits for those that run, and frees it. @throws EngineError */
   unloadAdapter(change: AdapterName): Promise<void>;
+  /** Loads a model that was given up, before anybody asks for it. @throws EngineError, or what its source throws */
+  loadModel(name: string): Promise<void>;
+  /** Waits for its requests and frees it; the next one loads it again. @throws EngineError for a model that came loaded */
+  unloadModel(name: string): Promise<void>;
   /** A snapshot, never older than the last step. */
   stats(): EngineStats;
   /** Ends running requests with reason `abort`, refuses new ones, and frees the caches. Models stay with their owner. */
@@ -46,6 +50,8 @@ export interface ModelCard {
   readonly toolFormat: ToolFormat | null;
   /** When it was loaded: Unix time in seconds. */
   readonly created: number;
+  /** Whether it is in memory now; else the first request for it waits until it is. */
+  readonly loaded: boolean;
   /** Adapters that requests can choose. */
   readonly adapters: readonly string[];
   /** Length of the vectors of a model that embeds. */

@@ -10,115 +10,130 @@ import type {
   GenerationRequest,
   ModelCard,
 } from './contract.js';
-import { EncoderRunner } from './encoder-runner.js';
-import { EngineError } from './errors.js';
 import { EventStream } from './event-stream.js';
 import type { EngineLimits } from './limits.js';
-import type { LoadedEncoder } from './loaded-encoder.js';
-import type { LoadedModel } from './loaded-model.js';
-import { ModelRunner } from './model-runner.js';
+import { ModelPool, readerOf, writerOf } from './model-pool.js';
+import type { ModelPoolLimits, ModelSource, ServedModel } from './model-source.js';
+import type { Runner } from './pool-slot.js';
 
 /**
  * An engine in this process. Each model has its own loop and cache; between steps the event loop runs, so a step's
  * time is the longest that anything else waits.
  * @throws ArgumentError for no models, two of one name, or limits out of range
  */
-export function createEngine(
-  models: readonly (LoadedModel | LoadedEncoder)[],
-  limits: EngineLimits = {},
-): Engine {
-  return new InProcessEngine(models, limits);
+export function createEngine(models: readonly ServedModel[], limits: EngineLimits = {}): Engine {
+  const pool = new ModelPool(limits);
+  try {
+    requireModels(models);
+    for (const loaded of models) pool.add(loaded);
+    return new InProcessEngine(pool);
+  } catch (error) {
+    void pool.close();
+    throw error;
+  }
 }
 
-type Runner = ModelRunner | EncoderRunner;
+/**
+ * The same over models that it loads itself: all of them once, the first ones last, so that what is wrong shows now; later
+ * those that are asked for, within `modelBytes`.
+ * @throws ArgumentError as `createEngine` does, and for a model that is larger than `modelBytes`; what a source throws
+ */
+export async function openEngine(
+  sources: readonly ModelSource[],
+  limits: ModelPoolLimits = {},
+): Promise<Engine> {
+  const pool = new ModelPool(limits);
+  try {
+    requireModels(sources);
+    for (const source of sources) pool.place(source);
+    for (const { name } of [...sources].reverse()) await pool.bring(name, () => {});
+    return new InProcessEngine(pool);
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+}
+
+function requireModels(models: readonly object[]): void {
+  if (models.length === 0) throw new ArgumentError({ where: 'engine', what: 'no models to serve' });
+}
 
 class InProcessEngine implements Engine {
-  private readonly runners = new Map<string, Runner>();
-  private closed = false;
-
-  constructor(models: readonly (LoadedModel | LoadedEncoder)[], limits: EngineLimits) {
-    if (models.length === 0) throw new ArgumentError({ where: 'engine', what: 'no models to serve' });
-    try {
-      for (const loaded of models) this.add(loaded, limits);
-    } catch (error) {
-      void this.close();
-      throw error;
-    }
-  }
+  constructor(private readonly pool: ModelPool) {}
 
   get isAvailable(): boolean {
-    return !this.closed;
+    return !this.pool.isClosed;
   }
 
   models(): readonly ModelCard[] {
-    return [...this.runners.values()].map(({ card }) => card);
+    return this.pool.cards;
   }
 
   submit(request: GenerationRequest): AsyncIterable<GenerationEvent> {
+    const { model } = request;
+    const begin = (runner: Runner) => writerOf(runner, model).submit(request);
     try {
-      return this.writer(request.model).submit(request);
+      const runner = this.pool.ready(model);
+      return runner ? begin(runner) : later(async () => (await this.pool.bring(model, begin)).begun);
     } catch (error) {
       return refused(error);
     }
   }
 
   async encode(request: EncodingRequest): Promise<Encoding> {
-    const runner = this.runner(request.model);
-    if (runner instanceof EncoderRunner) return runner.encode(request);
-    throw new EngineError('wrong-task', {
-      what: `the model ${request.model} writes texts`,
-      got: `a request to ${request.task}`,
-    });
+    const { model } = request;
+    const begin = (runner: Runner) => readerOf(runner, model).encode(request);
+    const runner = this.pool.ready(model);
+    return runner ? begin(runner) : (await this.pool.bring(model, begin)).begun;
   }
 
   async loadAdapter({ model, adapter, source }: AdapterSource): Promise<void> {
-    await this.writer(model).loadAdapter(adapter, source);
+    await this.pool.withWriter(model, async (writer, slot) => {
+      await writer.loadAdapter(adapter, source);
+      slot.adapters.set(adapter, source);
+    });
   }
 
   async unloadAdapter({ model, adapter }: AdapterName): Promise<void> {
-    await this.writer(model).unloadAdapter(adapter);
+    await this.pool.withWriter(model, async (writer, slot) => {
+      await writer.unloadAdapter(adapter);
+      slot.adapters.delete(adapter);
+    });
+  }
+
+  async loadModel(name: string): Promise<void> {
+    if (!this.pool.ready(name)) await this.pool.bring(name, () => {});
+  }
+
+  async unloadModel(name: string): Promise<void> {
+    await this.pool.unload(name);
   }
 
   stats(): EngineStats {
-    const all = [...this.runners.values()].map(({ stats }) => stats);
-    return all.reduce((sum, each) => {
-      const entries = Object.entries(sum) as [keyof EngineStats, number][];
-      return Object.fromEntries(
-        entries.map(([key, value]) => [key, value + each[key]]),
-      ) as unknown as EngineStats;
-    });
+    return this.pool.stats;
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    await Promise.all([...this.runners.values()].map((runner) => runner.close()));
+  close(): Promise<void> {
+    return this.pool.close();
   }
+}
 
-  private add(loaded: LoadedModel | LoadedEncoder, limits: EngineLimits): void {
-    if (this.runners.has(loaded.name)) {
-      throw new ArgumentError({ where: 'engine', what: 'two models have one name', got: loaded.name });
-    }
-    this.runners.set(
-      loaded.name,
-      'encoder' in loaded ? new EncoderRunner(loaded, limits) : new ModelRunner(loaded, limits),
-    );
-  }
-
-  private writer(name: string): ModelRunner {
-    const runner = this.runner(name);
-    if (runner instanceof ModelRunner) return runner;
-    throw new EngineError('wrong-task', { what: `the model ${name} reads texts and writes none` });
-  }
-
-  private runner(name: string): Runner {
-    const runner = this.runners.get(name);
-    if (runner) return runner;
-    throw new EngineError('unknown-model', {
-      what: 'there is no such model here',
-      got: name,
-      expected: [...this.runners.keys()].join(', '),
-    });
-  }
+/** Events of a request that begins once its model is loaded. Whoever leaves before costs nothing more. */
+function later(begin: () => Promise<AsyncIterable<GenerationEvent>>): AsyncIterable<GenerationEvent> {
+  let iterator: AsyncIterator<GenerationEvent> | null = null;
+  let left = false;
+  const stream = new EventStream<GenerationEvent>(() => {
+    left = true;
+    void iterator?.return?.();
+  });
+  const forward = async () => {
+    iterator = (await begin())[Symbol.asyncIterator]();
+    if (left) await iterator.return?.();
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) stream.push(next.value);
+    stream.end();
+  };
+  forward().catch((error) => stream.fail(error));
+  return stream;
 }
 
 /** All errors reach the caller in one way: through the iteration. */

@@ -60,6 +60,7 @@ export function encoderCard(loaded: LoadedEncoder): ModelCard {
     roles: false,
     toolFormat: null,
     adapters: [],
+    loaded: true,
     ...(classes === null
       ? { dimensions: encoder.embed.size }
       : { labels: labels ?? Array.from({ length: classes }, (_, id) => `LABEL_${id}`) }),

@@ -39,7 +39,7 @@ export interface AdapterHost {
 
 /** A loaded model with what is worked out once, when the engine starts. */
 export interface ServedModel extends Omit<LoadedModel, 'stopIds'> {
-  readonly card: Omit<ModelCard, 'adapters'>;
+  readonly card: Omit<ModelCard, 'adapters' | 'loaded'>;
   readonly chatTemplate: ChatTemplate | null;
   readonly stopIds: ReadonlySet<number>;
   readonly formats: CompiledFormats;

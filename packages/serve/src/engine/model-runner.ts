@@ -1,9 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   computeTexts,
+  defaultCacheDType,
   ModelSteps,
   modelCache,
-  type PagedKVCache,
+  PagedKVCache,
   type RowChoices,
 } from '@frugal/tensor-core/generation';
 import { acceptRequest } from './accept.js';
@@ -70,8 +71,14 @@ export class ModelRunner {
     return running.events;
   }
 
+  /** Memory for keys and values. */
+  get cacheBytes(): number {
+    const { model } = this.served;
+    return this.limits.cacheTokens * PagedKVCache.bytesPerToken(model.cacheSpec, defaultCacheDType(model));
+  }
+
   get card(): ModelCard {
-    return { ...this.served.card, adapters: this.adapters.names };
+    return { ...this.served.card, loaded: true, adapters: this.adapters.names };
   }
 
   /** @throws EngineError, or what the loader throws */

@@ -19,6 +19,11 @@ export type SentEncoding = Omit<EncodingRequest, 'signal'>;
 /** What is answered once, after which the models may have changed. */
 export type EngineCall =
   | { readonly kind: 'encode'; readonly request: SentEncoding }
+  | { readonly kind: 'load-model'; readonly model: string }
+  | { readonly kind: 'unload-model'; readonly model: string }
+  | AdapterChange;
+
+export type AdapterChange =
   | { readonly kind: 'load-adapter'; readonly adapter: AdapterSource }
   | { readonly kind: 'unload-adapter'; readonly adapter: AdapterName };
 
@@ -32,7 +37,7 @@ export type ToEngine =
 
 /** What happened to one request or call. Nothing follows a `finish` event, an error, or the result of a call. */
 export type RequestNews =
-  | { readonly id: number; readonly result: Encoding | undefined; readonly models: readonly ModelCard[] }
+  | { readonly id: number; readonly result: Encoding | undefined }
   | { readonly id: number; readonly event: GenerationEvent }
   | { readonly id: number; readonly error: PlainError };
 
@@ -41,4 +46,10 @@ export type FromEngine =
   | { readonly type: 'ready'; readonly models: readonly ModelCard[]; readonly stats: EngineStats }
   | { readonly type: 'not-started'; readonly error: PlainError }
   /** All that happened since the last message of this kind: one message a step, however many requests run. */
-  | { readonly type: 'news'; readonly news: readonly RequestNews[]; readonly stats: EngineStats };
+  | {
+      readonly type: 'news';
+      readonly news: readonly RequestNews[];
+      readonly stats: EngineStats;
+      /** When they have changed. */
+      readonly models: readonly ModelCard[] | undefined;
+    };

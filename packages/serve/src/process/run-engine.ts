@@ -1,4 +1,4 @@
-import type { Encoding, Engine } from '../engine/contract.js';
+import type { Encoding, Engine, ModelCard } from '../engine/contract.js';
 import type { EngineCall, FromEngine, RequestNews, SentRequest, ToEngine } from './messages.js';
 import { toPlainError } from './plain-error.js';
 
@@ -54,6 +54,8 @@ class ServedEngine {
   private flushing: NodeJS.Immediate | null = null;
   private ticking: NodeJS.Timeout | null = null;
 
+  private toldState = '';
+
   constructor(private readonly engine: Engine) {}
 
   receive(message: Extract<ToEngine, { id: number }>): void {
@@ -87,7 +89,7 @@ class ServedEngine {
     this.cancellations.set(id, cancellation);
     try {
       const result = await this.carryOut(call, cancellation.signal);
-      this.tell({ id, result, models: this.engine.models() });
+      this.tell({ id, result });
     } catch (error) {
       this.tell({ id, error: toPlainError(error) });
     } finally {
@@ -97,9 +99,19 @@ class ServedEngine {
 
   private async carryOut(call: EngineCall, signal: AbortSignal): Promise<Encoding | undefined> {
     if (call.kind === 'encode') return this.engine.encode({ ...call.request, signal });
+    if (call.kind === 'load-model') await this.engine.loadModel(call.model);
+    if (call.kind === 'unload-model') await this.engine.unloadModel(call.model);
     if (call.kind === 'load-adapter') await this.engine.loadAdapter(call.adapter);
-    else await this.engine.unloadAdapter(call.adapter);
+    if (call.kind === 'unload-adapter') await this.engine.unloadAdapter(call.adapter);
     return undefined;
+  }
+
+  private changedModels(): readonly ModelCard[] | undefined {
+    const models = this.engine.models();
+    const state = JSON.stringify(models.map(stateOf));
+    if (state === this.toldState) return undefined;
+    this.toldState = state;
+    return models;
   }
 
   private tell(news: RequestNews): void {
@@ -110,13 +122,16 @@ class ServedEngine {
   private flush(): void {
     if (this.flushing) clearImmediate(this.flushing);
     this.flushing = null;
-    send({ type: 'news', news: this.news, stats: this.engine.stats() });
+    send({ type: 'news', news: this.news, stats: this.engine.stats(), models: this.changedModels() });
     this.news = [];
     if (this.cancellations.size > 0 || !this.ticking) return;
     clearInterval(this.ticking);
     this.ticking = null;
   }
 }
+
+/** What changes of a model while it is served. */
+const stateOf = ({ name, loaded, adapters }: ModelCard) => [name, loaded, ...adapters];
 
 function send(message: FromEngine): void {
   // The callback takes the error of a channel that has just closed: the process ends then anyway.

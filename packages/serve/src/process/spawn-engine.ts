@@ -12,7 +12,7 @@ import type {
 import { EngineError } from '../engine/errors.js';
 import { EventStream } from '../engine/event-stream.js';
 import { EngineChild, type ReadyEngine } from './child.js';
-import type { EngineCall, RequestNews } from './messages.js';
+import type { AdapterChange, EngineCall, RequestNews } from './messages.js';
 import { fromPlainError } from './plain-error.js';
 import { RestartDelay } from './restart-delay.js';
 
@@ -21,6 +21,13 @@ export type EngineNotice =
   /** It crashed. Its requests are lost; the next one starts after `delay` milliseconds. */
   | { readonly type: 'crashed'; readonly how: string; readonly lost: number; readonly delay: number }
   | { readonly type: 'restarted' }
+  /** An adapter that the crashed process had cannot be loaded any more. */
+  | {
+      readonly type: 'adapter-lost';
+      readonly model: string;
+      readonly adapter: string;
+      readonly error: unknown;
+    }
   /** The next one did not become ready; another one starts after `delay` milliseconds. */
   | { readonly type: 'restart-failed'; readonly error: unknown; readonly delay: number };
 
@@ -63,6 +70,8 @@ class EngineProcess implements Engine {
   private restarting: Promise<void> | null = null;
   private startedAt = 0;
   private nextId = 1;
+  /** The last one of each adapter. */
+  private readonly changes = new Map<string, AdapterChange>();
   private readonly calls = new Map<number, PendingCall>();
 
   constructor(
@@ -107,12 +116,20 @@ class EngineProcess implements Engine {
     return (await this.call({ kind: 'encode', request }, signal)) as Encoding;
   }
 
+  async loadModel(model: string): Promise<void> {
+    await this.call({ kind: 'load-model', model });
+  }
+
+  async unloadModel(model: string): Promise<void> {
+    await this.call({ kind: 'unload-model', model });
+  }
+
   async loadAdapter(adapter: AdapterSource): Promise<void> {
-    await this.call({ kind: 'load-adapter', adapter });
+    await this.change({ kind: 'load-adapter', adapter });
   }
 
   async unloadAdapter(adapter: AdapterName): Promise<void> {
-    await this.call({ kind: 'unload-adapter', adapter });
+    await this.change({ kind: 'unload-adapter', adapter });
   }
 
   async close(): Promise<void> {
@@ -122,8 +139,14 @@ class EngineProcess implements Engine {
     this.failAll(closed());
   }
 
-  private call(call: EngineCall, signal?: AbortSignal): Promise<unknown> {
-    const { child } = this;
+  /** A process that comes after this one is told the same. */
+  private async change(change: AdapterChange): Promise<void> {
+    await this.call(change);
+    const { model, adapter } = change.adapter;
+    this.changes.set(JSON.stringify([model, adapter]), change);
+  }
+
+  private call(call: EngineCall, signal?: AbortSignal, child = this.child): Promise<unknown> {
     if (this.closing.signal.aborted) return Promise.reject(closed());
     if (!child) return Promise.reject(unavailable());
     const id = this.nextId++;
@@ -151,23 +174,57 @@ class EngineProcess implements Engine {
   }
 
   private use({ child, models, stats }: ReadyEngine): void {
-    this.child = child;
+    this.listen(child);
     this.cards = models;
     this.latest = stats;
-    this.startedAt = performance.now();
-    child.onNews = ({ news, stats }) => {
+    this.open(child);
+  }
+
+  private listen(child: EngineChild): void {
+    child.onNews = ({ news, stats, models }) => {
       this.latest = stats;
+      this.cards = models ?? this.cards;
       for (const each of news) this.take(each);
     };
+  }
+
+  /** Takes requests from now on. */
+  private open(child: EngineChild): void {
+    this.child = child;
+    this.startedAt = performance.now();
     child.onExit = (how) => this.lose(how);
   }
 
+  /** Gives a new process the adapters that the last one had. @throws EngineError when it ends meanwhile */
+  private async restore({ child, models, stats }: ReadyEngine): Promise<void> {
+    let ended = false;
+    child.onExit = () => {
+      ended = true;
+      this.failAll(unavailable());
+    };
+    this.listen(child);
+    this.cards = models;
+    this.latest = stats;
+    for (const [key, change] of this.changes) {
+      try {
+        await this.call(change, undefined, child);
+      } catch (error) {
+        if (ended) throw error;
+        const isGone = error instanceof EngineError && error.code === 'unknown-adapter';
+        if (change.kind === 'unload-adapter' && isGone) continue;
+        this.changes.delete(key);
+        this.options.onNotice?.({ type: 'adapter-lost', ...change.adapter, error });
+      }
+    }
+    if (ended) throw unavailable();
+    this.open(child);
+  }
+
   private take(news: RequestNews): void {
-    if ('models' in news) this.cards = news.models;
     const call = this.calls.get(news.id);
-    if (call && 'models' in news) call.done(news.result);
+    if (call && 'result' in news) call.done(news.result);
     if (call && 'error' in news) call.fail(fromPlainError(news.error));
-    if (call || 'models' in news) return;
+    if (call || 'result' in news) return;
     const request = this.requests.get(news.id);
     if (!request) return; // its consumer has left
     if ('error' in news) {
@@ -212,7 +269,7 @@ class EngineProcess implements Engine {
     const { signal } = this.closing;
     for (let wait = delay; await slept(wait, signal); ) {
       try {
-        this.use(await EngineChild.start(module, settings, signal));
+        await this.restore(await EngineChild.start(module, settings, signal));
         onNotice?.({ type: 'restarted' });
         return;
       } catch (error) {

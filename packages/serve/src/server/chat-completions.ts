@@ -13,6 +13,12 @@ export const chatCompletions: Endpoint<ChatCompletionBody> = {
   object: 'chat.completion',
   chunkObject: 'chat.completion.chunk',
 
+  // What is asked now decides, not how the conversation got there.
+  routingText: ({ messages }) => {
+    const { content } = messages.findLast(({ role }) => role === 'user') ?? messages[messages.length - 1];
+    if (typeof content === 'string') return content;
+    return (content ?? []).map(({ text }) => text).join('\n');
+  },
   choices: (body, card) => {
     const shown = shownTools(body, card);
     return repeated(body, {

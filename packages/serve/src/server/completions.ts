@@ -14,6 +14,10 @@ export const completions: Endpoint<CompletionBody> = {
   object: 'text_completion',
   chunkObject: 'text_completion',
 
+  routingText: ({ prompt }) => {
+    const texts = [prompt].flat().filter((each) => typeof each === 'string');
+    return texts.length > 0 ? texts.join('\n') : null;
+  },
   choices: (body) =>
     prompts(body.prompt).flatMap((prompt) =>
       repeated(body, {

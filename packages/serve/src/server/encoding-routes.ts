@@ -23,6 +23,7 @@ export function addEncodingRoutes(
   ) => {
     app.post(path, async (request, reply) => {
       const body = validate(schema, request.body);
+      request.allowPriority?.(body.priority);
       const card = engine.models().find(({ name }) => name === body.model);
       if (task === 'embed') requireDimensions(body as EmbeddingBody, card);
       const encoding = await encode(request, reply, { body, card, task });

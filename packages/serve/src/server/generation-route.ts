@@ -8,6 +8,7 @@ import { type ApiError, toApiError } from './api-error.js';
 import { type Choice, Choices, type FinishedChoice } from './choices.js';
 import type { Lifetime } from './lifetime.js';
 import { modelNamed } from './model-names.js';
+import { type Router, routed } from './routers.js';
 import { validate } from './validation.js';
 
 /** An endpoint that answers with text: what differs between chat and plain completion. */
@@ -17,6 +18,8 @@ export interface Endpoint<Body extends StreamFields> {
   readonly idPrefix: string;
   readonly object: string;
   readonly chunkObject: string;
+  /** What a router reads of a request; null: there is no text. */
+  routingText(body: Body): string | null;
   /** One per answer. `card` is that of the model asked for, if there is one. */
   choices(body: Body, card: ModelCard | undefined): readonly Choice[];
   /** Writes one answer: its entries of `choices`, without the index. */
@@ -33,6 +36,7 @@ export interface ChoiceWriter {
 
 export interface StreamFields {
   readonly model: string;
+  readonly priority?: number | null | undefined;
   readonly stream?: boolean | null | undefined;
   readonly stream_options?: { readonly include_usage?: boolean | null | undefined } | null | undefined;
 }
@@ -41,11 +45,13 @@ export interface StreamFields {
 export function addGenerationRoute<Body extends StreamFields>(
   app: FastifyInstance,
   engine: Pick<Engine, 'models' | 'submit'>,
-  lifetime: Lifetime,
+  { lifetime, routers }: { lifetime: Lifetime; routers: Readonly<Record<string, Router>> },
   endpoint: Endpoint<Body>,
 ): void {
   app.post(endpoint.path, async (request, reply) => {
-    const body = validate(endpoint.schema, request.body);
+    const sent = validate(endpoint.schema, request.body);
+    request.allowPriority?.(sent.priority);
+    const body = { ...sent, model: routed(sent.model, routers, () => endpoint.routingText(sent)) };
     const signal = lifetime.begin(reply.raw);
     const named = modelNamed(body.model, engine.models());
     const card = engine.models().find(({ name }) => name === named.model);

@@ -18,6 +18,7 @@ export function samplingOf(body: Body): Omit<GenerationRequest, 'prompt'> {
     frequencyPenalty: body.frequency_penalty ?? undefined,
     logitBias: body.logit_bias ?? undefined,
     format: formatOf(body.response_format),
+    priority: -(body.priority ?? 0),
     seed: body.seed ?? undefined,
     stop: typeof stop === 'string' ? [stop] : stop,
   };

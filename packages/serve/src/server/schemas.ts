@@ -57,6 +57,8 @@ const generation = {
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   logit_bias: z.record(z.string().regex(/^\d+$/), z.number().min(-100).max(100)).nullish(),
+  /** vLLM's: lower goes first. */
+  priority: z.int().nullish(),
   seed: z.int().min(0).nullish(),
   n: count.max(8).nullish(),
   stop: z.union([text.min(1).max(256), z.array(text.min(1).max(256)).max(4)]).nullish(),

@@ -24,7 +24,9 @@ import { addEncodingRoutes } from './encoding-routes.js';
 import { addGenerationRoute } from './generation-route.js';
 import { Lifetime } from './lifetime.js';
 import { Metrics } from './metrics/metrics.js';
+import { addModelManagement } from './model-management.js';
 import { addModelRoutes } from './models.js';
+import type { Router } from './routers.js';
 import { dropSlowReader } from './slow-reader.js';
 
 declare module 'fastify' {
@@ -43,6 +45,10 @@ export interface ServerOptions {
   readonly clientLimits?: ClientLimits | undefined;
   /** Adapters in this folder can be loaded at `/v1/adapters`, by the names of their folders. Default: none can. */
   readonly adapterFolder?: string | undefined;
+  /** Whether models can be loaded and unloaded at `/v1/models/load` and `/v1/models/unload`. Default false. */
+  readonly manageModels?: boolean | undefined;
+  /** Names under which a model is chosen for each request. */
+  readonly routers?: Readonly<Record<string, Router>> | undefined;
   /** Whether `/metrics` answers without a key. Default false. */
   readonly openMetrics?: boolean | undefined;
   /** Origins whose pages may use the API from a browser, such as `https://example.com`; `*`: all. Default: none. */
@@ -68,6 +74,8 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
     slowReaderTimeout = 30_000,
     openMetrics = false,
     adapterFolder,
+    manageModels = false,
+    routers = {},
   } = options;
   const lifetime = new Lifetime();
   const app: FastifyInstance = fastify({
@@ -99,10 +107,11 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
     models: () => engine.models(),
     submit: metrics.observed((request) => engine.submit(request)),
   };
-  addGenerationRoute(app, observed, lifetime, chatCompletions);
-  addGenerationRoute(app, observed, lifetime, completions);
+  addGenerationRoute(app, observed, { lifetime, routers }, chatCompletions);
+  addGenerationRoute(app, observed, { lifetime, routers }, completions);
   addEncodingRoutes(app, engine, lifetime);
-  addModelRoutes(app, engine);
+  addModelRoutes(app, engine, routers);
+  if (manageModels) addModelManagement(app, engine);
   if (adapterFolder !== undefined) addAdapterRoutes(app, engine, adapterFolder);
   addHealthRoutes(app, engine, lifetime);
   addPageRoute(app);

@@ -1,3 +1,5 @@
+import { AdapterBank } from '@frugal/lora';
+import { Random, scope } from '@frugal/tensor-core';
 import { createEngine, type Engine, runEngine } from '../../src/engine.js';
 import { tinyModel } from './tiny.js';
 
@@ -22,5 +24,18 @@ function fragile(engine: Engine): Engine {
 runEngine(async ({ obstacle }: Settings) => {
   const { existsSync } = await import('node:fs');
   if (obstacle && existsSync(obstacle)) throw new Error('something is in the way');
-  return fragile(createEngine([tinyModel({ positions: 4096 })], { maxRunning: 4 }));
+  const loaded = tinyModel({ positions: 4096 });
+  const adapters = new AdapterBank(loaded.model);
+  const loadAdapter = async (name: string, source: string) => {
+    if (existsSync(source)) throw new Error('the adapter is broken');
+    const random = new Random(7);
+    const matrix = (rows: number, columns: number) => random.normal([rows, columns]).mul(2);
+    scope(() =>
+      adapters.add(
+        name,
+        new Map([['blocks.1.mlp.down', { down: matrix(4, 48), up: matrix(32, 4), scale: 1 }]]),
+      ),
+    );
+  };
+  return fragile(createEngine([{ ...loaded, adapters, loadAdapter }], { maxRunning: 4 }));
 });

@@ -17,6 +17,8 @@ export interface ClientLimits {
   readonly requestsPerMinute?: number | undefined;
   /** Requests that are being answered at the same time. */
   readonly concurrentRequests?: number | undefined;
+  /** The lowest `priority` that it may ask for: lower ones go before the requests of others. Default: any. */
+  readonly lowestPriority?: number | undefined;
 }
 
 export function newApiKey(): string {

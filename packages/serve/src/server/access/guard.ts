@@ -9,6 +9,8 @@ declare module 'fastify' {
     client: string | null;
     /** Charges the client for more answers than one. @throws ApiError 429 when it may not have so many at once */
     widen: ((answers: number) => void) | null;
+    /** @throws ApiError 403 when the client may not go before others like that */
+    allowPriority: ((priority: number | null | undefined) => void) | null;
   }
   interface FastifyContextConfig {
     /** No key is needed. Everything that does not say so is guarded, unknown addresses too. */
@@ -34,10 +36,17 @@ export function guard(app: FastifyInstance, { keys, limits }: GuardOptions): voi
   };
   app.decorateRequest('client', null);
   app.decorateRequest('widen', null);
+  app.decorateRequest('allowPriority', null);
   app.addHook('onRequest', async (request, reply) => {
     if (request.routeOptions.config?.open) return;
     const key = keys.isOpen ? null : authenticated(keys, request, reply);
     request.client = key?.name ?? null;
+    const { lowestPriority = Number.NEGATIVE_INFINITY } = key?.limits ?? limits;
+    request.allowPriority = (priority) => {
+      if ((priority ?? 0) >= lowestPriority) return;
+      const message = `This key may ask for a priority of ${lowestPriority} or more.`;
+      throw new ApiError(403, 'priority_not_allowed', message, 'priority');
+    };
     if (request.method === 'POST') meter(meterOf(request.client, key?.limits ?? limits), request, reply);
   });
 }
