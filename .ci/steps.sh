@@ -50,6 +50,24 @@ run_attw() { each "$PWD/node_modules/.bin/attw" --pack . --profile esm-only --no
 
 run_dependencies() { node scripts/check-dependencies.mjs; }
 
+run_licenses() { node scripts/check-licenses.mjs; }
+
+# All packages have one version, and the next one is decided by the changesets.
+run_versions() {
+  node -e 'const versions = process.argv.slice(1).map((file) => JSON.parse(fs.readFileSync(file)).version);
+    if (new Set(versions).size !== 1) { console.error("versions differ:", versions.join(" ")); process.exit(1); }' \
+    packages/*/package.json && node_modules/.bin/changeset status
+}
+
+run_size() { node_modules/.bin/size-limit; }
+
+# What npm would get, installed and used outside the workspace.
+run_packages() {
+  local nodes=("$(command -v node)")
+  if fetch_node_24; then nodes+=("$PWD/.cache/node-$NODE_24/package/bin/node"); fi
+  node scripts/try-packages.mjs "${nodes[@]}"
+}
+
 # Each example does all of its work in its quick form, in a folder of its own.
 run_examples() {
   local example code=0

@@ -26,5 +26,6 @@ export const packageBuild: Options = {
   splitting: true,
   dts: false,
   clean: ['!**/*.d.ts', '!**/*.node'],
+  removeNodeProtocol: false,
   silent: true,
 };

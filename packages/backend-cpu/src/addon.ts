@@ -44,17 +44,19 @@ export const allIsas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'avx512bf16'
 /** Must equal PROTOCOL in native/core/addon.cpp. */
 const PROTOCOL = 2;
 
-const addonPath = fileURLToPath(new URL('../native/build/frugal-cpu.node', import.meta.url));
 const buildScript = fileURLToPath(new URL('../build.mjs', import.meta.url));
 
-function unavailable(what: string, got: string, cause?: unknown): CpuBackendUnavailableError {
-  return new CpuBackendUnavailableError({
-    where: 'backend-cpu',
-    what,
-    got,
-    hint: `Run "node ${buildScript}" with g++ or clang++ installed.`,
-    cause,
-  });
+/** The package with the addon that was built for a platform; glibc is what Linux builds need. */
+const platformPackage = `@frugal/backend-cpu-${process.platform}-${process.arch}`;
+
+/** Where an addon may be: what was built here comes first, then the package of this platform. */
+const addonPlaces = [
+  fileURLToPath(new URL('../native/build/frugal-cpu.node', import.meta.url)),
+  `${platformPackage}/frugal-cpu.node`,
+];
+
+function unavailable(what: string, got: string, hint: string, cause?: unknown): CpuBackendUnavailableError {
+  return new CpuBackendUnavailableError({ where: 'backend-cpu', what, got, hint, cause });
 }
 
 function load(): Addon | CpuBackendUnavailableError {
@@ -66,18 +68,36 @@ function load(): Addon | CpuBackendUnavailableError {
       hint: 'Unset FRUGAL_NATIVE to use the native kernels.',
     });
   }
+  const require = createRequire(import.meta.url);
+  let failure: CpuBackendUnavailableError | null = null;
+  for (const place of addonPlaces) {
+    const found = loadFrom(require, place);
+    if (found && !(found instanceof CpuBackendUnavailableError)) return found;
+    // An addon that is there and does not fit says more than one that is missing.
+    failure ??= found;
+  }
+  return (
+    failure ??
+    unavailable(
+      'there is no native addon',
+      `neither one built here nor the package ${platformPackage}`,
+      `Install that package, or run "node ${buildScript}" with g++ or clang++ installed.`,
+    )
+  );
+}
+
+/** The addon; null where there is none. */
+function loadFrom(require: NodeJS.Require, place: string): Addon | CpuBackendUnavailableError | null {
+  const hint = `Run "node ${buildScript}" with g++ or clang++ installed.`;
   try {
-    const addon = createRequire(import.meta.url)(addonPath) as Addon;
+    const addon = require(place) as Addon;
     if (addon.protocol === PROTOCOL) return addon;
-    return unavailable(
-      'the native addon is of another version',
-      `protocol ${addon.protocol}, not ${PROTOCOL}`,
-    );
+    const got = `protocol ${addon.protocol}, not ${PROTOCOL}, in ${place}`;
+    return unavailable('the native addon is of another version', got, hint);
   } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
-    return missing
-      ? unavailable('the native addon has not been built', `no file ${addonPath}`)
-      : unavailable('the native addon cannot be loaded', (cause as Error).message.split('\n')[0], cause);
+    if ((cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') return null;
+    const [reason] = (cause as Error).message.split('\n');
+    return unavailable('the native addon cannot be loaded', reason, hint, cause);
   }
 }
 
