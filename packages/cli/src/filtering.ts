@@ -7,7 +7,6 @@ import {
   filterDocuments,
   type LineageStep,
   lineagePath,
-  readDocuments,
   saveJsonLines,
   saveLineage,
   type WriteLine,
@@ -18,19 +17,17 @@ import { type Context, printJson } from './context.js';
 import { CommandError } from './errors.js';
 import { refuseExisting } from './files.js';
 import { withProgress } from './progress.js';
+import { addSourceOptions, FILES_ARGUMENT, type SourceOptions, type Sources } from './sources.js';
 import { addVerb, addWriteOptions, type JsonOption, type VerbText, type WriteOptions } from './verb.js';
 
-export interface FilterOptions extends WriteOptions, JsonOption {
+export interface FilterOptions extends WriteOptions, JsonOption, SourceOptions {
   /** Where the removed documents go, each with its `reason`. */
   readonly removed?: string;
 }
 
 /** A verb that reads documents and writes some of them: its arguments and the options that all of them take. */
 export function addFilterVerb(data: Command, text: VerbText): Command {
-  const command = addVerb(data, text).argument(
-    '<FILES...>',
-    'text files (one document each) or .jsonl (one document per line, field text)',
-  );
+  const command = addSourceOptions(addVerb(data, text).argument(...FILES_ARGUMENT));
   return addWriteOptions(command, 'the .jsonl file with what is kept', 'FILE').option(
     '--removed <FILE>',
     'also write what is removed, each with its reason',
@@ -77,21 +74,22 @@ export async function checkTargets({ out, removed, force }: FilterOptions): Prom
 }
 
 /**
- * Judges the documents of `files`, writes those that stay with a lineage card beside them, and prints what each reason
+ * Judges the documents of `sources`, writes those that stay with a lineage card beside them, and prints what each reason
  * removed. `--dry-run` does all but write.
  */
 export async function runFilter(
-  files: readonly string[],
+  sources: Sources,
   options: FilterOptions,
   context: Context,
   { judge, ...step }: Pick<FilterTargets, 'judge'> & Omit<LineageStep, 'inputs' | 'counts'>,
 ): Promise<void> {
   const { out, removed, dryRun } = options;
+  const { files } = sources;
   const total = await totalBytes(files);
   const counts = await withProgress(context, step.step, async (update) => {
     const seen = watch(context, total, update);
     const run = (targets: Pick<FilterTargets, 'onKept' | 'onRemoved'>) =>
-      filterDocuments(readDocuments(files), {
+      filterDocuments(sources.documents(), {
         judge: (document, position) => {
           seen(document.text.length);
           return judge(document, position);

@@ -128,6 +128,7 @@ describe('data clean', () => {
       at('raw.jsonl'),
       '--out',
       at('prose.jsonl'),
+      '--repair',
       '--json',
     ]);
     expect(code).toBe(0);
@@ -174,5 +175,21 @@ describe('data select', () => {
     expect(kept.every((text: string) => text.includes('doctors'))).toBe(true);
     const card = JSON.parse(await readFile(at('selected.lineage.json'), 'utf8'));
     expect(card.steps[0].parameters.examples).toEqual([40, 100]);
+  });
+});
+
+describe('data clean', () => {
+  it('refuses text that is not quite right, and mends it with --repair', async () => {
+    const prose =
+      'The fox of the story is known to have met a crow in the wood that had a piece of cheese with it.';
+    await writeFile(at('broken.csv'), Buffer.from(`body\n"${prose} caf\xe9."\n`, 'latin1'));
+    const args = ['data', 'clean', at('broken.csv'), '--text-field', 'body', '--out', at('mended.jsonl')];
+    const refused = await frugal([...args]);
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringMatching(/broken\.csv:2.*not UTF-8.*--repair/),
+    ]);
+    const done = await frugal([...args, '--repair', '--dry-run']);
+    expect([done.code, done.err]).toEqual([0, '']);
   });
 });

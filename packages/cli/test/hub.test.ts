@@ -254,7 +254,7 @@ describe('parseHubReference', () => {
     ['hf:org/name:sub/x.gguf', { repository: 'org/name', revision: 'main', file: 'sub/x.gguf' }],
     ['hf:org/name@v1:x.gguf', { repository: 'org/name', revision: 'v1', file: 'x.gguf' }],
   ])('reads %s', (source, expected) => {
-    expect(parseHubReference(source)).toEqual(expected);
+    expect(parseHubReference(source)).toEqual({ kind: 'model', ...expected });
   });
 
   it.each([
@@ -321,5 +321,49 @@ describe('selectFiles', () => {
     expect(() => select(['config.json', 'model.safetensors'], 'model.safetensors')).toThrow(
       'Leave the file out',
     );
+  });
+});
+
+describe('hf:datasets/org/name', () => {
+  const line = (text: string) => `${JSON.stringify({ body: text, id: text })}\n`;
+  const data = {
+    'README.md': '# about',
+    'data/train-00000-of-00002.jsonl': line('one'),
+    'data/train-00001-of-00002.jsonl': line('two'),
+    'data/test.jsonl': line('test'),
+    'extra/more.csv': 'body\nmore\n',
+  };
+  const split = async (source: string) => {
+    const out = join(await temporaryFolder(), 'split');
+    const args = ['data', 'split', source, '--out', out, '--held-out', '0', '--text-field', 'body'];
+    const done = await frugal(args);
+    if (done.code !== 0) return done;
+    const lines = (await readFile(join(out, 'train.jsonl'), 'utf8')).trim().split('\n');
+    return { ...done, texts: lines.map((each) => JSON.parse(each).text) };
+  };
+
+  it('gives the training split, or what lies at a path, from the cache the second time', async () => {
+    server.commit('datasets/org/pages', data);
+    expect(await split('hf:datasets/org/pages')).toMatchObject({ code: 0, texts: ['one', 'two'] });
+    expect(await split('hf:datasets/org/pages:data')).toMatchObject({ texts: ['test', 'one', 'two'] });
+    expect(await split('hf:datasets/org/pages:extra/more.csv')).toMatchObject({ texts: ['more'] });
+    server.contents();
+    expect(await split('hf:datasets/org/pages')).toMatchObject({ texts: ['one', 'two'] });
+    expect(server.contents()).toEqual([]);
+    process.env.HF_HUB_OFFLINE = '1';
+    expect(await split('hf:datasets/org/pages')).toMatchObject({ texts: ['one', 'two'] });
+    await rm(join(cache, 'datasets--org--pages/snapshots'), { recursive: true });
+    expect((await split('hf:datasets/org/pages')).err).toMatch(/data set is not in the cache/);
+  });
+
+  it('says what there is when nothing fits', async () => {
+    server.commit('datasets/org/pages', data);
+    expect((await split('hf:datasets/org/pages:nowhere')).err).toMatch(
+      /hf:datasets\/org\/pages\] there is nothing at this path: got nowhere.*extra\/more\.csv/s,
+    );
+    expect((await split('hf:org/tiny')).err).toMatch(
+      /not the name of a data set on the hub: got hf:org\/tiny/,
+    );
+    expect((await inspect('hf:datasets/org/pages')).err).toMatch(/not the name of a model on the hub/);
   });
 });

@@ -117,6 +117,21 @@ describe('pretrain', () => {
     expect(existsSync(at('planned.training'))).toBe(false);
   });
 
+  it('takes files as they are, and packs them first', async () => {
+    const [packed, files] = [
+      await writeConfig('of-packed'),
+      await writeConfig('of-files', { data: ['split/train.jsonl'] }),
+    ];
+    expect(JSON.parse((await succeed(['pretrain', files, '--dry-run', '--json'])).out).steps).toBe(6);
+    await succeed(['pretrain', packed]);
+    await succeed(['pretrain', files]);
+    expect(await readFile(at('of-files/model.safetensors'))).toEqual(
+      await readFile(at('of-packed/model.safetensors')),
+    );
+    const card = JSON.parse(await readFile(at('of-files.training/data/lineage.json'), 'utf8'));
+    expect(card.steps.map(({ step }: { step: string }) => step)).toEqual(['split', 'pack']);
+  });
+
   it('trains, evaluates and saves a model that the other verbs open', async () => {
     const evaluation = { texts: ['split/held-out.jsonl'], every: 15 };
     const config = await writeConfig('teacher', { evaluation }, { steps: 30 });

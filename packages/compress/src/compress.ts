@@ -1,5 +1,5 @@
 import type { Manifest } from '@frugal/checkpoint';
-import type { BatchSource, CausalLM, Model, Score } from '@frugal/tensor-core/nn';
+import type { BatchSource, CausalLM, Model, Module, Score } from '@frugal/tensor-core/nn';
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
@@ -135,7 +135,7 @@ export function createModifier(spec: Modifier['spec'], methods: readonly Modifie
 }
 
 /** Bytes of all parameters, buffers and packed weights, shared ones once. */
-export function modelBytes(model: CausalLM): number {
+export function modelBytes(model: Module): number {
   const storages = new Set([...model.parameters().map(({ value }) => value.storage)]);
   for (const [, buffer] of model.namedBuffers()) storages.add(buffer.value.storage);
   for (const [, module] of model.namedModules())

@@ -1,15 +1,14 @@
-import { extname } from 'node:path';
 import type { EvaluationItem } from './decontamination.js';
-import { readDocuments, readRecords } from './text-files.js';
+import { holdsRecords, readDocuments, readRecords } from './sources/documents.js';
 
 /**
- * The texts of evaluation sets: every string in each record of a `.jsonl` file, whatever its fields are called, and each
+ * The texts of evaluation sets: every string in each record of a file of records, whatever its fields are called, and each
  * paragraph of other files.
  * @throws DataError naming file and line of what cannot be read
  */
 export async function* readEvaluationItems(paths: Iterable<string>): AsyncGenerator<EvaluationItem> {
   for (const path of paths) {
-    if (/^\.(jsonl|ndjson)$/i.test(extname(path))) {
+    if (holdsRecords(path)) {
       for await (const { place, value } of readRecords(path)) yield* stringsOf(value, place);
       continue;
     }

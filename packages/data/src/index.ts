@@ -43,4 +43,6 @@ export {
   packDocuments,
   type TokenDataset,
 } from './shards.js';
-export { readDocuments, readRecords, type SourceRecord } from './text-files.js';
+export { holdsRecords, type ReadingOptions, readDocuments, readRecords } from './sources/documents.js';
+export type { SourceRecord } from './sources/record.js';
+export { type SourceKind, sourceKind } from './sources/source-file.js';

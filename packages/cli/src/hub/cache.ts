@@ -1,13 +1,14 @@
 import { copyFile, lstat, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { getHFHubCachePath, getRepoFolderName } from '@huggingface/hub';
+import type { HubReference } from './reference.js';
 
-/** A model's part of the cache that all tools around the hub share (`HF_HUB_CACHE`, `HF_HOME`). */
-export class ModelCache {
+/** A repository's part of the cache that all tools around the hub share (`HF_HUB_CACHE`, `HF_HOME`). */
+export class RepositoryCache {
   readonly folder: string;
 
-  constructor(repository: string) {
-    this.folder = join(getHFHubCachePath(), getRepoFolderName({ name: repository, type: 'model' }));
+  constructor({ kind, repository }: Pick<HubReference, 'kind' | 'repository'>) {
+    this.folder = join(getHFHubCachePath(), getRepoFolderName({ name: repository, type: kind }));
   }
 
   /** Where a commit's files are, under their own names. */

@@ -1,5 +1,6 @@
-import { downloadFile, HubApiError, listFiles, modelInfo } from '@huggingface/hub';
+import { datasetInfo, downloadFile, HubApiError, listFiles, modelInfo } from '@huggingface/hub';
 import { CommandError } from '../errors.js';
+import { type HubReference, hubName } from './reference.js';
 import type { RepositoryFile } from './select-files.js';
 
 /** A file of a repository, with the hash of its content. */
@@ -17,11 +18,11 @@ export class HubRepository {
   private readonly access;
 
   constructor(
-    private readonly repository: string,
+    private readonly reference: Pick<HubReference, 'kind' | 'repository'>,
     signal: AbortSignal,
   ) {
     this.access = {
-      repo: { type: 'model' as const, name: repository },
+      repo: { type: reference.kind, name: reference.repository },
       hubUrl: this.endpoint,
       fetch: hubFetch(this.endpoint, signal),
     };
@@ -29,8 +30,10 @@ export class HubRepository {
 
   /** The commit that a branch, tag or commit names. */
   async commitOf(revision: string): Promise<string> {
-    const { sha } = await this.ask(revision, () =>
-      modelInfo({ ...this.access, name: this.repository, revision, additionalFields: ['sha'] }),
+    const { kind, repository: name } = this.reference;
+    const question = { ...this.access, name, revision, additionalFields: ['sha' as const] };
+    const { sha } = await this.ask(revision, async () =>
+      kind === 'dataset' ? datasetInfo(question) : modelInfo(question),
     );
     return sha;
   }
@@ -71,7 +74,7 @@ export class HubRepository {
       if (!(cause instanceof HubApiError)) {
         if (!(cause instanceof TypeError)) throw cause; // fetch says everything with a TypeError
         throw new HubUnavailableError({
-          where: `hf:${this.repository}`,
+          where: `${hubName(this.reference)}`,
           what: `the hub cannot be reached at ${this.endpoint} (${reasonOf(cause)})`,
           hint: 'Check the network, and HF_ENDPOINT.',
           cause,
@@ -83,22 +86,22 @@ export class HubRepository {
 
   private refusal(cause: HubApiError, revision: string): CommandError {
     const { statusCode } = cause;
-    const page = `${this.endpoint}/${this.repository}`;
+    const page = `${this.endpoint}/${this.reference.repository}`;
     if (statusCode === 401 || statusCode === 403) {
       const hint = process.env.HF_TOKEN
         ? `HF_TOKEN must be valid and may need consent to the conditions at ${page}.`
         : `Is the name right? For private and gated models set HF_TOKEN, and accept the conditions at ${page}.`;
-      return this.error(`the hub denies access (${statusCode})`, this.repository, hint, cause);
+      return this.error(`the hub denies access (${statusCode})`, this.reference.repository, hint, cause);
     }
     if (statusCode === 404)
       return this.error(
         'there is no such model or revision',
-        `${this.repository} at ${revision}`,
+        `${this.reference.repository} at ${revision}`,
         undefined,
         cause,
       );
     return new HubUnavailableError({
-      where: `hf:${this.repository}`,
+      where: `${hubName(this.reference)}`,
       what: `the hub answers with an error (${statusCode})`,
       got: cause.message,
       hint: 'Try again in a moment.',
@@ -107,7 +110,7 @@ export class HubRepository {
   }
 
   private error(what: string, got: string, hint?: string, cause?: unknown): CommandError {
-    return new CommandError({ where: `hf:${this.repository}`, what, got, hint, cause });
+    return new CommandError({ where: `${hubName(this.reference)}`, what, got, hint, cause });
   }
 }
 

@@ -1,6 +1,7 @@
 import { dirname, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { CommandError } from '../errors.js';
+import { isHubReference } from '../hub/reference.js';
 import { checkSettings, readSettingsFile, settings } from '../settings.js';
 import { optimizerSettings } from './optimizer-settings.js';
 
@@ -54,8 +55,10 @@ const evaluationSchema = settings({
 const experimentSchema = settings({
   /** config.json of Hugging Face; vocab_size may be left to the tokenizer. */
   model: z.record(z.string(), z.unknown()),
-  /** Made by `frugal data pack`. */
-  data: z.string(),
+  /** A folder made by `frugal data pack`; or files and data sets of the hub, which are packed first. */
+  data: z.union([z.string(), z.array(z.string()).min(1)], {
+    error: ({ input }) => (input === undefined ? 'is missing' : 'expected a folder, or a list of files'),
+  }),
   /** A folder with tokenizer.json. */
   tokenizer: z.string(),
   out: z.string(),
@@ -118,11 +121,11 @@ type Paths = Partial<Pick<Experiment, 'data' | 'tokenizer' | 'out' | 'evaluation
 
 function resolvePaths<T extends Paths>(experiment: T, file: string): T {
   // As seen from here, so that manifests name no folders of this machine above it.
-  const local = (path: string) => relative('.', resolve(dirname(file), path));
+  const local = (path: string) => (isHubReference(path) ? path : relative('.', resolve(dirname(file), path)));
   const { data, tokenizer, out, evaluation } = experiment;
   return {
     ...experiment,
-    ...(data !== undefined && { data: local(data) }),
+    ...(data !== undefined && { data: typeof data === 'string' ? local(data) : data.map(local) }),
     ...(tokenizer !== undefined && { tokenizer: local(tokenizer) }),
     ...(out !== undefined && { out: local(out) }),
     ...(evaluation && { evaluation: { ...evaluation, texts: evaluation.texts.map(local) } }),

@@ -17,6 +17,7 @@ import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
 import { refuseExisting } from '../files.js';
 import { modelPath, openModel, openTokenizer } from '../model.js';
+import { localFiles } from '../sources.js';
 import { checkContext, stepsOf, type TrainingConfig, type TrainingOverrides } from '../training/config.js';
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
 import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
@@ -95,7 +96,7 @@ PEFT's layout (frugal generate MODEL --adapter DIR); that of --full is a model.`
       checkFlags(options);
       await refuseExisting(options.out, options.force);
       const path = await modelPath(source, context);
-      const plan = await planRun(path, options);
+      const plan = await planRun(path, options, context);
       if (options.dryRun) return describeRun(plan, options, context);
       useBackend(options, context);
       const record = await finetune({ source, path, plan }, options, context);
@@ -116,7 +117,7 @@ interface RunPlan {
 }
 
 /** Everything that can be known before weights are read. @throws when something does not fit */
-async function planRun(path: string, options: Options): Promise<RunPlan> {
+async function planRun(path: string, options: Options, context: Context): Promise<RunPlan> {
   const kind = options.full ? 'full' : 'lora';
   const tokenizer = await openTokenizer(path);
   const model = await withCheckpoint(path, async (checkpoint) => skeleton(await configOf(checkpoint)));
@@ -133,7 +134,7 @@ async function planRun(path: string, options: Options): Promise<RunPlan> {
   };
   const sizes = trainingOf(options, settings);
   checkContext(model, sizes);
-  const set = await openTuningSet(options.data, tokenizer, sizes.sequence);
+  const set = await openTuningSet(await localFiles(options.data, context), tokenizer, sizes.sequence);
   const steps = options.steps ?? Math.max(1, Math.ceil((options.epochs ?? 1) * set.stepsPerEpoch(sizes)));
   const adapter = kind === 'lora' ? adapterOptions(model, options, sizes.seed) : null;
   if (adapter) attachAdapters(model, adapter); // checks it, and counts

@@ -18,6 +18,7 @@ import {
   type TrainingRecord,
   trainingFacts,
 } from '../training/run-training.js';
+import { openTrainingData } from '../training/training-data.js';
 import { addVerb, type JsonOption, type Verb } from '../verb.js';
 import { version } from '../version.js';
 
@@ -33,7 +34,7 @@ const EXAMPLE = `  model:                      # config.json of Hugging Face; vo
     num_attention_heads: 3
     max_position_embeddings: 512
     tie_word_embeddings: true
-  data: data/packed           # frugal data pack
+  data: data/packed           # frugal data pack; or a list: [pages.jsonl.gz, hf:datasets/org/name]
   tokenizer: tokenizer        # frugal data train-tokenizer
   out: runs/teacher
   training:
@@ -88,14 +89,15 @@ export async function pretrain(
   const { data, out, training, evaluation } = experiment;
   await refuseExisting(out, options.force);
   const tokenizer = await loadTokenizer(experiment.tokenizer);
-  const dataset = await openDataset(data, { tokenizer });
   const model = createModel(modelConfig(experiment, tokenizer), { seed: training.seed });
   checkContext(model, training, evaluation);
   const run = await openRunDirectory(out, experiment, options);
+  const resume = options.resume ?? false;
+  const dataset = await openTrainingData(data, tokenizer, { out, resume }, context);
   const evaluate = evaluation && (await evaluationOf(model, tokenizer, evaluation, training));
   const record = await runTraining(
     { ...languageModelJob(model, training), batches: batchesOf(dataset, training) },
-    { label: 'pretrain', config: training, run, resume: options.resume ?? false, evaluate },
+    { label: 'pretrain', config: training, run, resume, evaluate },
     context,
   );
   await saveModel(model, out, {
@@ -106,7 +108,7 @@ export async function pretrain(
       createdBy: `frugal ${version}`,
       kind: 'pretrain',
       seed: training.seed,
-      data: [{ role: 'training', name: data, tokens: dataset.index.tokens }],
+      data: [{ role: 'training', name: [data].flat().join(', '), tokens: dataset.index.tokens }],
       training: trainingFacts(training, record),
     },
   });
@@ -135,14 +137,15 @@ async function describeRun(
   const { data, training, evaluation, out } = experiment;
   await refuseExisting(out, force);
   const tokenizer = await loadTokenizer(experiment.tokenizer);
-  const { index } = await openDataset(data, { tokenizer });
+  const tokensOfData = typeof data === 'string' && (await openDataset(data, { tokenizer })).index.tokens;
   const model = skeleton(modelConfig(experiment, tokenizer));
   checkContext(model, training, evaluation);
   const parameters = countParameters(model);
   const steps = stepsOf(training);
   const tokens = steps * training.sequence * training.batch * training.accumulate;
-  const plan = { out, parameters, steps, tokens, epochs: tokens / index.tokens };
+  const plan = { out, parameters, steps, tokens, ...(tokensOfData && { epochs: tokens / tokensOfData }) };
   if (json) return printJson(context, plan);
   const facts = `${formatNumber(parameters)} parameters, ${steps} steps, ${formatNumber(tokens)} tokens`;
-  context.terminal.out(`Would write ${out}: ${facts} (${formatNumber(plan.epochs)} × the data)\n`);
+  const epochs = plan.epochs === undefined ? '' : ` (${formatNumber(plan.epochs)} × the data)`;
+  context.terminal.out(`Would write ${out}: ${facts}${epochs}\n`);
 }

@@ -53,7 +53,7 @@ export class HubServer {
     return addressOf(this.hub);
   }
 
-  /** Adds a commit to a branch; returns its hash. */
+  /** Adds a commit to a branch of `org/name` (a model) or `datasets/org/name`, whose files are small; returns its hash. */
   commit(
     name: string,
     files: Files,
@@ -89,8 +89,8 @@ export class HubServer {
   private answer(request: IncomingMessage, response: ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url as string, this.url);
     this.note('hub', request);
-    const api = /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree)\/(.+)$/.exec(pathname);
-    const resolve = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(pathname);
+    const api = /^\/api\/(?:models\/)?((?:datasets\/)?[^/]+\/[^/]+)\/(revision|tree)\/(.+)$/.exec(pathname);
+    const resolve = /^\/((?:datasets\/)?[^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(pathname);
     const [, name, revision] = api ? [api[0], api[1], decodeURIComponent(api[3])] : (resolve ?? []);
     const repository = this.repositories.get(name ?? '');
     const allowed = !repository?.token || request.headers.authorization === `Bearer ${repository.token}`;

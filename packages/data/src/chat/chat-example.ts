@@ -1,6 +1,6 @@
 import type { ChatMessage } from '@frugal/tokenizers';
 import { DataError } from '../errors.js';
-import type { SourceRecord } from '../text-files.js';
+import type { SourceRecord } from '../sources/record.js';
 
 /** A conversation whose answers are to be learned, whatever layout it came in. */
 export interface ChatExample {

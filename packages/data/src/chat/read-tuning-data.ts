@@ -1,7 +1,7 @@
-import { extname } from 'node:path';
 import type { Document } from '../documents.js';
 import { DataError } from '../errors.js';
-import { readDocuments, readJsonFile, readRecords, type SourceRecord } from '../text-files.js';
+import { holdsRecords, readDocuments, readRecords } from '../sources/documents.js';
+import type { SourceRecord } from '../sources/record.js';
 import { type ChatExample, chatExample, isChatRecord } from './chat-example.js';
 
 /** What a model can be tuned on: conversations, or plain text. */
@@ -10,19 +10,19 @@ export type TuningData =
   | { readonly kind: 'text'; readonly documents: readonly Document[] };
 
 /**
- * Reads files of conversations (`.jsonl`, `.ndjson`, or a list in `.json`) or of text (`.jsonl` with `text`, and all other
- * files). What the first record is, all must be.
+ * Reads files of conversations (records of any kind that `readDocuments` takes) or of text (records with `text`, and all
+ * other files). What the first record is, all must be.
  * @throws DataError naming file and line of what cannot be read
  */
 export async function readTuningData(paths: readonly string[]): Promise<TuningData> {
   const records: SourceRecord[] = [];
   const texts: string[] = [];
   for (const path of paths) {
-    if (!/^\.(jsonl|ndjson|json)$/i.test(extname(path))) texts.push(path);
-    else for await (const record of recordsOf(path)) records.push(record);
+    if (!holdsRecords(path)) texts.push(path);
+    else for await (const record of readRecords(path)) records.push(record);
   }
   const firstChat = records.find(({ value }) => isChatRecord(value));
-  if (!firstChat && paths.every((path) => !/\.json$/i.test(path))) {
+  if (!firstChat) {
     const documents: Document[] = [];
     for await (const document of readDocuments(paths)) documents.push(document);
     return { kind: 'text', documents };
@@ -36,17 +36,4 @@ export async function readTuningData(paths: readonly string[]): Promise<TuningDa
       hint: 'Train on each in a run of its own.',
     });
   return { kind: 'chat', examples: records.map(chatExample) };
-}
-
-async function* recordsOf(path: string): AsyncGenerator<SourceRecord> {
-  if (extname(path).toLowerCase() !== '.json') return yield* readRecords(path);
-  const list = await readJsonFile(path);
-  if (!Array.isArray(list))
-    throw new DataError({
-      file: path,
-      what: 'the file holds no list',
-      got: typeof list,
-      expected: 'a JSON list of conversations, or a .jsonl file with one per line',
-    });
-  for (const [i, value] of list.entries()) yield { place: `${path}[${i}]`, value };
 }

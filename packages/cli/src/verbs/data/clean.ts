@@ -1,11 +1,13 @@
 import { CHINESE_RULES, cleanDocument, ENGLISH_RULES, LANGUAGES, type Language } from '@frugal/data';
 import { UsageError } from '../../errors.js';
 import { addFilterVerb, checkTargets, type FilterOptions, runFilter } from '../../filtering.js';
+import { openSources } from '../../sources.js';
 import type { Verb } from '../../verb.js';
 
 interface Options extends FilterOptions {
   readonly languages: readonly string[];
   readonly without: readonly string[];
+  readonly repair?: true;
 }
 
 const RULES = [...new Set([...ENGLISH_RULES, ...CHINESE_RULES].map(({ name }) => name))];
@@ -22,15 +24,20 @@ export const cleanVerb: Verb = (data, context) => {
   })
     .option('--languages <CODES...>', `languages to keep: ${LANGUAGES.join(', ')}`, ['en', 'zh'])
     .option('--without <RULES...>', 'rules to leave out', [])
-    .action(async (files: readonly string[], options: Options) => {
-      const { without } = options;
+    .option(
+      '--repair',
+      'put U+FFFD for what is no UTF-8 and for halves of characters, instead of refusing it',
+    )
+    .action(async (given: readonly string[], options: Options) => {
+      const { without, repair = false } = options;
       requireKnown('--languages', options.languages, LANGUAGES);
       requireKnown('--without', without, RULES);
       const languages = options.languages as readonly Language[];
       await checkTargets(options);
-      await runFilter(files, options, context, {
+      const sources = await openSources(given, options, context, { repair });
+      await runFilter(sources, options, context, {
         step: 'clean',
-        parameters: { languages, without },
+        parameters: { languages, without, ...(repair && { repair }) },
         judge: (document) => cleanDocument(document, { languages, without }),
       });
     });

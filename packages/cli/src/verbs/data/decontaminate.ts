@@ -1,6 +1,7 @@
 import { ContaminationIndex, type EvaluationItem, readEvaluationItems } from '@frugal/data';
 import { CommandError } from '../../errors.js';
 import { addFilterVerb, checkTargets, type FilterOptions, runFilter } from '../../filtering.js';
+import { localFiles, openSources } from '../../sources.js';
 import { integer, type Verb } from '../../verb.js';
 
 interface Options extends FilterOptions {
@@ -20,13 +21,17 @@ export const decontaminateVerb: Verb = (data, context) => {
       'frugal data decontaminate pages.jsonl --against mmlu.jsonl --out clean.jsonl --removed leaks.jsonl',
     ],
   })
-    .requiredOption('--against <FILES...>', 'evaluation sets: .jsonl, or text with an item per paragraph')
+    .requiredOption(
+      '--against <FILES...>',
+      'evaluation sets: files of records, or text with an item per paragraph; or hf:datasets/org/name',
+    )
     .option('--length <N>', 'words in the run, or characters in Chinese', integer(8), 13)
-    .action(async (files: readonly string[], options: Options) => {
+    .action(async (given: readonly string[], options: Options) => {
       await checkTargets(options);
+      const sources = await openSources(given, options, context);
       const { against, length } = options;
       const items: EvaluationItem[] = [];
-      for await (const item of readEvaluationItems(against)) items.push(item);
+      for await (const item of readEvaluationItems(await localFiles(against, context))) items.push(item);
       const index = new ContaminationIndex(items, { length });
       if (index.size === 0) {
         throw new CommandError({
@@ -36,7 +41,7 @@ export const decontaminateVerb: Verb = (data, context) => {
           expected: 'at least one of 8 words, or characters in Chinese',
         });
       }
-      await runFilter(files, options, context, {
+      await runFilter(sources, options, context, {
         step: 'decontaminate',
         parameters: { against, length, items: index.size, tooShort: index.tooShort.length },
         judge: (document) => {

@@ -1,4 +1,4 @@
-import { Deduplicator, readDocuments } from '@frugal/data';
+import { Deduplicator } from '@frugal/data';
 import {
   addFilterVerb,
   checkTargets,
@@ -8,6 +8,7 @@ import {
   watch,
 } from '../../filtering.js';
 import { withProgress } from '../../progress.js';
+import { openSources } from '../../sources.js';
 import { integer, number, type Verb } from '../../verb.js';
 
 interface Options extends FilterOptions {
@@ -35,20 +36,21 @@ export const dedupVerb: Verb = (data, context) => {
       0.8,
     )
     .option('--shingle <N>', 'words in a run, or characters in Chinese', integer(1), 5)
-    .action(async (files: readonly string[], options: Options) => {
+    .action(async (given: readonly string[], options: Options) => {
       await checkTargets(options);
+      const sources = await openSources(given, options, context);
       const { threshold, shingle } = options;
       const deduplicator = new Deduplicator({ threshold, shingle });
-      const total = await totalBytes(files);
+      const total = await totalBytes(sources.files);
       await withProgress(context, 'sign', async (update) => {
         const seen = watch(context, total, update);
-        for await (const { text } of readDocuments(files)) {
+        for await (const { text } of sources.documents()) {
           deduplicator.add(text);
           seen(text.length);
         }
       });
       const duplicates = deduplicator.finish();
-      await runFilter(files, options, context, {
+      await runFilter(sources, options, context, {
         step: 'dedup',
         parameters: { threshold, shingle },
         judge: (document, position) => {

@@ -1,13 +1,20 @@
-import { continueLineage, encodeDocument, packDocuments, readDocuments } from '@frugal/data';
+import { continueLineage, encodeDocument, packDocuments } from '@frugal/data';
 import { formatBytes, formatNumber } from '@frugal/report';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { type Context, printJson } from '../../context.js';
-import { CommandError } from '../../errors.js';
 import { refuseExisting } from '../../files.js';
 import { modelPath, openTokenizer } from '../../model.js';
+import {
+  addSourceOptions,
+  FILES_ARGUMENT,
+  openSources,
+  type SourceOptions,
+  type Sources,
+} from '../../sources.js';
+import { separatorOf } from '../../training/training-data.js';
 import { addVerb, addWriteOptions, type JsonOption, type Verb, type WriteOptions } from '../../verb.js';
 
-interface Options extends WriteOptions, JsonOption {
+interface Options extends WriteOptions, JsonOption, SourceOptions {
   readonly tokenizer: string;
 }
 
@@ -28,8 +35,9 @@ export const packVerb: Verb = (data, context) => {
       'frugal data pack books/*.txt --tokenizer runs/teacher --out data/packed --dry-run',
     ],
   })
-    .argument('<FILES...>', 'text files or .jsonl')
+    .argument(...FILES_ARGUMENT)
     .requiredOption('--tokenizer <DIR>', 'a folder with tokenizer.json: of a tokenizer or a model');
+  addSourceOptions(command);
   addWriteOptions(command, 'the data set').action(async (files: readonly string[], options: Options) => {
     const { out, dryRun, json } = options;
     const packed = await pack(files, options, context);
@@ -40,19 +48,17 @@ export const packVerb: Verb = (data, context) => {
   });
 };
 
-async function pack(
-  files: readonly string[],
-  { out, tokenizer: source, force, dryRun }: Options,
-  context: Context,
-): Promise<Packed> {
+async function pack(given: readonly string[], options: Options, context: Context): Promise<Packed> {
+  const { out, tokenizer: source, force, dryRun } = options;
   await refuseExisting(out, force);
   const tokenizer = await openTokenizer(await modelPath(source, context));
   const separatorId = separatorOf(tokenizer, source);
-  if (dryRun) return countTokens(files, tokenizer);
-  const { documents, tokens, bytes } = await packDocuments(readDocuments(files), tokenizer, out, {
+  const sources = await openSources(given, options, context);
+  if (dryRun) return countTokens(sources, tokenizer);
+  const { documents, tokens, bytes } = await packDocuments(sources.documents(), tokenizer, out, {
     separatorId,
     lineage: ({ documents, tokens, bytes }) =>
-      continueLineage(files, {
+      continueLineage(sources.files, {
         step: 'pack',
         parameters: { tokenizer: tokenizer.fingerprint },
         counts: { documents, tokens, bytes },
@@ -63,20 +69,10 @@ async function pack(
   return { documents, tokens, bytes };
 }
 
-function separatorOf({ eosIds, bosId }: Tokenizer, source: string): number {
-  const id = eosIds[0] ?? bosId;
-  if (id !== undefined) return id;
-  throw new CommandError({
-    where: source,
-    what: 'the tokenizer has no token to separate documents with',
-    expected: 'an end-of-text or beginning-of-text token in tokenizer_config.json',
-  });
-}
-
 /** What packing would give. */
-async function countTokens(files: readonly string[], tokenizer: Tokenizer): Promise<Packed> {
+async function countTokens(sources: Sources, tokenizer: Tokenizer): Promise<Packed> {
   const counted = { documents: 0, tokens: 0, bytes: 0 };
-  for await (const { text } of readDocuments(files)) {
+  for await (const { text } of sources.documents()) {
     counted.documents++;
     counted.tokens += encodeDocument(tokenizer, text).length + 1;
     counted.bytes += Buffer.byteLength(text);

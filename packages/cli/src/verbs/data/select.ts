@@ -1,6 +1,7 @@
-import { DomainClassifier, readDocuments, textFraction } from '@frugal/data';
+import { DomainClassifier, textFraction } from '@frugal/data';
 import { CommandError } from '../../errors.js';
 import { addFilterVerb, checkTargets, type FilterOptions, runFilter } from '../../filtering.js';
+import { openSources, type Sources } from '../../sources.js';
 import { number, type Verb } from '../../verb.js';
 
 interface Options extends FilterOptions {
@@ -23,19 +24,23 @@ export const selectVerb: Verb = (data, context) => {
   })
     .requiredOption('--like <FILES...>', 'documents of the domain')
     .option('--above <P>', 'probability from which a document is kept', number(0, 1), 0.5)
-    .action(async (files: readonly string[], options: Options) => {
+    .action(async (given: readonly string[], options: Options) => {
       await checkTargets(options);
+      const sources = await openSources(given, options, context);
       const { like, above } = options;
-      const [domain, others] = [await examplesOf(like), await examplesOf(files)];
+      const [domain, others] = [
+        await examplesOf(await openSources(like, options, context)),
+        await examplesOf(sources),
+      ];
       for (const [texts, from] of [
         [domain, like],
-        [others, files],
+        [others, given],
       ] as const) {
         if (texts.length > 0) continue;
         throw new CommandError({ where: from.join(', '), what: 'the files hold no text' });
       }
       const { classifier, heldOutAuc } = DomainClassifier.train(domain, others);
-      await runFilter(files, options, context, {
+      await runFilter(sources, options, context, {
         step: 'select',
         parameters: { like, above, examples: [domain.length, others.length], heldOutAuc },
         judge: (document) =>
@@ -45,9 +50,9 @@ export const selectVerb: Verb = (data, context) => {
 };
 
 /** At most EXAMPLES texts, those whose hashes are least: a fair sample that is the same in every run. */
-async function examplesOf(files: readonly string[]): Promise<string[]> {
+async function examplesOf(sources: Sources): Promise<string[]> {
   let sample: { text: string; rank: number }[] = [];
-  for await (const { text } of readDocuments(files)) {
+  for await (const { text } of sources.documents()) {
     sample.push({ text, rank: textFraction(`sample ${text}`) });
     if (sample.length >= 2 * EXAMPLES) sample = least(sample);
   }

@@ -1,8 +1,9 @@
 import { saveDirectory } from '@frugal/checkpoint';
-import { continueLineage, type Document, type LineageCard, readDocuments, textFraction } from '@frugal/data';
+import { continueLineage, type Document, type LineageCard, textFraction } from '@frugal/data';
 import { renderTable } from '@frugal/report';
 import { printJson } from '../../context.js';
 import { refuseExisting } from '../../files.js';
+import { addSourceOptions, FILES_ARGUMENT, openSources, type SourceOptions } from '../../sources.js';
 import {
   addVerb,
   addWriteOptions,
@@ -12,7 +13,7 @@ import {
   type WriteOptions,
 } from '../../verb.js';
 
-interface Options extends WriteOptions, JsonOption {
+interface Options extends WriteOptions, JsonOption, SourceOptions {
   readonly heldOut: number;
 }
 
@@ -33,13 +34,15 @@ export const splitVerb: Verb = (data, context) => {
       'frugal data split books/*.txt --out data/split',
       'frugal data split pages.jsonl --out data/split --held-out 0.05',
     ],
-  }).argument('<FILES...>', 'text files (one document each) or .jsonl (one document per line, field text)');
+  }).argument(...FILES_ARGUMENT);
+  addSourceOptions(command);
   addWriteOptions(command, 'the result')
     .option('--held-out <SHARE>', 'share of the documents', number(0, 1), 0.08)
-    .action(async (files: readonly string[], options: Options) => {
+    .action(async (given: readonly string[], options: Options) => {
       await refuseExisting(options.out, options.force);
+      const sources = await openSources(given, options, context);
       const sides = { train: newSide(), heldOut: newSide() };
-      for await (const document of readDocuments(files)) {
+      for await (const document of sources.documents()) {
         addTo(sides[textFraction(document.text) < options.heldOut ? 'heldOut' : 'train'], document);
       }
       const [train, heldOut] = [sides.train, sides.heldOut].map(({ documents, bytes }) => ({
@@ -47,7 +50,7 @@ export const splitVerb: Verb = (data, context) => {
         bytes,
       }));
       if (!options.dryRun) {
-        const card = await continueLineage(files, {
+        const card = await continueLineage(sources.files, {
           step: 'split',
           parameters: { heldOut: options.heldOut },
           counts: { train: train.documents, heldOut: heldOut.documents },

@@ -1,11 +1,17 @@
 import { join } from 'node:path';
-import { readDocuments } from '@frugal/data';
 import { formatBytes, formatDuration } from '@frugal/report';
 import { saveTokenizer, trainByteLevelBpe } from '@frugal/tokenizers';
 import { printJson } from '../../context.js';
 import { CommandError } from '../../errors.js';
 import { refuseExisting } from '../../files.js';
 import { startProgress } from '../../progress.js';
+import {
+  addSourceOptions,
+  FILES_ARGUMENT,
+  openSources,
+  type SourceOptions,
+  type Sources,
+} from '../../sources.js';
 import {
   addVerb,
   addWriteOptions,
@@ -15,7 +21,7 @@ import {
   type WriteOptions,
 } from '../../verb.js';
 
-interface Options extends WriteOptions, JsonOption {
+interface Options extends WriteOptions, JsonOption, SourceOptions {
   readonly vocabulary: number;
 }
 
@@ -24,13 +30,14 @@ export const trainTokenizerVerb: Verb = (data, context) => {
     name: 'train-tokenizer',
     summary: 'train a byte-level BPE tokenizer, saved as a Hugging Face tokenizer.json',
     examples: ['frugal data train-tokenizer data/split/train.jsonl --out tokenizer --vocabulary 8192'],
-  }).argument('<FILES...>', 'text files or .jsonl');
+  }).argument(...FILES_ARGUMENT);
+  addSourceOptions(command);
   addWriteOptions(command, 'the tokenizer')
     .option('--vocabulary <N>', 'tokens in all, at least 257', integer(257), 4096)
-    .action(async (files: readonly string[], options: Options) => {
+    .action(async (given: readonly string[], options: Options) => {
       const { out, vocabulary: vocabularySize, force, dryRun, json } = options;
       await refuseExisting(join(out, 'tokenizer.json'), force);
-      const texts = await readTexts(files);
+      const texts = await readTexts(await openSources(given, options, context));
       const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
       if (dryRun) return printPlan();
       const start = performance.now();
@@ -65,9 +72,9 @@ export const trainTokenizerVerb: Verb = (data, context) => {
     });
 };
 
-async function readTexts(files: readonly string[]): Promise<string[]> {
+async function readTexts({ files, documents }: Sources): Promise<string[]> {
   const texts: string[] = [];
-  for await (const { text } of readDocuments(files)) texts.push(text);
+  for await (const { text } of documents()) texts.push(text);
   if (texts.length > 0) return texts;
   throw new CommandError({ where: 'train-tokenizer', what: 'the files hold no text', got: files.join(', ') });
 }

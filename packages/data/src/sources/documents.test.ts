@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readDocuments } from './text-files.js';
+import { readDocuments } from './documents.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -49,10 +49,14 @@ describe('readDocuments', () => {
 
   it.each([
     ['d.jsonl', '{"text":"a"}\n{"text":', /d\.jsonl:2\] the line is not JSON/],
-    ['e.jsonl', '{"content":"a"}', /e\.jsonl:1\] the line has no text: got \{"content":"a"\}/],
-    ['f.jsonl', 'null', /f\.jsonl:1\] the line has no text/],
-    ['g.jsonl', Buffer.from('{"text":"\xe9"}', 'latin1'), /g\.jsonl:1\] not UTF-8/],
-    ['h.txt', Buffer.from('\xe9', 'latin1'), /h\.txt\] not UTF-8/],
+    [
+      'e.jsonl',
+      '{"content":"a"}',
+      /e\.jsonl:1\] the record has no text in the field "text": got \{"content":"a"\}/,
+    ],
+    ['f.jsonl', 'null', /f\.jsonl:1\] the record has no text/],
+    ['g.jsonl', Buffer.from('{"text":"\xe9"}', 'latin1'), /g\.jsonl:1 at 9\] not UTF-8/],
+    ['h.txt', Buffer.from('\xe9', 'latin1'), /h\.txt at 0\] not UTF-8/],
   ])('refuses %s', async (name, content, message) => {
     await expect(documentsOf(name, content)).rejects.toThrow(message);
   });
