@@ -2,9 +2,9 @@ import { loadavg } from 'node:os';
 import { cpuBackend } from '@frugal/backend-cpu';
 import { countParameters } from '@frugal/eval';
 import { createModel } from '@frugal/models';
-import { MixtureOfExperts } from '@frugal/moe';
 import { noGrad, Random, run, scope, setBackend, type Tensor, tensor } from '@frugal/tensor-core';
-import { type CausalLM, isLinearLike, stepBatch } from '@frugal/tensor-core/nn';
+import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { operationsPerToken } from '../shared/operations.js';
 import { Peer } from '../shared/peer.js';
 import { type Row, report } from '../shared/result.js';
 
@@ -13,7 +13,8 @@ import { type Row, report } from '../shared/result.js';
  * experts, 512 channels, 256 neurons; beside one dense product of the same FLOPs, and beside a loop of PyTorch products.
  * Then whole models: 8 of 64 experts and one shared against a dense model of the same number of parameters, one decoding
  * step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
- * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product.
+ * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product. `--models` leaves
+ * the products out.
  */
 const [T, k, E, C, F] = [2048, 8, 64, 512, 256];
 const ROWS = T * k;
@@ -129,24 +130,6 @@ function inBf16(config: typeof sparseConfig | typeof denseConfig): CausalLM {
   return model;
 }
 
-/** Multiplications and additions per token: two per weight that it meets. Experts count by the share that runs. */
-function flopsPerToken(model: CausalLM): number {
-  const mixtures = [...model.namedModules()].flatMap(([path, module]) =>
-    module instanceof MixtureOfExperts
-      ? [{ path, share: module.router.options.chosen / module.router.experts }]
-      : [],
-  );
-  let flops = 2 * model.vocabularySize * model.embed.size; // the head, which may be tied
-  for (const [path, module] of model.namedModules()) {
-    if (path === 'head' || !isLinearLike(module)) continue;
-    const owner = mixtures.find((mixture) => path.startsWith(`${mixture.path}.experts.`));
-    flops += 2 * module.inFeatures * module.outFeatures * (owner?.share ?? 1);
-  }
-  for (const { path } of mixtures)
-    flops += 2 * (model.module(`${path}.router`).parameters()[0].shape[0] + 1) * model.embed.size;
-  return flops;
-}
-
 async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Record<string, unknown> }> {
   const [sparse, dense] = [inBf16(sparseConfig), inBf16(denseConfig)];
   const expertShare =
@@ -174,7 +157,7 @@ async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Reco
       theirs: samples.dense,
     });
   }
-  const [own, theirs] = [flopsPerToken(sparse), flopsPerToken(dense)];
+  const [own, theirs] = [operationsPerToken(sparse), operationsPerToken(dense)];
   const notes = {
     parameters: { sparse: countParameters(sparse), dense: countParameters(dense), expertShare },
     flopsPerToken: { sparse: own, dense: theirs, ratio: own / theirs },
@@ -185,7 +168,7 @@ async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Reco
 setBackend(cpuBackend({ threads: THREADS }));
 /** Of the last minute: more than the threads of this program means that others were at work. */
 const before = loadavg()[0];
-const grouped = await groupedRows();
+const grouped = process.argv.includes('--models') ? [] : await groupedRows();
 const { rows, notes } = await modelRows();
 const loadAverage = { before, after: loadavg()[0] };
 console.log(JSON.stringify(notes));

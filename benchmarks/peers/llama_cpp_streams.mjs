@@ -1,7 +1,7 @@
 /**
  * llama.cpp through node-llama-cpp, many sequences of one context, in the line protocol of protocol.py:
  *   node llama_cpp_streams.mjs FOLDER_OF_PACKAGE MODEL.gguf STREAMS PROMPT_TOKENS NEW_TOKENS THREADS
- * `run N` lets all streams read their prompts and write, N times: { seconds } is the time of the last time, all in all.
+ * `run N` lets all streams read their prompts and write, N times: { seconds, tokens } of the last time: all in all, and how many were written.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ async function once() {
   round++;
   const start = performance.now();
   await Promise.all(sequences.map(write));
-  return { seconds: (performance.now() - start) / 1000 };
+  return { seconds: (performance.now() - start) / 1000, tokens: streams * newTokens };
 }
 
 await once();
