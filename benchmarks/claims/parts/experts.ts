@@ -1,4 +1,3 @@
-import { changeOf } from '../claim.js';
 import { type Experts, measureExperts } from '../measurements/experts.js';
 import { commandOf, type Part } from '../part.js';
 
