@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
+import { loadavg } from 'node:os';
 import { basename, join } from 'node:path';
 import { saveFile } from '@frugal/checkpoint';
 import { machine } from '../shared/result.js';
@@ -8,6 +9,8 @@ import { machine } from '../shared/result.js';
 export interface Stored<T> {
   readonly measuredAt: string;
   readonly machine: string;
+  /** Of the last minute, before and after: more than the threads means that others were at work. */
+  readonly loadAverage: readonly [before: number, after: number];
   readonly data: T;
 }
 
@@ -33,7 +36,14 @@ export async function measuredOnce<T>(
   const file = join(folder, `${part}-${await hashOf(root, dependencies)}.json`);
   const kept = fresh ? null : await readFile(file, 'utf8').catch(() => null);
   if (kept !== null) return { ...(JSON.parse(kept) as Stored<T>), cached: true };
-  const stored = { measuredAt: new Date().toISOString(), machine: machine(), data: await measure() };
+  const before = loadavg()[0];
+  const data = await measure();
+  const stored: Stored<T> = {
+    measuredAt: new Date().toISOString(),
+    machine: machine(),
+    loadAverage: [before, loadavg()[0]],
+    data,
+  };
   await mkdir(folder, { recursive: true });
   await saveFile(file, `${JSON.stringify(stored, null, 2)}\n`);
   return { ...stored, cached: false };

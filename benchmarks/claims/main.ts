@@ -88,6 +88,7 @@ export interface PartResult {
   readonly part: string;
   readonly measuredAt: string;
   readonly cached: boolean;
+  readonly loadAverage: Stored<unknown>['loadAverage'];
   readonly claims: readonly Claim[];
   readonly data: unknown;
 }
@@ -106,10 +107,10 @@ async function resultOf(part: Part<unknown>): Promise<PartResult | null> {
       measure: async () => measureApart(part),
     },
   );
-  const { measuredAt, cached, data } = stored;
+  const { measuredAt, loadAverage, cached, data } = stored;
   if (cached)
     console.error(`${part.name}: measured ${measuredAt.slice(0, 16)} and unchanged since (.cache/claims)`);
-  return { part: part.name, measuredAt, cached, data, claims: part.claims(data) };
+  return { part: part.name, measuredAt, loadAverage, cached, data, claims: part.claims(data) };
 }
 
 async function write(file: string, results: readonly PartResult[]): Promise<void> {
