@@ -1,4 +1,4 @@
-/** The table of claims as Markdown, from what `npm run bench -- claims --json FILE` wrote. */
+/** Tables of results as Markdown, from the files in benchmarks/results. */
 
 /** `+1.3`, `−62`, `486`: with a sign where it is a change. */
 function number(value, unit) {
@@ -29,6 +29,27 @@ export function claimsMarkdown({ machine, results }) {
   });
   const head = ['| claim | measured | promised | value | |', '|---|---|---|---|---|'];
   return `${[...head, ...rows].join('\n')}\n\nMeasured on: ${machine}. Intervals: 95 %, or the range of the repeats.\n`;
+}
+
+const PEERS = [
+  ['infer', 'prefill 512, best instructions', 'SmolLM2-135M Q4_1, prompt of 512 tokens', 'tokens/s'],
+  ['infer', 'decode 128 after 512, best instructions', 'the same, new tokens of one stream', 'tokens/s'],
+  ['train', 'training step 6.8 M f32, 2 threads', 'training step of 6.8 M parameters, f32', 'tokens/s'],
+  ['train', 'training step 6.8 M bf16, 2 threads', 'the same in bf16', 'tokens/s'],
+  ['train', 'training step 6.8 M bf16, 2 threads, peak memory of the process', 'its peak memory', 'MiB'],
+];
+
+/** Ours beside the best peer, by benchmark; `results` maps names of files to their contents. */
+export function peersMarkdown(results) {
+  const lines = PEERS.map(([file, name, label, unit]) => {
+    const all = results[file].rows.filter((row) => row.name === name);
+    const best = all.sort((a, b) => (unit === 'MiB' ? a.theirs - b.theirs : b.theirs - a.theirs))[0];
+    const [ours, theirs] = [best.ours, best.theirs].map((value) => Math.round(value).toLocaleString('en-US'));
+    return `| ${label} | ${ours} ${unit} | ${theirs} ${unit} (${best.peer}) | ${best.ratio.toFixed(2)} | \`bench -- ${file}\` |`;
+  });
+  const machines = ['infer', 'train'].map((file) => `\`${file}\` ${results[file].machine}`);
+  const head = ['| | Frugal | best peer | ratio | |', '|---|---|---|---|---|'];
+  return `${[...head, ...lines].join('\n')}\n\nMeasured on: ${machines.join('; ')}.\n`;
 }
 
 /** Puts a text between `<!-- NAME -->` and `<!-- /NAME -->`. */

@@ -11,14 +11,14 @@ it('docs/plan.md shows two models on three machines', () => {
   expect(shown.length).toBe(6);
 });
 
-it.each(shown.map(([, command, output]) => ({ command, output })))('$command prints what the page shows', async ({
-  command,
-  output,
-}) => {
-  const args = command.split(' ').slice(1);
-  const located = args.map((word) => (word.startsWith('docs/') ? `${root}${word}` : word));
-  let printed = '';
-  const terminal = { out: (text: string) => void (printed += text), err: () => {}, input: process.stdin };
-  expect(await run(located, { terminal })).toBe(0);
-  expect(printed.trimEnd()).toBe(output.trimEnd());
-});
+it.each(shown.map(([, command, output]) => ({ command, output })))(
+  '$command prints what the page shows',
+  async ({ command, output }) => {
+    const args = command.split(' ').slice(1);
+    const located = args.map((word) => (word.startsWith('docs/') ? `${root}${word}` : word));
+    const written: string[] = [];
+    const terminal = { out: (text: string) => void written.push(text), err: () => {}, input: process.stdin };
+    expect(await run(located, { terminal })).toBe(0);
+    expect(written.join('').trimEnd()).toBe(output.trimEnd());
+  },
+);

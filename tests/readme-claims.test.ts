@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { claimsMarkdown, replaceBetween } from '../scripts/claims-markdown.mjs';
+import { claimsMarkdown, peersMarkdown, replaceBetween } from '../scripts/claims-markdown.mjs';
 
 const read = (path: string) => readFile(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
 
@@ -9,6 +9,14 @@ it('the table of claims in README.md is that of the measured results', async () 
   const page = await read('README.md');
   const table = claimsMarkdown(JSON.parse(await read('benchmarks/results/claims.json')));
   expect(replaceBetween(page, 'claims', table)).toBe(page);
+});
+
+it('the table of peers in README.md is that of the measured results', async () => {
+  const page = await read('README.md');
+  const [infer, train] = await Promise.all(
+    ['infer', 'train'].map(async (name) => JSON.parse(await read(`benchmarks/results/${name}.json`))),
+  );
+  expect(replaceBetween(page, 'peers', peersMarkdown({ infer, train }))).toBe(page);
 });
 
 it('all claims of the article stand in the results, each with the command that measures it', async () => {

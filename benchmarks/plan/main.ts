@@ -8,7 +8,7 @@ import { cpuBackend } from '@frugal/backend-cpu';
 import { compress, modelBytes, presetRecipe } from '@frugal/compress';
 import { countParameters, measureSpeed } from '@frugal/eval';
 import { createModel } from '@frugal/models';
-import { ggufQuantization, roundToNearest } from '@frugal/quant';
+import { roundToNearest } from '@frugal/quant';
 import { noGrad, setBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { machine, type Row, report } from '../shared/result.js';
@@ -23,7 +23,7 @@ const { values: options } = parseArgs({
 });
 const PROMPT = 256;
 const NEW = 64;
-const FORMATS = ['bf16', 'int8', 'q8_0', 'q4_k_m'] as const;
+const FORMATS = ['bf16', 'int8'] as const;
 
 /** Shapes by millions of parameters; the last two are those of SmolLM2. */
 const SHAPES: Readonly<Record<string, object>> = {
@@ -79,7 +79,7 @@ async function modelIn(format: (typeof FORMATS)[number], config: object): Promis
   const model = createModel(config as Readonly<Record<string, unknown>>, { seed: 1 });
   if (format !== 'bf16') {
     const recipe = presetRecipe(format, model);
-    return (await compress(model, recipe, { methods: [roundToNearest, ggufQuantization] })).model;
+    return (await compress(model, recipe, { methods: [roundToNearest] })).model;
   }
   for (const parameter of model.parameters()) parameter.value = noGrad(() => parameter.value.cast('bf16'));
   model.computeDType = 'bf16';
