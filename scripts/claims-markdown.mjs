@@ -52,6 +52,20 @@ export function peersMarkdown(results) {
   return `${[...head, ...lines].join('\n')}\n\nMeasured on: ${machines.join('; ')}.\n`;
 }
 
+/** What `npm run bench -- plan --json FILE` wrote: one line per model and format. */
+export function predictionsMarkdown({ machine, rows }) {
+  const lines = [...new Set(rows.map(({ name }) => name.split(': ')[0]))].map((label) => {
+    const cells = ['weights', 'new tokens', 'prompt'].map((what) => {
+      const { ours, theirs, ratio, unit } = rows.find(({ name }) => name === `${label}: ${what}`);
+      const [measured, predicted] = [ours, theirs].map((value) => Math.round(value).toLocaleString('en-US'));
+      return `${measured} for ${predicted} ${unit} (${ratio.toFixed(2)})`;
+    });
+    return `| ${label} | ${cells.join(' | ')} |`;
+  });
+  const head = ['| measured for predicted (ratio) | weights | new tokens | prompt |', '|---|---|---|---|'];
+  return `${[...head, ...lines].join('\n')}\n\nMeasured on: ${machine}; one stream, prompts of 256 tokens.\n`;
+}
+
 /** Puts a text between `<!-- NAME -->` and `<!-- /NAME -->`. */
 export function replaceBetween(page, name, text) {
   const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];

@@ -1,11 +1,11 @@
 /**
  * Puts what `frugal plan` prints for the models and machines in docs/plan into docs/plan.md: `node scripts/readme-plan.mjs`,
- * after npm run build.
+ * after npm run build. The table of predictions and measurements comes from benchmarks/results/plan.json.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceBetween } from './claims-markdown.mjs';
+import { predictionsMarkdown, replaceBetween } from './claims-markdown.mjs';
 
 const root = join(import.meta.dirname, '..');
 const file = join(root, 'docs/plan.md');
@@ -16,4 +16,5 @@ for (const [, command] of page.matchAll(/<!-- (frugal plan .*?) -->/g)) {
   if (status !== 0) throw new Error(`[readme-plan] ${command}: ${stderr}`);
   page = replaceBetween(page, command, `\`\`\`console\n$ ${command}\n${stdout.trimEnd()}\n\`\`\`\n`);
 }
-writeFileSync(file, page);
+const measured = JSON.parse(readFileSync(join(root, 'benchmarks/results/plan.json'), 'utf8'));
+writeFileSync(file, replaceBetween(page, 'predictions', predictionsMarkdown(measured)));

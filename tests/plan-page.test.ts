@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { run } from '@frugal/cli';
 import { expect, it } from 'vitest';
+import { predictionsMarkdown, replaceBetween } from '../scripts/claims-markdown.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const page = await readFile(`${root}docs/plan.md`, 'utf8');
@@ -22,3 +23,8 @@ it.each(shown.map(([, command, output]) => ({ command, output })))(
     expect(written.join('').trimEnd()).toBe(output.trimEnd());
   },
 );
+
+it('docs/plan.md shows the predictions beside what was measured', async () => {
+  const measured = JSON.parse(await readFile(`${root}benchmarks/results/plan.json`, 'utf8'));
+  expect(replaceBetween(page, 'predictions', predictionsMarkdown(measured))).toBe(page);
+});

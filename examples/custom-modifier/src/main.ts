@@ -1,25 +1,17 @@
 import { parseArgs } from 'node:util';
 import { defaultBackend } from '@frugal/backend-cpu';
-import { type CompressReport, compress, InvariantError, parseRecipe } from '@frugal/compress';
+import { type CompressReport, compress, InvariantError } from '@frugal/compress';
 import { perplexity } from '@frugal/eval';
 import { roundToNearest } from '@frugal/quant';
 import { renderTable } from '@frugal/report';
 import { setBackend } from '@frugal/tensor-core';
+import { brokenRecipe, comparedRecipes } from './recipes.js';
 import { sharedValues } from './shared-values.js';
 import { type Trained, trainSmallModel } from './teacher.js';
 
 const sizes = { full: { steps: 600, speeches: 60 }, quick: { steps: 60, speeches: 24 } };
 /** Ours and Frugal's own, side by side. */
 const methods = [sharedValues, roundToNearest];
-const targets = { include: ['blocks.**'] };
-
-const recipeOf = (...stages: object[][]) =>
-  parseRecipe({
-    version: 1,
-    seed: 0,
-    stages: stages.map((modifiers, i) => ({ name: `stage ${i + 1}`, modifiers })),
-  });
-
 async function score({ tokenizer, heldOut }: Trained, model: ReturnType<Trained['open']>): Promise<number> {
   return (await perplexity(model, tokenizer, heldOut, { context: 128 })).bitsPerByte;
 }
@@ -32,20 +24,9 @@ function weightError({ stages }: CompressReport): number | null {
 }
 
 async function compare(trained: Trained): Promise<void> {
-  const ours = (values: number, importance: string) => ({
-    type: 'example.shared-values',
-    targets,
-    values,
-    importance,
-  });
-  const rows: [string, object][] = [8, 4].flatMap((values): [string, object][] => [
-    [`${values} values per row, all weights alike`, ours(values, 'none')],
-    [`${values} values per row, by calibration`, ours(values, 'calibration')],
-  ]);
-  rows.push(['quant.rtn int3-g32', { type: 'quant.rtn', targets, format: 'int3-g32', activation: 'none' }]);
   const cells: (string | number | null)[][] = [['as trained', await score(trained, trained.open()), 0]];
-  for (const [name, modifier] of rows) {
-    const { model, report } = await compress(trained.open(), recipeOf([modifier]), {
+  for (const [name, recipe] of comparedRecipes) {
+    const { model, report } = await compress(trained.open(), recipe, {
       methods,
       calibration: trained.calibration,
     });
@@ -61,10 +42,8 @@ async function compare(trained: Trained): Promise<void> {
 
 /** A later stage that brings other numbers: the runner asks our method, and stops. */
 async function breakIt(trained: Trained): Promise<void> {
-  const ours = { type: 'example.shared-values', targets, values: 4, importance: 'none' };
-  const later = { type: 'quant.rtn', targets, format: 'int8-g32', activation: 'none' };
   try {
-    await compress(trained.open(), recipeOf([ours], [later]), { methods });
+    await compress(trained.open(), brokenRecipe, { methods });
     throw new Error('int8 groups kept four values per row, which cannot be');
   } catch (error) {
     if (!(error instanceof InvariantError)) throw error;

@@ -6,24 +6,8 @@ import { defaultBackend } from '@frugal/backend-cpu';
 import { setBackend } from '@frugal/tensor-core';
 import { crossValidate } from './cross-validate.js';
 import { printResults } from './results.js';
+import { settings } from './settings.js';
 import { readTable } from './table.js';
-
-const settings = {
-  full: {
-    outer: 5,
-    inner: 4,
-    steps: 150,
-    teacher: { width: 24, layers: 2 },
-    student: { width: 8, layers: 1 },
-  },
-  quick: {
-    outer: 3,
-    inner: 2,
-    steps: 25,
-    teacher: { width: 16, layers: 1 },
-    student: { width: 8, layers: 1 },
-  },
-};
 
 /** The path of the table, or null with the reason printed. */
 function fetchTable(): string | null {
