@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cpuBackend } from '@frugal/backend-cpu';
@@ -28,7 +29,7 @@ import { claimsTable } from './table.js';
  *   npm run bench -- claims [--only eight-bit,cost,…] [--model FILE.gguf] [--json FILE] [--fresh] [--quick]
  * Every part runs in a process of its own. What was measured with the same sources, settings and machine is kept in
  * .cache/claims and said to be so; --fresh measures it anew. With --json a picture is written beside it. All of it takes about
- * half an hour on two cores; the models of the main job and SmolLM2's packed forms stay in .cache/claims.
+ * half an hour on two cores; `--only` with `--json` replaces its parts in the file. The models of the main job and SmolLM2's packed forms stay in .cache/claims.
  */
 const parts: readonly Part<unknown>[] = [
   eightBit,
@@ -87,6 +88,7 @@ function dependenciesOf(part: Part<unknown>) {
 export interface PartResult {
   readonly part: string;
   readonly measuredAt: string;
+  readonly machine: string;
   readonly cached: boolean;
   readonly loadAverage: Stored<unknown>['loadAverage'];
   readonly claims: readonly Claim[];
@@ -107,17 +109,20 @@ async function resultOf(part: Part<unknown>): Promise<PartResult | null> {
       measure: async () => measureApart(part),
     },
   );
-  const { measuredAt, loadAverage, cached, data } = stored;
+  const { measuredAt, loadAverage, cached, data, machine } = stored;
   if (cached)
     console.error(`${part.name}: measured ${measuredAt.slice(0, 16)} and unchanged since (.cache/claims)`);
-  return { part: part.name, measuredAt, loadAverage, cached, data, claims: part.claims(data) };
+  return { part: part.name, measuredAt, machine, loadAverage, cached, data, claims: part.claims(data) };
 }
 
+/** Writes the results; parts of the file that were not asked for stay. */
 async function write(file: string, results: readonly PartResult[]): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  const data = { machine: machine(), backend: cpuBackend().description, quick: setting.quick, results };
+  const before = existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')).results as PartResult[]) : [];
+  const all = parts.flatMap(({ name }) => [...results, ...before].find(({ part }) => part === name) ?? []);
+  const data = { machine: machine(), backend: cpuBackend().description, quick: setting.quick, results: all };
   await saveFile(file, `${JSON.stringify(data, null, 2)}\n`);
-  await saveFile(file.replace(/(\.json)?$/, '.svg'), chartOf(results.flatMap(({ claims }) => claims)));
+  await saveFile(file.replace(/(\.json)?$/, '.svg'), chartOf(all.flatMap(({ claims }) => claims)));
 }
 
 async function main(): Promise<void> {

@@ -3,16 +3,16 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint, saveFile } from '@frugal/checkpoint';
 import { compress, presetRecipe } from '@frugal/compress';
+import { forms, methods } from '@frugal/example-compress-a-real-model/forms';
 import { convertModel, loadModel, saveModel, skeleton, tokenizerOf } from '@frugal/models';
-import { gptqQuantization, roundToNearest, smoothQuant } from '@frugal/quant';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { type DocumentScore, scoreDocuments, sequencesOf, speeches } from './corpus.js';
 
-/** The packed forms that are measured: presets of `@frugal/compress`. */
-export type Preset = 'int8' | 'w8a8' | 'q8_0' | 'int4-gptq';
+/** The packed forms that are measured: presets of `@frugal/compress`, and the int4 form of the example. */
+export type Preset = 'int8' | 'w8a8' | 'q8_0' | 'int4';
 
-const CALIBRATION = { count: 32, length: 512 } as const;
+const CALIBRATION = { count: 12, length: 256 } as const;
 
 /** SmolLM2-135M-Instruct, and what is made of it, each once, in a folder. */
 export class RealModel {
@@ -66,8 +66,9 @@ export class RealModel {
     if (existsSync(path)) return path;
     const model = await loadModel(await this.dense());
     const { training } = await speeches(1);
-    const done = await compress(model, presetRecipe(preset, model), {
-      methods: [roundToNearest, smoothQuant, gptqQuantization],
+    const form = forms.find(({ key }) => key === preset);
+    const done = await compress(model, form?.recipe(model) ?? presetRecipe(preset, model), {
+      methods,
       calibration: sequencesOf(training, this.tokenizer, CALIBRATION),
       rebuild: skeleton,
     });

@@ -46,7 +46,7 @@ const RATES: Readonly<Record<'lora' | 'full', readonly number[]>> = {
   lora: [5e-4, 2e-3],
   full: [3e-5, 1e-4],
 };
-const STEPS = { full: 20, quick: 1 } as const;
+const STEPS = { full: 12, quick: 1 } as const;
 
 /**
  * SmolLM2 learns what the chapters of ICD-10-CM look like: adapters over the packed weights, and all weights, with the same
@@ -91,7 +91,7 @@ function armOf(setting: Setting, kind: TuningKind, rate: number): Arm {
 /** The other side: trains, scores, and prints one line. */
 export async function tune(setting: Setting, kind: TuningKind, rate: number): Promise<void> {
   const { tokenizer } = await RealModel.open(modelOf(setting), modelFolder(setting));
-  const { training, heldOut } = await medicalTexts(setting.root, setting.quick ? 6_000 : 30_000);
+  const { training, heldOut } = await medicalTexts(setting.root, setting.quick ? 6_000 : 20_000);
   const model = await loadModel(modelOf(setting));
   if (kind === 'lora') attachAdapters(model, { targets: { include: ['blocks.**'] }, rank: RANK });
   if (kind === 'full') unpackModel(model);

@@ -34,7 +34,7 @@ export interface Cost {
 
 const STREAMS = 16;
 const PROMPT = 32;
-const NEW = 64;
+const NEW = 24;
 const THREADS = 2;
 
 /**
@@ -44,7 +44,7 @@ const THREADS = 2;
 export async function measureCost(setting: Setting): Promise<Cost> {
   const model = await RealModel.open(modelOf(setting), modelFolder(setting));
   const dense = await model.dense();
-  const packed = { w8a8: await model.packed('w8a8'), 'int4-gptq': await model.packed('int4-gptq') };
+  const packed = { w8a8: await model.packed('w8a8'), int4: await model.packed('int4') };
   const numbers = [STREAMS, PROMPT, setting.quick ? 4 : NEW, THREADS].map(String);
   const peer = await Peer.startNode(
     'llama_cpp_streams.mjs',
@@ -57,11 +57,11 @@ export async function measureCost(setting: Setting): Promise<Cost> {
     ['llama.cpp bf16', peer],
     ['Frugal bf16', await own(dense, 'bf16')],
     ['Frugal w8a8', await own(packed.w8a8, 'f32')],
-    ['Frugal int4-gptq', await own(packed['int4-gptq'], 'f32')],
+    ['Frugal int4', await own(packed.int4, 'f32')],
   ];
-  const measured = await measureInTurns(ways, { turns: setting.quick ? 1 : 5, steps: 1 });
+  const measured = await measureInTurns(ways, { turns: setting.quick ? 1 : 3, steps: 1 });
   const quality = new Map<string, DocumentScore[]>();
-  for (const form of ['bf16', 'w8a8', 'int4-gptq'] as const)
+  for (const form of ['bf16', 'w8a8', 'int4'] as const)
     quality.set(form, await model.scores(form, heldOutBytes(setting)));
   return {
     ...{ streams: STREAMS, promptTokens: PROMPT, newTokens: NEW, threads: THREADS },

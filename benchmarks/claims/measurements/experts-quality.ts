@@ -35,7 +35,7 @@ const [EXPERTS, CHOSEN, NEURONS] = [8, 2, 96] as const;
 /** Two small models, trained alike: 8 experts of which 2 run and one shared, and one dense layer with as many weights. */
 export async function measureExpertsQuality(setting: Setting): Promise<ExpertsQuality> {
   const laboratory = await mainData(setting);
-  const tokens = setting.quick ? 20_000 : 300_000;
+  const tokens = setting.quick ? 20_000 : 200_000;
   const dense = await trained('dense', { ...denseConfig(laboratory) }, laboratory, tokens);
   const sparse = await trained('sparse', { ...sparseConfig(laboratory) }, laboratory, tokens);
   return {

@@ -16,7 +16,7 @@ export interface Settings {
 
 const full: Settings = {
   size: 'full',
-  calibration: { count: 16, length: 512 },
+  calibration: { count: 12, length: 256 },
   distillation: { steps: 80, batch: 4, sequence: 128, learningRate: 4e-4 },
   evaluation: { bytes: 60_000, context: 512 },
   speed: { promptTokens: 128, newTokens: 32 },
