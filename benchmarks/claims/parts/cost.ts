@@ -40,7 +40,7 @@ export const cost: Part<Cost> = {
           unit: '% of it',
           interval: [Math.min(...ratios), Math.max(...ratios)],
           verdict: value <= MARK ? 'holds' : value <= 50 ? 'holds in part' : 'does not hold',
-          note: `$${dollars(way.speed).toFixed(3)} against $${dollars(other.speed).toFixed(3)} at $${PRICE} an hour (${median(way.speed).toFixed(0)} against ${median(other.speed).toFixed(0)} tokens/s: ${(-changeOf(value, 100)).toFixed(0)} % cheaper); ${percent(way.loss.difference).toFixed(2)} % (${percent(way.loss.low).toFixed(2)} to ${percent(way.loss.high).toFixed(2)} %) more bits/byte`,
+          note: `$${dollars(way.speed).toFixed(3)} against $${dollars(other.speed).toFixed(3)} at $${PRICE} an hour (${median(way.speed).toFixed(0)} against ${median(other.speed).toFixed(0)} tokens/s: cost ${changeOf(value, 100).toFixed(0).replace('-', '−')} %); ${percent(way.loss.difference).toFixed(2)} % (${percent(way.loss.low).toFixed(2)} to ${percent(way.loss.high).toFixed(2)} %) more bits/byte`,
           command: commandOf(name),
         });
       }

@@ -1,0 +1,7 @@
+/** Contents of files in benchmarks/results. */
+type Results = unknown;
+
+export function claimsMarkdown(results: Results): string;
+export function peersMarkdown(results: Readonly<Record<'infer' | 'train', Results>>): string;
+export function predictionsMarkdown(results: Results): string;
+export function replaceBetween(page: string, name: string, text: string): string;
