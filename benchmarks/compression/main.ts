@@ -20,6 +20,7 @@ import { type Variant, variants } from './variants.js';
  *   npm run bench -- compression                   both models, all of it
  *   npm run bench -- compression -- --model own --part quality|equal|speed
  *   npm run bench -- compression -- --json FILE    also writes what is in the cache
+ *   npm run bench -- compression -- --tokens 1e6   pretrains the own model on fewer tokens
  */
 const parts = ['quality', 'equal', 'speed'] as const;
 const wanted = option('--model');
@@ -105,7 +106,8 @@ function print({ title }: Subject, all: readonly Variant[], { quality, equal = [
 }
 
 setBackend(cpuBackend());
-const subjects = { smollm2: smolLM2, own } as const;
+const tokens = option('--tokens');
+const subjects = { smollm2: smolLM2, own: () => own(tokens ? Number(tokens) : undefined) } as const;
 const names = (Object.keys(subjects) as (keyof typeof subjects)[]).filter(
   (name) => name === (wanted ?? name),
 );

@@ -62,8 +62,8 @@ export async function smolLM2(): Promise<Subject> {
 }
 
 /** The own model; texts: its training documents, and those held out of its training. */
-export async function own(): Promise<Subject> {
-  const { laboratory, trained } = await ownModel();
+export async function own(tokens?: number): Promise<Subject> {
+  const { laboratory, trained } = await ownModel(tokens);
   const { data, run, settings } = laboratory;
   trained.model.dispose();
   const texts = [...data.heldOut.values()].flat();
@@ -76,7 +76,7 @@ export async function own(): Promise<Subject> {
     calibration: sampler(settings.sequence, 128).next().sequences,
     heldOut: windows(encodeEach(texts, data.tokenizer), settings.sequence, 160),
     batches: () => sampler(settings.sequence, 8),
-    distillation: { steps: 200, learningRate: 2e-3 },
+    distillation: { steps: 100, learningRate: 2e-3 },
     groups: 64,
     notes: { training: trained.record, calibrationTokens: 128 * settings.sequence },
   };

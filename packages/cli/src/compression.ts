@@ -20,11 +20,12 @@ import {
   type StagePlan,
   type StorageCheck,
 } from '@frugal/compress';
-import { hiddenDistillation, logitDistillation } from '@frugal/distill';
+import { hiddenDistillation, logitDistillation, nextTokenTraining } from '@frugal/distill';
 import { loraAdd } from '@frugal/lora';
 import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
 import {
   expertPruning,
+  gradualPruning,
   headPruning,
   layerPruning,
   magnitude,
@@ -42,7 +43,7 @@ import {
   roundToNearest,
   smoothQuant,
 } from '@frugal/quant';
-import { nullBackend } from '@frugal/tensor-core';
+import { type FloatDType, nullBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { sourceFiles, weightsHash, withCheckpoint } from './checkpoint.js';
 import type { Context } from './context.js';
@@ -62,6 +63,7 @@ export const methods: readonly ModifierFactory[] = [
   magnitude,
   wanda,
   sparseGptPruning,
+  gradualPruning,
   neuronPruning,
   headPruning,
   layerPruning,
@@ -69,6 +71,7 @@ export const methods: readonly ModifierFactory[] = [
   expertPruning,
   logitDistillation,
   hiddenDistillation,
+  nextTokenTraining,
   loraAdd,
 ];
 
@@ -115,6 +118,15 @@ export interface Inputs
   > {
   /** How packed matrices are stored; default: the first layout that holds all. */
   readonly layout?: QuantizedLayoutName | undefined;
+  /** What parameters that are not packed are stored in; default: f32. */
+  readonly dtype?: FloatDType | undefined;
+  /** What stages that train depend on beside the recipe: an interrupted run goes on with the same. */
+  readonly trainingKey?: string | undefined;
+}
+
+/** Where what is finished of a run stays until its result is saved. */
+export function unfinishedFolder(out: string): string {
+  return `${out}.unfinished`;
 }
 
 export const storageFor =
@@ -175,7 +187,7 @@ export async function compressTo(
   }: CompressionOptions,
   context: Context,
 ): Promise<CompressReport> {
-  const progressFolder = `${out}.unfinished`;
+  const progressFolder = unfinishedFolder(out);
   const key = await runKey(filesFrom, recipe, inputs);
   const ifOther = isSearched ? 'replace' : 'refuse';
   const store = await openRunStore(progressFolder, key, { resume, ifOther });
@@ -194,6 +206,7 @@ export async function compressTo(
   await saveModel(compressed.model, out, {
     ...(await withCheckpoint(filesFrom, sourceFiles)),
     layout: inputs.layout,
+    dtype: inputs.dtype,
     manifest: { ...manifest, createdBy: `frugal ${version}`, ...extend(report) },
     force,
   });
@@ -209,10 +222,10 @@ const REPORT_PAGE = 'compression.html';
 async function runKey(
   filesFrom: string,
   recipe: Recipe,
-  { calibration = [], calibrationDomains: domains }: Inputs,
+  { calibration = [], calibrationDomains: domains, trainingKey: training }: Inputs,
 ): Promise<string> {
   const model = await weightsHash(filesFrom);
-  return JSON.stringify({ recipe, model, calibration: sequencesHash(calibration), domains });
+  return JSON.stringify({ recipe, model, calibration: sequencesHash(calibration), domains, training });
 }
 
 export function sequencesHash(sequences: readonly ArrayLike<number>[]): string {

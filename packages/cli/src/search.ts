@@ -11,7 +11,7 @@ import {
 import { perplexityScore } from '@frugal/eval';
 import { savedBytes, skeleton } from '@frugal/models';
 import { calibrationFor, holdOut } from './calibration.js';
-import { weightsHash } from './checkpoint.js';
+import { storedDType, weightsHash, withCheckpoint } from './checkpoint.js';
 import { type Inputs, methods, sequencesHash, storageFor } from './compression.js';
 import type { Context } from './context.js';
 import { CommandError } from './errors.js';
@@ -45,6 +45,7 @@ export interface FoundRecipe {
 export async function findRecipe(path: string, inputs: SearchInputs, context: Context): Promise<FoundRecipe> {
   const { out, target, layout, resume = false } = inputs;
   const { calibration, validation } = await textsOf(path, inputs);
+  const dtype = await withCheckpoint(path, async (checkpoint) => storedDType(checkpoint));
   const key = JSON.stringify({
     model: await weightsHash(path),
     target,
@@ -68,7 +69,7 @@ export async function findRecipe(path: string, inputs: SearchInputs, context: Co
         score,
         store,
         storage: storageFor({ layout }),
-        size: (model, packed) => savedBytes(model, packed, layout),
+        size: (model, packed) => savedBytes(model, packed, layout, dtype),
         rebuild: skeleton,
         signal: AbortSignal.any([stop.signal, context.signal]),
         onProgress: ({ done, total, note }) => update(done, total, note),
@@ -79,7 +80,7 @@ export async function findRecipe(path: string, inputs: SearchInputs, context: Co
       await saveFile(join(out, SEARCH_PAGE), searchPage(result, `${path} → ${out}`));
       await store.remove();
     };
-    return { result, inputs: { calibration, score, layout }, finish };
+    return { result, inputs: { calibration, score, layout, dtype }, finish };
   } finally {
     release();
   }

@@ -1,5 +1,5 @@
 import type { Manifest } from '@frugal/checkpoint';
-import type { BatchSource, CausalLM, Model, Module, Score } from '@frugal/tensor-core/nn';
+import type { CausalLM, Model, Module, Score } from '@frugal/tensor-core/nn';
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
@@ -11,7 +11,7 @@ import type { CompressReport, StageReport } from './report.js';
 import { type Rebuild, restructure } from './restructure.js';
 import type { RunStore } from './run-store.js';
 import { findSites, type Site } from './site.js';
-import { type TrainFunction, trainStage } from './training.js';
+import { type TrainFunction, type TrainingData, type TrainingStage, trainStage } from './training.js';
 
 export interface CompressOptions {
   /** The methods that recipes can name. */
@@ -22,7 +22,7 @@ export interface CompressOptions {
   readonly calibrationDomains?: readonly string[] | undefined;
   readonly teacher?: CausalLM;
   /** Batches for stages that train, and who trains. */
-  readonly data?: BatchSource;
+  readonly data?: TrainingData | undefined;
   readonly train?: TrainFunction;
   readonly score?: Score;
   /** Whether the result can be saved, asked before any work. */
@@ -60,8 +60,9 @@ export async function compress(
   recipe: Recipe,
   options: CompressOptions,
 ): Promise<Compressed> {
-  const stages = recipe.stages.map(({ name, modifiers }) => ({
+  const stages = recipe.stages.map(({ name, modifiers, training = {} }) => ({
     name,
+    settings: training,
     modifiers: modifiers.map((spec) => createModifier(spec, options.methods)),
   }));
   const planned = plan(model, stages, options);
@@ -75,7 +76,7 @@ export async function compress(
     const start = performance.now();
     const done = await runStage(
       current,
-      { ...stage, key: `stage-${i}`, seed: recipe.seed + i, finished },
+      { ...stage, index: i, key: `stage-${i}`, seed: recipe.seed + i, finished },
       options,
     );
     current = done.model;
@@ -143,8 +144,7 @@ export function modelBytes(model: Module): number {
   return [...storages].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-interface Stage {
-  readonly name: string;
+interface Stage extends TrainingStage {
   readonly key: string;
   readonly seed: number;
   readonly modifiers: readonly Modifier[];
@@ -218,6 +218,7 @@ async function trainOnce(model: CausalLM, stage: Stage, options: CompressOptions
     model,
     teacher,
     data,
+    stage: { name: stage.name, index: stage.index, settings: stage.settings },
     seed: stage.seed,
     train: train as TrainFunction,
   });

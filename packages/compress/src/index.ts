@@ -57,4 +57,4 @@ export type { CheckpointSize } from './search/unit.js';
 export { findSites, type LinearSite, linearSites, type Site, type SiteKind } from './site.js';
 export { type SpreadErrorOptions, spreadError } from './spread-error.js';
 export { type Collector, collectors, type StatMap, type StatName, type Stats } from './statistics.js';
-export type { TrainFunction, TrainJob } from './training.js';
+export type { TrainFunction, TrainingData, TrainingStage, TrainJob } from './training.js';

@@ -10,6 +10,8 @@ interface Preset {
   /** One line for people. */
   readonly summary: string;
   stages(model: Model): readonly (readonly [name: string, ...modifiers: ModifierSpec[]])[];
+  /** How stages train that do, by name. */
+  readonly training?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 /** Largest usual group size that divides the width of every layer in the blocks; else 32, with a shorter last group. */
@@ -110,6 +112,7 @@ export const presets: Readonly<Record<string, Preset>> = {
   'deepseek-cheap': {
     summary:
       'a quarter of the neurons removed, distilled from the original, then 4 bits by GPTQ (needs training data)',
+    training: { distil: { steps: 300, batch: 8, optimizer: 'adamw', learningRate: 5e-4 } },
     stages: (model) => [
       ['prune', { type: 'prune.ffn', targets: blocks, keep: 0.75, multipleOf: 64 }],
       ['distil', { type: 'distill.logits', targets: { include: ['blocks.*'] } }],
@@ -133,6 +136,9 @@ export function presetRecipe(name: string, model: Model, seed = 0): Recipe {
       expected: Object.keys(presets).join(', '),
     });
   }
-  const stages = preset.stages(model).map(([stage, ...modifiers]) => ({ name: stage, modifiers }));
+  const stages = preset.stages(model).map(([stage, ...modifiers]) => {
+    const training = preset.training?.[stage];
+    return { name: stage, modifiers, ...(training && { training: { ...training } }) };
+  });
   return { version: 1, seed, stages };
 }

@@ -18,7 +18,14 @@ const recipeSchema = z.strictObject({
   version: z.literal(1),
   seed: z.number().int().nonnegative(),
   stages: z
-    .array(z.strictObject({ name: z.string().min(1), modifiers: z.array(modifierSchema).min(1) }))
+    .array(
+      z.strictObject({
+        name: z.string().min(1),
+        modifiers: z.array(modifierSchema).min(1),
+        /** How the stage trains, in the words of the trainer that is passed in: steps, learning rate. */
+        training: z.record(z.string(), z.unknown()).optional(),
+      }),
+    )
     .min(1),
 });
 

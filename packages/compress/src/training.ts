@@ -24,7 +24,21 @@ export interface TrainJob {
     readonly checks: ReadonlyMap<string, Tensor>;
   };
   afterStep(step: number): void;
+  /** The stage that trains. */
+  readonly stage: TrainingStage;
 }
+
+/** The stage of a recipe that trains. */
+export interface TrainingStage {
+  readonly name: string;
+  /** Its place in the recipe, for file names. */
+  readonly index: number;
+  /** `training` of the stage, as the recipe has it. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** Batches for stages that train: the same for all, or made for each stage by what it says of its training. */
+export type TrainingData = BatchSource | ((stage: TrainingStage) => BatchSource);
 
 /** Runs a job to its end. Optimizer, schedule, steps and progress are the caller's choice. */
 export type TrainFunction = (job: TrainJob) => Promise<Readonly<Record<string, unknown>>>;
@@ -32,7 +46,8 @@ export type TrainFunction = (job: TrainJob) => Promise<Readonly<Record<string, u
 interface TrainingOptions {
   readonly model: CausalLM;
   readonly teacher: CausalLM | null;
-  readonly data: BatchSource | undefined;
+  readonly data: TrainingData | undefined;
+  readonly stage: TrainingStage;
   readonly seed: number;
   readonly train: TrainFunction;
 }
@@ -43,7 +58,8 @@ export async function trainStage(
   held: readonly Pick<ModifierTraining, 'parametrize' | 'afterStep'>[],
   options: TrainingOptions,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { model, teacher, seed, data = null } = options;
+  const { model, teacher, seed, stage } = options;
+  const data = typeof options.data === 'function' ? options.data(stage) : (options.data ?? null);
   const parts = modifiers
     .map((modifier) => {
       const sites = findSites(model, modifier.sites, modifier.spec.targets);
@@ -69,6 +85,7 @@ export async function trainStage(
     return await options.train({
       model,
       batches: source,
+      stage,
       loss: (batch) => stageLoss(parts, { model, teacher: needsTeacher ? teacher : null, batch }),
       afterStep: (step) => {
         for (const part of taking) part.afterStep?.(step);

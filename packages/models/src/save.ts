@@ -10,7 +10,7 @@ import {
   type WriteCheckpointOptions,
   writeCheckpoint,
 } from '@frugal/checkpoint';
-import { ArgumentError, type DType } from '@frugal/tensor-core';
+import { ArgumentError, type DType, type FloatDType, noGrad } from '@frugal/tensor-core';
 import { anyLength, type PackedActivation, packedFormat } from '@frugal/tensor-core/formats';
 import { isLinearLike, type Model } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
@@ -30,6 +30,8 @@ export interface SaveModelOptions extends WriteCheckpointOptions {
    * asked for: `gptq` and `awq` (read by vLLM and transformers), and `ascend` (int8, read by vLLM Ascend).
    */
   readonly layout?: QuantizedLayoutName | undefined;
+  /** What parameters that are not packed are stored in; buffers stay. Default: what they have in memory. */
+  readonly dtype?: FloatDType | undefined;
 }
 
 const storedDType: Record<DType, TensorInput['dtype']> = {
@@ -47,8 +49,8 @@ const storedDType: Record<DType, TensorInput['dtype']> = {
  * bitsandbytes can describe are opened by those that read these (vLLM); others by us alone, see {@link SaveModelOptions.layout}.
  */
 export async function saveModel(model: Model, path: string, options: SaveModelOptions = {}): Promise<void> {
-  const { tokenizerFiles, manifest, generationConfig, layout, ...writeOptions } = options;
-  const { config, tensors, files: extraFiles } = storedModel(model, layout);
+  const { tokenizerFiles, manifest, generationConfig, layout, dtype, ...writeOptions } = options;
+  const { config, tensors, files: extraFiles } = storedModel(model, layout, dtype);
   const contents = { config, tensors, tokenizerFiles, manifest, generationConfig, extraFiles };
   await writeCheckpoint(path, contents, writeOptions);
 }
@@ -115,13 +117,14 @@ export function savedBytes(
   model: Model,
   planned: ReadonlyMap<string, PlannedLayer> = new Map(),
   layout?: QuantizedLayoutName,
+  dtype?: FloatDType,
 ): number {
   const names = namesOf(model.config);
   const nameOf = (path: string) => theirName(names, path);
   const gone = new Set([...planned].flatMap(([path, { sharedWith }]) => [path, ...sharedWith]));
   const dense = [...denseParts(model, (ours) => toTheirs(names, ours))]
     .filter(([path]) => !(path.endsWith('.weight') && gone.has(path.slice(0, -'.weight'.length))))
-    .map(([path, part]) => storedPart(nameOf(path), part));
+    .map(([path, part]) => storedPart(nameOf(path), part, dtype));
   const packed = matricesAfter(model, planned, nameOf).map((matrix) =>
     matrix.parts.length > 0 ? matrix : { ...matrix, parts: plannedParts(matrix) },
   );
@@ -140,12 +143,12 @@ function plannedParts({ format, shape }: PackedShape): PackedMatrix['parts'] {
     }));
 }
 
-function storedModel(model: Model, layout?: QuantizedLayoutName) {
+function storedModel(model: Model, layout?: QuantizedLayoutName, dtype?: FloatDType) {
   const names = namesOf(model.config);
   const nameOf = (path: string) => theirName(names, path);
   for (const path of wrappedLayers(model)) throw noPlace(path);
   const tensors = [...denseParts(model, (ours) => toTheirs(names, ours))].map(([path, part]) =>
-    storedPart(nameOf(path), part),
+    storedPart(nameOf(path), part, dtype),
   );
   const packed = packedMatrices(model, nameOf);
   const denseTensors = tensors.map(({ name }) => name);
@@ -159,7 +162,7 @@ function storedModel(model: Model, layout?: QuantizedLayoutName) {
       ...config,
       ...(isUntied(model) && { tie_word_embeddings: false }),
       ...(quantized && { quantization_config: quantized.settings }),
-      torch_dtype: torchDType(model),
+      torch_dtype: torchDTypes[dtype ?? dtypeOf(model)],
     },
     tensors: [...tensors, ...(quantized?.tensors ?? [])],
     files: quantized?.files ?? {},
@@ -167,12 +170,19 @@ function storedModel(model: Model, layout?: QuantizedLayoutName) {
 }
 
 /** Handles of experts are views of their stack: each is made when its bytes are wanted. */
-function storedPart(name: string, { shape, current }: DensePart): TensorInput {
-  const handle = current();
-  const dtype = storedDType[handle.dtype];
-  handle.dispose();
-  const bytes = async () => {
+function storedPart(name: string, { shape, isBuffer, current }: DensePart, wanted?: FloatDType): TensorInput {
+  const stored = () => {
     const value = current();
+    if (!wanted || isBuffer || value.dtype === wanted) return value;
+    const cast = noGrad(() => value.cast(wanted));
+    value.dispose();
+    return cast;
+  };
+  const own = current();
+  const dtype = storedDType[wanted && !isBuffer ? wanted : own.dtype];
+  own.dispose();
+  const bytes = async () => {
+    const value = stored();
     try {
       return await value.bytes();
     } finally {
@@ -211,7 +221,13 @@ function isUntied(model: Model): boolean {
   return model.ties.some(({ path, source }) => weightAt(path) !== weightAt(source));
 }
 
-function torchDType(model: Model): string {
-  const dtype = model.parameters()[0]?.value.dtype ?? 'f32';
-  return { f32: 'float32', bf16: 'bfloat16', f16: 'float16' }[dtype as 'f32' | 'bf16' | 'f16'] ?? 'float32';
+const torchDTypes: Readonly<Record<FloatDType, string>> = {
+  f32: 'float32',
+  bf16: 'bfloat16',
+  f16: 'float16',
+};
+
+function dtypeOf(model: Model): FloatDType {
+  const dtype = model.parameters()[0]?.value.dtype;
+  return dtype === 'bf16' || dtype === 'f16' ? dtype : 'f32';
 }

@@ -89,7 +89,7 @@ function existing(named: string): StudentSource {
 }
 
 /** Ids must mean the same to both, or the student learns nonsense. */
-async function requireSameTokenizer(student: string, teacher: Tokenizer): Promise<void> {
+export async function requireSameTokenizer(student: string, teacher: Tokenizer): Promise<void> {
   const { fingerprint } = await openTokenizer(student);
   if (fingerprint === teacher.fingerprint) return;
   throw new CommandError({

@@ -1,12 +1,16 @@
 import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
 import { type CompressReport, presets } from '@frugal/compress';
+import { skeleton } from '@frugal/models';
 import { formatBytes, formatChange, formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { namedCalibration } from '../calibration.js';
+import { storedDType, withCheckpoint } from '../checkpoint.js';
 import { compressTo, type Inputs, planCompression, readRecipe } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
 import { modelPath, openModel } from '../model.js';
+import { addTrainingOptions } from '../training/options.js';
+import { type RecipeTrainingFlags, recipeTraining } from '../training/recipe-training.js';
 import {
   addVerb,
   addWriteOptions,
@@ -19,7 +23,7 @@ import {
 } from '../verb.js';
 import { addSearchOptions, type SearchFlags, search, searchTarget } from './search.js';
 
-interface Options extends BackendOptions, WriteOptions, JsonOption, SearchFlags {
+interface Options extends BackendOptions, WriteOptions, JsonOption, SearchFlags, RecipeTrainingFlags {
   readonly recipe?: string;
   readonly calibration?: readonly string[];
   readonly calibrationTokens: number;
@@ -39,6 +43,10 @@ const EXAMPLE = `  version: 1
           targets: { include: ['blocks.**'], exclude: ['blocks.0.**'] }
           format: int8-channel
           activation: int8`;
+
+const TRAINING_NOTES = `Stages that train (distill.logits, train.next-token, prune.gradual, quant.qat, …) need --data. How they train
+stands in the recipe, as training of the stage ({ steps: 300, learningRate: 5e-4, … }, as in frugal pretrain --help);
+flags stand above it. The teacher is the model before, or --teacher.`;
 
 const presetList = Object.entries(presets)
   .map(([name, { summary }]) => `  ${name.padEnd(15)} ${summary}`)
@@ -80,12 +88,13 @@ const flavours: readonly Flavour[] = [
       'frugal compress runs/student --target-size 60MB --calibration text.txt --out runs/small',
       'frugal compress runs/student --max-loss 2% --calibration text.txt --validation other.txt --out runs/small',
       'frugal compress runs/student --recipe recipe.yaml --out runs/small --calibration data/split/train.jsonl',
+      'frugal compress runs/model --recipe deepseek-cheap --calibration text.txt --data data/packed --out runs/cheap',
     ],
   },
 ];
 
 const verbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
-  const notes = `Presets:\n${presetList}\n\nA recipe is YAML or JSON; targets are globs over module paths:\n\n${EXAMPLE}\n\nStages that train run through frugal distill.`;
+  const notes = `Presets:\n${presetList}\n\nA recipe is YAML or JSON; targets are globs over module paths:\n\n${EXAMPLE}\n\n${TRAINING_NOTES}`;
   const command = addVerb(program, { ...flavour, notes })
     .argument(...MODEL_ARGUMENT)
     .option(
@@ -94,6 +103,8 @@ const verbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
     )
     .option('--calibration-tokens <N>', 'how much of it is used', integer(1), 32_768)
     .option('--resume', 'go on with the run that was interrupted')
+    .option('--data <DIR>', 'what stages that train learn from: made by frugal data pack')
+    .option('--teacher <MODEL>', 'who teaches in stages that distil (default: the model as it was)')
     .addOption(
       new Option(
         '--layout <NAME>',
@@ -103,6 +114,7 @@ const verbs: readonly Verb[] = flavours.map((flavour) => (program, context) => {
   const recipe = ['--recipe <PRESET|FILE>', 'what to do'] as const;
   if (flavour.recipe) command.option(...recipe, flavour.recipe);
   else addSearchOptions(command.option(...recipe));
+  addTrainingOptions(command);
   addBackendOptions(addWriteOptions(command, 'the model')).action((source: string, options: Options) =>
     runRecipe(source, options, context),
   );
@@ -115,11 +127,15 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
   const target = searchTarget(options);
   await refuseExisting(out, force);
   const path = await modelPath(source, context);
-  if (options.dryRun)
-    return showPlan(path, options.recipe as string, await inputsOf(path, options), options, context);
+  if (options.dryRun) {
+    const inputs = await inputsOf(path, options);
+    const training = await trainingInputs(path, options, context);
+    return showPlan(path, options.recipe as string, { ...inputs, ...training }, options, context);
+  }
   useBackend(options, context);
   const found = target && (await search(path, target, options, context));
   const inputs = found?.inputs ?? (await inputsOf(path, options));
+  const training = found ? {} : await trainingInputs(path, options, context);
   const model = await openModel(path, context);
   const recipe = found?.result.recipe ?? (await readRecipe(options.recipe as string, model));
   const manifest = () => ({ sources: [{ role: 'base', name: source }] });
@@ -127,7 +143,7 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
     out,
     model,
     recipe,
-    { filesFrom: path, force, resume, isSearched: found !== undefined, manifest, ...inputs },
+    { filesFrom: path, force, resume, isSearched: found !== undefined, manifest, ...inputs, ...training },
     context,
   );
   await found?.finish();
@@ -135,9 +151,18 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
   else printReport(out, report, context);
 }
 
+/** What stages that train need. */
+async function trainingInputs(path: string, options: Options, context: Context): Promise<Partial<Inputs>> {
+  const { recipe: source, out, resume = false, dryRun = false } = options;
+  const config = await withCheckpoint(path, async (checkpoint) => checkpoint.config);
+  const recipe = await readRecipe(source as string, skeleton(config));
+  return recipeTraining(recipe, options, { path, out, resume, dryRun }, context);
+}
+
 async function inputsOf(path: string, { calibration, calibrationTokens, layout }: Options): Promise<Inputs> {
-  if (!calibration) return { layout };
-  return { layout, ...(await namedCalibration(path, calibration, calibrationTokens)) };
+  const dtype = await withCheckpoint(path, async (checkpoint) => storedDType(checkpoint));
+  if (!calibration) return { layout, dtype };
+  return { layout, dtype, ...(await namedCalibration(path, calibration, calibrationTokens)) };
 }
 
 /** Says what a recipe would do. @throws PlanError with every problem */
