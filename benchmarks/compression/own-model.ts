@@ -29,7 +29,9 @@ const settingsFor = (tokens: number): Settings => ({
 export const CACHE = process.env.FRUGAL_BENCH_CACHE ?? '.cache/compression';
 
 /** The model, its tokenizer and its texts; trains it the first time. */
-export async function ownModel(tokens = TOKENS): Promise<{ readonly laboratory: Laboratory; readonly trained: Trained }> {
+export async function ownModel(
+  tokens = TOKENS,
+): Promise<{ readonly laboratory: Laboratory; readonly trained: Trained }> {
   const ownSettings = settingsFor(tokens);
   const run = await RunDirectory.open(ownSettings, CACHE);
   const data = await prepare(ownSettings, run);
