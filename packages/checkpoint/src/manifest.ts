@@ -24,6 +24,8 @@ export interface Manifest {
   readonly training?: JsonObject;
   /** What was done to each layer: format, error, bytes before and after. */
   readonly layers?: JsonValue;
+  /** How keys and values are stored when the model generates: `f32`, `bf16`, `f16` or `q8`. */
+  readonly cache?: { readonly dtype: string };
   readonly [key: string]: unknown;
 }
 

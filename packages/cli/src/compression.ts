@@ -36,6 +36,7 @@ import {
 } from '@frugal/prune';
 import {
   awq,
+  cacheQuantization,
   ggufQuantization,
   gptqQuantization,
   quantizationAwareTraining,
@@ -60,6 +61,7 @@ export const methods: readonly ModifierFactory[] = [
   smoothQuant,
   rotate,
   quantizationAwareTraining,
+  cacheQuantization,
   magnitude,
   wanda,
   sparseGptPruning,

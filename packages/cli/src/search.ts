@@ -8,8 +8,9 @@ import {
   searchPage,
   searchRecipe,
 } from '@frugal/compress';
-import { perplexityScore } from '@frugal/eval';
+import { measureSpeed, perplexityScore } from '@frugal/eval';
 import { savedBytes, skeleton } from '@frugal/models';
+import type { CausalLM } from '@frugal/tensor-core/nn';
 import { calibrationFor, holdOut } from './calibration.js';
 import { storedDType, weightsHash, withCheckpoint } from './checkpoint.js';
 import { type Inputs, methods, sequencesHash, storageFor } from './compression.js';
@@ -61,12 +62,14 @@ export async function findRecipe(path: string, inputs: SearchInputs, context: Co
     stop.abort();
   });
   const score = perplexityScore(validation);
+  const latency = target.kind === 'latency' ? secondsOfToken : undefined;
   try {
     const result = await withProgress(context, 'Searching', (update) =>
       searchRecipe(() => openModel(path, quiet(context)), target, {
         methods,
         calibration,
         score,
+        latency,
         store,
         storage: storageFor({ layout }),
         size: (model, packed) => savedBytes(model, packed, layout, dtype),
@@ -84,6 +87,13 @@ export async function findRecipe(path: string, inputs: SearchInputs, context: Co
   } finally {
     release();
   }
+}
+
+/** Of one stream, after a short prompt. */
+async function secondsOfToken(model: CausalLM): Promise<number> {
+  const newTokens = Math.min(64, Math.max(2, model.contextLength - 16));
+  const { decodeTokensPerSecond } = await measureSpeed(model, { promptTokens: 16, newTokens, repeats: 3 });
+  return 1 / decodeTokensPerSecond.median;
 }
 
 /** A bar for each time that the model is opened would hide the one of the search. */

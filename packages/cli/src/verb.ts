@@ -77,6 +77,14 @@ export function share(text: string): number {
   throw new InvalidArgumentError('Expected a share such as 2% or 0.02.');
 }
 
+/** `8ms`, `0.02s`: seconds above zero. */
+export function duration(text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*(ms|s)$/.exec(text.trim()) ?? [];
+  const value = Number(digits) / (unit === 'ms' ? 1000 : 1);
+  if (value > 0) return value;
+  throw new InvalidArgumentError('Expected a time such as 8ms or 0.02s.');
+}
+
 /** `1,2,3`. */
 export function integerList(text: string): number[] {
   return text.split(',').map((part) => integer()(part.trim()));

@@ -40,6 +40,19 @@ describe('compress with a search', () => {
     expect(existsSync(at('small.search.json'))).toBe(false);
   });
 
+  it('takes a limit of latency, and says when nothing is that fast', async () => {
+    const { code, err } = await search('fast', ['--max-latency', '0.0001ms']);
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/no choice of formats is that fast.*recipes whose tokens take/),
+    ]);
+    const wrong = await search('fast', ['--max-latency', 'soon']);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('8ms')]);
+    const two = await search('fast', ['--max-latency', '8ms', '--max-loss', '2%']);
+    expect([two.code, two.err]).toEqual([2, expect.stringContaining('one of them is needed')]);
+    expect(existsSync(at('fast'))).toBe(false);
+  });
+
   it('ends with the best so far at the first Ctrl-C', async () => {
     const interrupts = new Interrupts();
     const stop = new AbortController();

@@ -1,17 +1,25 @@
 import { ArgumentError, PackedTensor, type Tensor } from '@frugal/tensor-core';
-import { type Buffer, type CausalLM, type ModelConfig, Module, Parameter } from '@frugal/tensor-core/nn';
+import {
+  type Buffer,
+  type CacheDType,
+  type CausalLM,
+  type ModelConfig,
+  Module,
+  Parameter,
+} from '@frugal/tensor-core/nn';
 import { packedWeightOf } from './module-state.js';
 
 /**
  * A change to a model: another module at a path, other values of the parameters and buffers of the module there (also of
- * another shape), a block that goes, or another config. Removed blocks and changes of the config take effect when their
+ * another shape), a block that goes, another config, or another way to store keys and values. Removed blocks and changes of the config take effect when their
  * stage ends: until then all paths keep their names.
  */
 export type Edit =
   | { readonly path: string; readonly module: Module | (() => Promise<Module>) }
   | { readonly path: string; readonly values: Readonly<Record<string, Tensor>> }
   | { readonly path: string; readonly remove: true }
-  | { readonly config: ModelConfig };
+  | { readonly config: ModelConfig }
+  | { readonly cache: CacheDType };
 
 /** What a stage changes beyond the modules themselves. */
 export interface PendingStructure {
@@ -51,7 +59,10 @@ export async function applyEdits(
     throw error;
   }
   for (const { member, value } of changes) member.value = value;
-  for (const edit of edits) if ('config' in edit) pending.config = { ...pending.config, ...edit.config };
+  for (const edit of edits) {
+    if ('config' in edit) pending.config = { ...pending.config, ...edit.config };
+    if ('cache' in edit) model.cacheDType = edit.cache;
+  }
   disposeUnused(model, replaced);
 }
 

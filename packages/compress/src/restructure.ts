@@ -37,6 +37,7 @@ export function restructure(model: CausalLM, removed: ReadonlySet<number>, rebui
     whole = path;
   }
   next.computeDType = model.computeDType;
+  if (model.cacheDType) next.cacheDType = model.cacheDType;
   return { model: next, renamed };
 }
 

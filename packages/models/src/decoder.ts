@@ -1,6 +1,7 @@
 import { checkpointAll, type FloatDType, isRecording, type Tensor, tensor } from '@frugal/tensor-core';
 import {
   type Block,
+  type CacheDType,
   type CacheSpec,
   type CausalLM,
   type Coupling,
@@ -85,6 +86,7 @@ export interface DecoderOptions {
 export class DecoderModel extends Module implements CausalLM {
   readonly extraBlocks: readonly Block[];
   computeDType: FloatDType;
+  cacheDType?: CacheDType;
   /** Store only block inputs while training and compute blocks again backward: less memory, a third more work. */
   recompute = false;
   config: ModelConfig;

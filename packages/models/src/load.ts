@@ -13,7 +13,9 @@ import {
 } from '@frugal/tensor-core';
 import {
   type ActivationFormat,
+  type CacheDType,
   type CausalLM,
+  cacheDTypes,
   type EmbeddingLike,
   isLinearLike,
   type Model,
@@ -22,6 +24,7 @@ import {
   PackedEmbedding,
   PackedLinear,
 } from '@frugal/tensor-core/nn';
+import { ModelConfigError } from './config-reader.js';
 import type { EncoderModel } from './encoder.js';
 import type { Family } from './families/family.js';
 import { anyFamilyOf, encoderFamilyOf, familyOf, tabularFamilyOf } from './registry.js';
@@ -109,7 +112,22 @@ async function filled<M extends Model & { computeDType: FloatDType }>(
   }
   await tensors.finish();
   model.computeDType = dtype;
+  const cacheDType = cacheDTypeOf(opened);
+  if (cacheDType) Object.assign(model, { cacheDType });
   return model;
+}
+
+/** What the manifest says. @throws ModelConfigError for a word that it cannot mean */
+function cacheDTypeOf({ manifest }: Checkpoint): CacheDType | undefined {
+  const said = manifest?.cache?.dtype;
+  const found = cacheDTypes.find((dtype) => dtype === said);
+  if (said === undefined || found) return found;
+  throw new ModelConfigError({
+    where: 'frugal.json: cache.dtype',
+    what: 'keys and values cannot be stored so',
+    got: JSON.stringify(said),
+    expected: cacheDTypes.join(', '),
+  });
 }
 
 /** The model's structure without memory: every parameter has a shape and no values. */

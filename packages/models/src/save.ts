@@ -12,7 +12,7 @@ import {
 } from '@frugal/checkpoint';
 import { ArgumentError, type DType, type FloatDType, noGrad } from '@frugal/tensor-core';
 import { anyLength, type PackedActivation, packedFormat } from '@frugal/tensor-core/formats';
-import { isLinearLike, type Model } from '@frugal/tensor-core/nn';
+import { type CausalLM, isLinearLike, type Model } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
 import { matrixShape } from './load.js';
 import { denseLayers, packedMatrices } from './quantized-layout.js';
@@ -51,7 +51,15 @@ const storedDType: Record<DType, TensorInput['dtype']> = {
 export async function saveModel(model: Model, path: string, options: SaveModelOptions = {}): Promise<void> {
   const { tokenizerFiles, manifest, generationConfig, layout, dtype, ...writeOptions } = options;
   const { config, tensors, files: extraFiles } = storedModel(model, layout, dtype);
-  const contents = { config, tensors, tokenizerFiles, manifest, generationConfig, extraFiles };
+  const { cacheDType } = model as Partial<CausalLM>;
+  const contents = {
+    config,
+    tensors,
+    tokenizerFiles,
+    manifest: cacheDType ? { version: 1 as const, ...manifest, cache: { dtype: cacheDType } } : manifest,
+    generationConfig,
+    extraFiles,
+  };
   await writeCheckpoint(path, contents, writeOptions);
 }
 

@@ -7,6 +7,7 @@ export { rotationMatrix } from './maths/rotation.js';
 export { roundTrip } from './maths/round-trip.js';
 export { smoothScales } from './maths/smooth.js';
 export { awq } from './modifiers/awq.js';
+export { cacheQuantization } from './modifiers/cache.js';
 export { ggufQuantization } from './modifiers/gguf.js';
 export { gptqQuantization } from './modifiers/gptq.js';
 export { quantizationAwareTraining } from './modifiers/quantization-aware.js';

@@ -5,12 +5,13 @@ import type { Command } from 'commander';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
 import { type FoundRecipe, findRecipe } from '../search.js';
-import { byteCount, integer, share } from '../verb.js';
+import { byteCount, duration, integer, share } from '../verb.js';
 
 /** Options of a verb that can search a recipe. */
 export interface SearchFlags {
   readonly targetSize?: number;
   readonly maxLoss?: number;
+  readonly maxLatency?: number;
   readonly validation?: readonly string[];
   readonly validationTokens: number;
 }
@@ -26,7 +27,7 @@ interface SearchedOptions extends SearchFlags {
   readonly dryRun?: boolean;
 }
 
-/** `--target-size` and `--max-loss`, instead of a recipe. */
+/** `--target-size`, `--max-loss` and `--max-latency`, instead of a recipe. */
 export function addSearchOptions(command: Command): Command {
   return command
     .option(
@@ -39,6 +40,11 @@ export function addSearchOptions(command: Command): Command {
       'search the smallest recipe that raises perplexity by at most this: 2%',
       share,
     )
+    .option(
+      '--max-latency <TIME>',
+      'search the best recipe whose new tokens take at most this on this machine: 8ms',
+      duration,
+    )
     .option('--validation <FILES...>', 'text for measuring perplexity (default: a part of --calibration)')
     .option('--validation-tokens <N>', 'how much of it is used', integer(2), 16_384);
 }
@@ -48,11 +54,12 @@ export function searchTarget({
   recipe,
   targetSize,
   maxLoss,
+  maxLatency,
   calibration,
   dryRun,
 }: SearchedOptions): SearchTarget | undefined {
-  const given = [recipe, targetSize, maxLoss].filter((each) => each !== undefined);
-  const where = '--recipe, --target-size, --max-loss';
+  const given = [recipe, targetSize, maxLoss, maxLatency].filter((each) => each !== undefined);
+  const where = '--recipe, --target-size, --max-loss, --max-latency';
   if (given.length !== 1)
     throw new UsageError({ where, what: 'one of them is needed', got: String(given.length) });
   if (recipe !== undefined) return undefined;
@@ -61,6 +68,7 @@ export function searchTarget({
   if (dryRun)
     throw new UsageError({ where: '--dry-run', what: 'a search has to measure before it can say anything' });
   if (targetSize !== undefined) return { kind: 'size', bytes: targetSize };
+  if (maxLatency !== undefined) return { kind: 'latency', seconds: maxLatency };
   return { kind: 'loss', share: maxLoss as number };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fitLoss, fitSize } from './fit.js';
+import { fitLatency, fitLoss, fitSize } from './fit.js';
 import { Knapsack } from './knapsack.js';
 
 /** Ten alike units in 2 to 8 bits. */
@@ -21,6 +21,30 @@ describe('fitSize', () => {
 
   it('refuses what nothing fits into', () => {
     expect(() => fitSize(knapsack, ({ bytes }) => bytes, 19_999)).toThrow(/at least 20000 bytes/);
+  });
+});
+
+describe('fitLatency', () => {
+  // A token takes a fixed time, and as long as its weights are large.
+  const latencyOf = ({ bytes }: { readonly bytes: number }) => 1e-3 + bytes * 1e-7;
+
+  it.each([4e-3, 5e-3, 7e-3])('uses %d s up', async (limit) => {
+    let runs = 0;
+    const found = await fitLatency(knapsack, limit, async (allocation) => {
+      runs++;
+      return latencyOf(allocation);
+    });
+    expect(found && latencyOf(found)).toBeLessThanOrEqual(limit);
+    expect(found && latencyOf(found)).toBeGreaterThan(0.85 * limit);
+    expect(runs).toBeLessThan(8);
+  });
+
+  it('takes the best when all are fast, and nothing when none is or nobody measured', async () => {
+    expect(await fitLatency(knapsack, 1, async (allocation) => latencyOf(allocation))).toEqual(
+      knapsack.largest,
+    );
+    expect(await fitLatency(knapsack, 1e-3, async (allocation) => latencyOf(allocation))).toBeNull();
+    expect(await fitLatency(knapsack, 1, async () => null)).toBeNull();
   });
 });
 

@@ -74,6 +74,36 @@ export async function fitLoss(
   return points[high] ?? null;
 }
 
+/** A search by latency is over when this share of what a token may take is used. */
+const FAST_ENOUGH = 0.92;
+
+/**
+ * The best allocation whose measured latency stays within a limit: a token takes about as long as its weights are large, which
+ * says where to look next, and halving between what was too slow and what was not does the rest.
+ * @param latencyOf runs the allocation: seconds of a new token; null when interrupted
+ * @returns null when none that was run is fast enough
+ */
+export async function fitLatency(
+  knapsack: Knapsack,
+  limit: number,
+  latencyOf: (allocation: Allocation) => Promise<number | null>,
+): Promise<Allocation | null> {
+  const points = knapsack.frontier(2000);
+  let [low, high] = [-1, points.length]; // points[low] is fast enough, points[high] is not
+  let aimed = points.length >> 1;
+  for (let run = 0; run < CANDIDATES && high - low > 1; run++) {
+    const index = aimed > low && aimed < high ? aimed : Math.floor((low + high) / 2);
+    const seconds = await latencyOf(points[index]);
+    if (seconds === null) break;
+    if (seconds <= limit) low = index;
+    else high = index;
+    if (seconds <= limit && seconds >= FAST_ENOUGH * limit) break;
+    const bytes = (points[index].bytes * limit * ((1 + FAST_ENOUGH) / 2)) / seconds;
+    aimed = points.filter((point) => point.bytes <= bytes).length - 1;
+  }
+  return points[low] ?? null;
+}
+
 /** What was measured of an allocation before. */
 export function measuredBefore(
   candidates: readonly MeasuredCandidate[],

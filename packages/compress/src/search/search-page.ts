@@ -52,13 +52,15 @@ function measuredSection({ candidates, scoreBefore }: SearchResult): Section {
     { title: 'predicted divergence (nats)', digits: 3 },
     { title: 'score', decimals: 4 },
     { title: 'change (%)', decimals: 2 },
+    { title: 'ms per token', decimals: 2 },
   ];
-  const rows = candidates.map(({ bytes, predicted, score }, i) => [
+  const rows = candidates.map(({ bytes, predicted, score, latency }, i) => [
     i + 1,
     bytes,
     predicted,
     score,
     (score / scoreBefore - 1) * 100,
+    latency === undefined ? null : 1000 * latency,
   ]);
   return { title: 'Recipes that were run', table: { columns, rows } };
 }

@@ -10,6 +10,8 @@ export interface MeasuredCandidate {
   readonly bytes: number;
   readonly predicted: number;
   readonly score: number;
+  /** Seconds of a new token, where that is what is searched for. */
+  readonly latency?: number;
 }
 
 /** All that a search has measured: plain JSON. */

@@ -3,23 +3,29 @@ import { type CompressOptions, compress, modelBytes } from '../compress.js';
 import { disposeModel } from '../edit.js';
 import { CompressError } from '../errors.js';
 import type { Recipe } from '../recipe.js';
-import { fitLoss, fitSize, measuredBefore } from './fit.js';
+import { fitLatency, fitLoss, fitSize, measuredBefore } from './fit.js';
 import { type Allocation, Knapsack } from './knapsack.js';
 import { type SearchOption, standardOptions } from './option.js';
-import type { SearchState, SearchStore } from './search-store.js';
+import type { MeasuredCandidate, SearchState, SearchStore } from './search-store.js';
 import { searchedRecipe } from './searched-recipe.js';
 import { measureSensitivity, predictedLosses } from './sensitivity.js';
 import { type CheckpointSize, findUnits, type SearchUnit } from './unit.js';
 
-/** What a search has to reach: a size in bytes, or a share by which the score may get worse (0.02: 2 %). */
+/**
+ * What a search has to reach: a size in bytes, a share by which the score may get worse (0.02: 2 %), or how long a new token
+ * may take on this machine.
+ */
 export type SearchTarget =
   | { readonly kind: 'size'; readonly bytes: number }
+  | { readonly kind: 'latency'; readonly seconds: number }
   | { readonly kind: 'loss'; readonly share: number };
 
 export interface SearchOptions extends Pick<CompressOptions, 'methods' | 'storage' | 'rebuild'> {
   readonly calibration: readonly ArrayLike<number>[];
   /** What recipes are judged by, on text that calibration does not see. Lower and positive, as perplexity. */
   readonly score: Score;
+  /** Seconds of a new token of one stream: what a limit of latency needs. */
+  readonly latency?: ((model: CausalLM) => Promise<number>) | undefined;
   /** What there is to choose from; default: {@link standardOptions}. */
   readonly options?: readonly SearchOption[] | undefined;
   /** Of one layout, so that what layers take adds up; default: what weights take in memory. */
@@ -58,7 +64,10 @@ export interface SearchResult {
   /** The same option for every layer that can take it, as predicted. */
   readonly uniform: readonly (SearchPoint & { readonly option: string })[];
   /** Recipes that were run, with their scores. */
-  readonly candidates: readonly (SearchPoint & { readonly score: number })[];
+  readonly candidates: readonly (SearchPoint & {
+    readonly score: number;
+    readonly latency?: number;
+  })[];
   readonly scoreBefore: number;
   /** Whether the signal ended it. */
   readonly interrupted: boolean;
@@ -115,10 +124,7 @@ class Search {
       choices.map(({ bytes }, c) => ({ bytes, loss: losses[u][c] })),
     );
     const knapsack = new Knapsack(priced);
-    const chosen =
-      target.kind === 'size'
-        ? this.bySize(knapsack, target.bytes)
-        : await this.byLoss(knapsack, target.share, scoreBefore);
+    const chosen = await this.choose(knapsack, target, scoreBefore);
     const recipe = searchedRecipe(units, chosen.picks, options.seed ?? 0);
     return {
       recipe,
@@ -129,10 +135,49 @@ class Search {
       chosen: this.point(chosen),
       frontier: knapsack.frontier(FRONTIER_POINTS).map((allocation) => this.point(allocation)),
       uniform: this.uniform(knapsack),
-      candidates: this.state.candidates.map(({ bytes, predicted, score }) => ({ bytes, predicted, score })),
+      candidates: this.state.candidates.map(({ picks: _, ...measured }) => measured),
       scoreBefore,
       interrupted: options.signal?.aborted ?? false,
     };
+  }
+
+  private async choose(knapsack: Knapsack, target: SearchTarget, scoreBefore: number): Promise<Allocation> {
+    if (target.kind === 'size') return this.bySize(knapsack, target.bytes);
+    if (target.kind === 'loss') return this.byLoss(knapsack, target.share, scoreBefore);
+    return this.byLatency(knapsack, target.seconds);
+  }
+
+  private async byLatency(knapsack: Knapsack, limit: number): Promise<Allocation> {
+    if (!this.options.latency) {
+      throw new CompressError({
+        where: 'search',
+        what: 'nobody measures how long a token takes',
+        hint: 'Pass latency.',
+      });
+    }
+    const chosen = await fitLatency(knapsack, limit, async (allocation) => {
+      return (await this.measure(allocation))?.latency ?? null;
+    });
+    const milliseconds = (seconds: number) => `${(1000 * seconds).toFixed(2)} ms`;
+    if (chosen && this.recipeOf(chosen).stages.length === 0) {
+      throw new CompressError({
+        where: 'search',
+        what: 'the model is as fast as that as it is',
+        got: milliseconds(limit),
+      });
+    }
+    if (chosen) return chosen;
+    const measured = this.state.candidates.map(({ latency = 0 }) => milliseconds(latency));
+    throw new CompressError({
+      where: 'search',
+      what: this.options.signal?.aborted
+        ? 'stopped before any recipe within the limit was found'
+        : 'no choice of formats is that fast',
+      got:
+        measured.length > 0 ? `recipes whose tokens take ${measured.join(', ')}` : 'no recipe that was run',
+      expected: `at most ${milliseconds(limit)}`,
+      hint: 'Allow more, or remove layers or neurons first.',
+    });
   }
 
   private bySize(knapsack: Knapsack, bytes: number): Allocation {
@@ -149,8 +194,8 @@ class Search {
   private async byLoss(knapsack: Knapsack, share: number, scoreBefore: number): Promise<Allocation> {
     const limit = Math.log1p(share);
     const chosen = await fitLoss(knapsack, limit, async (allocation) => {
-      const score = await this.scoreOf(allocation);
-      return score === null ? null : Math.log(score / scoreBefore);
+      const measured = await this.measure(allocation);
+      return measured && Math.log(measured.score / scoreBefore);
     });
     if (chosen && this.recipeOf(chosen).stages.length > 0) return chosen;
     const measured = this.state.candidates.map(
@@ -192,10 +237,10 @@ class Search {
   }
 
   /** Runs the recipe of an allocation; null when interrupted. */
-  private async scoreOf(allocation: Allocation): Promise<number | null> {
-    const { methods, calibration, storage, rebuild, score, signal, onProgress } = this.options;
+  private async measure(allocation: Allocation): Promise<MeasuredCandidate | null> {
+    const { methods, calibration, storage, rebuild, score, latency, signal, onProgress } = this.options;
     const known = measuredBefore(this.state.candidates, allocation);
-    if (known) return known.score;
+    if (known) return known;
     if (signal?.aborted) return null;
     const recipe = this.recipeOf(allocation);
     const note = `recipe ${this.state.candidates.length + 1}`;
@@ -217,9 +262,10 @@ class Search {
         ...this.point(allocation),
         picks: allocation.picks,
         score: await score.evaluate(changed),
+        ...(latency && { latency: await latency(changed) }),
       };
       await this.keep({ candidates: [...this.state.candidates, measured] });
-      return measured.score;
+      return measured;
     } catch (error) {
       if (signal?.aborted) return null;
       throw error;

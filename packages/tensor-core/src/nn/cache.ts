@@ -3,6 +3,9 @@ import { type AttentionAttributes, type FloatDType, run, type Shape, type Tensor
 /** How entries are stored: as floats, or `q8`: i8 codes with one f32 scale per vector (the last axis of an entry). */
 export type CacheDType = FloatDType | 'q8';
 
+/** All that a cache can be stored as. */
+export const cacheDTypes = ['f32', 'bf16', 'f16', 'q8'] as const satisfies readonly CacheDType[];
+
 /** What one layer keeps per token: keys and values, or a compressed latent (MLA). */
 export interface CachePart {
   readonly name: string;

@@ -7,6 +7,7 @@ export {
   type CachePart,
   type CacheSpec,
   type CacheView,
+  cacheDTypes,
   type KVCache,
   type StoredPart,
 } from './cache.js';

@@ -1,5 +1,5 @@
 import type { FloatDType, Tensor } from '../index.js';
-import type { CacheSpec } from './cache.js';
+import type { CacheDType, CacheSpec } from './cache.js';
 import type { EmbeddingLike } from './embedding.js';
 import type { RowContext } from './linear.js';
 import type { Module } from './module.js';
@@ -107,6 +107,8 @@ export interface CausalLM extends Model {
   readonly cacheSpec: CacheSpec;
   /** Dtype of the activations; parameters may have another one (f32 masters with bf16 compute). */
   computeDType: FloatDType;
+  /** How keys and values are stored, where a recipe has chosen it (`quant.cache`); saved with the model. */
+  cacheDType?: CacheDType | undefined;
   forward(batch: StepBatch): Output;
   /** The same in steps, for whoever walks block by block: embed, then each block, then the final norm. */
   begin(batch: StepBatch): { readonly hidden: Tensor; readonly context: StepContext };
