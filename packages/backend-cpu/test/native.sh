@@ -1,20 +1,43 @@
 #!/usr/bin/env bash
-# Compiles the kernels of every ISA level together with native/test and runs them under the address and undefined
-# behaviour sanitizers, without Node. Objects are kept in native/test/build and compiled again when a source changed.
+# Compiles the kernels of every ISA level together with native/test and runs them without Node. Objects are kept in
+# native/test/build and compiled again when a source changed.
+#
+#   native.sh          for this machine, under the address and undefined behaviour sanitizers
+#   native.sh arm64    the NEON version for 64-bit ARM, run by qemu-user elsewhere (Debian: g++-aarch64-linux-gnu, qemu-user);
+#                      exits with 75 and says what is missing
 set -euo pipefail
 cd "$(dirname "$0")/../native"
 
-compiler=${CXX:-$(command -v g++ || command -v clang++ || true)}
-[ -n "$compiler" ] || { echo "native tests need g++ or clang++" >&2; exit 75; }
+machine=$(uname -m) target=${1:-$(uname -m)}
+[ "$target" != arm64 ] || target=aarch64
 out=test/build
+run=()
+if [ "$target" = "$machine" ]; then
+  compiler=${CXX:-$(command -v g++ || command -v clang++ || true)}
+  [ -n "$compiler" ] || { echo "native tests need g++ or clang++" >&2; exit 75; }
+  sanitize="-fsanitize=address,undefined"
+  checks=(-O1 -g1 "$sanitize" -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  linking=("$sanitize")
+elif [ "$target" = aarch64 ]; then
+  compiler=${ARM64_CXX:-aarch64-linux-gnu-g++}
+  command -v "$compiler" >/dev/null || { echo "no cross compiler $compiler (Debian: g++-aarch64-linux-gnu)" >&2; exit 75; }
+  command -v qemu-aarch64 >/dev/null || { echo "no qemu-aarch64 (Debian: qemu-user)" >&2; exit 75; }
+  out=test/build-arm64
+  # The flags of build.mjs, so that the code under test is the code that ships: sanitizers do not run under qemu-user.
+  checks=(-O2)
+  linking=(-static)
+  run=(qemu-aarch64)
+else
+  echo "native tests run for $machine and arm64, not for $target" >&2
+  exit 2
+fi
 mkdir -p "$out"
 
-common=(-std=c++20 -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-  -Wall -Wextra -Wno-psabi -ffp-contract=off -fno-math-errno -fno-trapping-math)
+common=(-std=c++20 "${checks[@]}" -Wall -Wextra -Wno-psabi -ffp-contract=off -fno-math-errno -fno-trapping-math)
 "$compiler" --version | grep -qi clang || common+=(-Wno-maybe-uninitialized -Wno-uninitialized -Wno-ignored-attributes)
 levels=(scalar)
 baseline=()
-if [ "$(uname -m)" = x86_64 ]; then
+if [ "$target" = x86_64 ]; then
   levels=(scalar avx2 avx512 avx512bf16 amx)
   baseline=(-march=x86-64-v2)
 fi
@@ -58,5 +81,5 @@ compile() {
 export -f compile
 jobs_list | xargs -P "$(nproc)" -I{} bash -c 'compile {}'
 mapfile -t objects < <(jobs_list | cut -d' ' -f1)
-"$compiler" -fsanitize=address,undefined "${objects[@]}" -pthread -o "$out/native-tests"
-UBSAN_OPTIONS=print_stacktrace=1 "$out/native-tests"
+"$compiler" "${linking[@]}" "${objects[@]}" -pthread -o "$out/native-tests"
+UBSAN_OPTIONS=print_stacktrace=1 "${run[@]}" "$out/native-tests"

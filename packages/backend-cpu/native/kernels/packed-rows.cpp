@@ -133,17 +133,19 @@ static void multiply_few_codes(const Call& call, const Matrix& m, int64_t count,
 
 template <class T>
 static void multiply_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
-  const bool tiles = has_row_tiles && count >= ROW_TILE;
-  const int64_t padded = tiles ? (count + ROW_TILE - 1) / ROW_TILE * ROW_TILE : count, together = tiles ? ROW_TILE : 1;
-  XBlock* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(padded * m.blocks) * sizeof(XBlock) + 64));
+  if (has_row_tiles && count >= ROW_TILE) {
+    const int64_t tiles = (count + ROW_TILE - 1) / ROW_TILE;
+    auto* x = static_cast<XTile*>(scratch(Scratch::shared, static_cast<size_t>(tiles * m.blocks) * sizeof(XTile) + 64));
+    quantize_tiles<T>(call, m, count, whole, x);
+    return multiply_row_tiles<T>(call, m, count, whole, x, out);
+  }
+  auto* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(count * m.blocks) * sizeof(XBlock) + 64));
   for_each_row(call, Rows{count, m.columns}, 0.3, [&](int64_t row) {
     const T* from = data_of<T>(call.tensors[0]) + row * m.columns;
-    XBlock* to = x + row / together * together * m.blocks + row % together;
-    if (whole) quantize_whole_row(from, m, to, together);
-    else quantize_blocks(from, m, to, together);
+    if (whole) quantize_whole_row(from, m, x + row * m.blocks);
+    else quantize_blocks(from, m, x + row * m.blocks);
   });
-  if (tiles) multiply_row_tiles<T>(call, m, count, whole, x, out);
-  else multiply_few_codes<T>(call, m, count, whole, x, out);
+  multiply_few_codes<T>(call, m, count, whole, x, out);
 }
 
 template <class T>

@@ -31,7 +31,8 @@ struct Products {
 
 // `centre` is what every code stands above its number, where that is one constant. Sums of a block are whole numbers below
 // 2²⁴ with and without it, so `add` of the products of codes and `add_centred` of those of code - centre give the same bits.
-// HALVES: there is a scale for each 16 columns, so that the two halves of Products count separately.
+// HALVES: there is a scale for each 16 columns, so that the two halves of Products count separately. X is XBlock
+// or the same numbers from elsewhere.
 
 template <int ZERO>
 struct Half {
@@ -40,10 +41,12 @@ struct Half {
   F scale[VECTORS];
   void header(const char*, const Matrix&) {}
   FRUGAL_MEMBER void block(const char* p, int v) { scale[v] = load_halves(p, v); }
-  FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int v) const {
+  template <class X>
+  FRUGAL_MEMBER F add(F acc, const Products& p, const X& x, int v) const {
     return fma(fma(set(-ZERO), set(x.sum), p.sum()) * scale[v], set(x.scale), acc);
   }
-  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const XBlock& x, int v) const { return fma(p.sum() * scale[v], set(x.scale), acc); }
+  template <class X>
+  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const X& x, int v) const { return fma(p.sum() * scale[v], set(x.scale), acc); }
   FRUGAL_MEMBER F weight(F code, int, int v) const { return (code - set(ZERO)) * scale[v]; }
 };
 
@@ -53,7 +56,8 @@ struct HalfMin {
   F scale[VECTORS], low[VECTORS];
   void header(const char*, const Matrix&) {}
   FRUGAL_MEMBER void block(const char* p, int v) { scale[v] = load_halves(p, v), low[v] = load_halves(p + 32, v); }
-  FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int v) const {
+  template <class X>
+  FRUGAL_MEMBER F add(F acc, const Products& p, const X& x, int v) const {
     return fma(low[v], set(x.offset), fma(p.sum() * scale[v], set(x.scale), acc));
   }
   FRUGAL_MEMBER F weight(F code, int, int v) const { return code * scale[v] + low[v]; }
@@ -69,7 +73,8 @@ struct SuperMin {
   FRUGAL_MEMBER void block(const char* p, int v) {
     scale[v] = d[v] * from_bytes(load_bytes(p, v)), low[v] = d_min[v] * from_bytes(load_bytes(p + 16, v));
   }
-  FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int v) const {
+  template <class X>
+  FRUGAL_MEMBER F add(F acc, const Products& p, const X& x, int v) const {
     return fma(-low[v], set(x.offset), fma(p.sum() * scale[v], set(x.scale), acc));
   }
   FRUGAL_MEMBER F weight(F code, int, int v) const { return code * scale[v] - low[v]; }
@@ -86,11 +91,13 @@ struct Super16 {
   FRUGAL_MEMBER void block(const char* p, int v) {
     for (int h = 0; h < 2; h++) scale[h][v] = d[v] * load_signed(p + 16 * h, v);
   }
-  FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int v) const {
+  template <class X>
+  FRUGAL_MEMBER F add(F acc, const Products& p, const X& x, int v) const {
     const F first = fma(set(-ZERO), set(x.half[0]), to_float(p.first)), last = fma(set(-ZERO), set(x.half[1]), to_float(p.last));
     return fma(fma(first, scale[0][v], last * scale[1][v]), set(x.scale), acc);
   }
-  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const XBlock& x, int v) const {
+  template <class X>
+  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const X& x, int v) const {
     return fma(fma(to_float(p.first), scale[0][v], to_float(p.last) * scale[1][v]), set(x.scale), acc);
   }
   FRUGAL_MEMBER F weight(F code, int h, int v) const { return (code - set(ZERO)) * scale[h][v]; }
@@ -109,7 +116,8 @@ struct Super16Min {
       scale[h][v] = d[v] * from_bytes(both & 15u), low[h][v] = d_min[v] * from_bytes(both >> 4);
     }
   }
-  FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int v) const {
+  template <class X>
+  FRUGAL_MEMBER F add(F acc, const Products& p, const X& x, int v) const {
     F sum = fma(to_float(p.first), scale[0][v], to_float(p.last) * scale[1][v]);
     sum = fma(-low[0][v], set(x.half[0]), sum);
     return fma(fma(-low[1][v], set(x.half[1]), sum), set(x.scale), acc);
@@ -133,7 +141,8 @@ struct Group {
     }
   }
   FRUGAL_MEMBER void block(const char*, int) {}
-  FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int v) const {
+  template <class X>
+  FRUGAL_MEMBER F add(F acc, const Products& p, const X& x, int v) const {
     return fma(fma(-zero[v], set(x.sum), p.sum()) * scale[v], set(x.scale), acc);
   }
   FRUGAL_MEMBER F weight(F code, int, int v) const { return (code - zero[v]) * scale[v]; }
@@ -145,10 +154,12 @@ struct Channel {
   static constexpr bool halves = false;
   void header(const char*, const Matrix&) {}
   FRUGAL_MEMBER void block(const char*, int) {}
-  FRUGAL_MEMBER F add(F acc, const Products& p, const XBlock& x, int) const {
+  template <class X>
+  FRUGAL_MEMBER F add(F acc, const Products& p, const X& x, int) const {
     return fma(fma(set(-128.0f), set(x.sum), p.sum()), set(x.scale), acc);
   }
-  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const XBlock& x, int) const { return fma(p.sum(), set(x.scale), acc); }
+  template <class X>
+  FRUGAL_MEMBER F add_centred(F acc, const Products& p, const X& x, int) const { return fma(p.sum(), set(x.scale), acc); }
   FRUGAL_MEMBER F weight(F code, int, int) const { return code - set(128.0f); }
 };
 

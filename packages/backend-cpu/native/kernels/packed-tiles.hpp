@@ -7,7 +7,7 @@
 
 namespace frugal::FRUGAL_ISA {
 
-/** Rows of x in a tile. They lie side by side, block after block: x[(tile · blocks + block) · ROW_TILE + row in tile]. */
+/** Rows of x in a tile: XTile at x[tile · blocks + block]. */
 constexpr int64_t ROW_TILE = 16;
 
 #if defined(__AMX_TILE__)
@@ -25,6 +25,11 @@ template <class K>
 struct TileSums {
   static constexpr int PARTS = K::Scales::halves ? 2 : 1;
   alignas(64) int32_t values[PARTS][ROW_TILE][PANEL];
+};
+
+/** What XBlock says of a single row. */
+struct XNumbers {
+  float scale, sum, offset, half[2];
 };
 
 /** Tiles 0-3: sums. 4 and 5: codes of 16 rows of x, for a block or a half of it. 6 and 7: codes of a panel. */
@@ -47,18 +52,18 @@ static void unpack_tiles(const Matrix& m, int64_t panel, TileBlock<K>* out) {
 }
 
 template <class K>
-FRUGAL_INLINE void multiply_block(const TileBlock<K>& w, const XBlock* x, TileSums<K>& sums) {
-  const char* a = reinterpret_cast<const char*>(x);
+FRUGAL_INLINE void multiply_block(const TileBlock<K>& w, const XTile& x, TileSums<K>& sums) {
+  const char* a = reinterpret_cast<const char*>(x.codes);
   const char* b = reinterpret_cast<const char*>(w.codes);
   _tile_zero(0);
-  _tile_loadd(4, a, sizeof(XBlock));
+  _tile_loadd(4, a, BLOCK);
   _tile_loadd(6, b, 64);
   if constexpr (K::Scales::centre == 0) _tile_dpbsud(0, 4, 6);
   else _tile_dpbssd(0, 4, 6);
   _tile_stored(0, sums.values[0], 64);
   if constexpr (TileSums<K>::PARTS == 2) {
     _tile_zero(1);
-    _tile_loadd(5, a + BLOCK / 2, sizeof(XBlock));
+    _tile_loadd(5, a + BLOCK / 2, BLOCK);
     _tile_loadd(7, b + GROUPS / 2 * 64, 64);
     if constexpr (K::Scales::centre == 0) _tile_dpbsud(1, 5, 7);
     else _tile_dpbssd(1, 5, 7);
@@ -68,21 +73,22 @@ FRUGAL_INLINE void multiply_block(const TileBlock<K>& w, const XBlock* x, TileSu
 
 /** 16 rows of codes times a panel. The tiles of a block are multiplied while the sums of the one before it are scaled. */
 template <class K, class T>
-static void block_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w, const XBlock* x, int64_t row, int64_t rows, const Output& out) {
+static void block_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w, const XTile* x, int64_t row, int64_t rows, const Output& out) {
   TileSums<K> sums[2];
   F acc[ROW_TILE] = {};
-  if (m.blocks > 0) multiply_block<K>(w[0], x, sums[0]);
-  for (int64_t b = 0; b < m.blocks; b++, x += ROW_TILE) {
+  if (m.blocks > 0) multiply_block<K>(w[0], x[0], sums[0]);
+  for (int64_t b = 0; b < m.blocks; b++) {
     asm volatile("" : : : "memory"); // the intrinsics do not say that they read and write memory
-    if (b + 1 < m.blocks) multiply_block<K>(w[b + 1], x + ROW_TILE, sums[(b + 1) & 1]);
+    if (b + 1 < m.blocks) multiply_block<K>(w[b + 1], x[b + 1], sums[(b + 1) & 1]);
     const auto& values = sums[b & 1].values;
     const typename K::Scales scales = w[b].scales;
 #pragma GCC unroll 16
     for (int r = 0; r < ROW_TILE; r++) {
       Products p{load_as<I>(values[0][r]), I{}};
       if constexpr (TileSums<K>::PARTS == 2) p.last = load_as<I>(values[1][r]);
-      if constexpr (K::Scales::centre == 0) acc[r] = scales.add(acc[r], p, x[r], 0);
-      else acc[r] = scales.add_centred(acc[r], p, x[r], 0);
+      const XNumbers numbers{x[b].scale[r], x[b].sum[r], x[b].offset[r], {x[b].half[0][r], x[b].half[1][r]}};
+      if constexpr (K::Scales::centre == 0) acc[r] = scales.add(acc[r], p, numbers, 0);
+      else acc[r] = scales.add_centred(acc[r], p, numbers, 0);
     }
   }
 #pragma GCC unroll 16
@@ -96,7 +102,7 @@ static void block_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w
 
 /** int8 per row over int8-channel: whole sums of all blocks, in four chains. */
 template <class K, class T>
-static void whole_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w, const XBlock* x, int64_t row, int64_t rows, const Output& out) {
+static void whole_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w, const XTile* x, int64_t row, int64_t rows, const Output& out) {
   alignas(64) int32_t chains[4][ROW_TILE][PANEL];
   _tile_zero(0);
   _tile_zero(1);
@@ -104,7 +110,7 @@ static void whole_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w
   _tile_zero(3);
 #define FRUGAL_CHAIN(n)                                      \
   if (b + n < m.blocks) {                                    \
-    _tile_loadd(4, x + (b + n) * ROW_TILE, sizeof(XBlock));  \
+    _tile_loadd(4, x[b + n].codes, BLOCK);                   \
     _tile_loadd(6, w[b + n].codes, 64);                      \
     _tile_dpbssd(n, 4, 6);                                   \
   }
@@ -123,9 +129,30 @@ static void whole_row_tile(const Matrix& m, int64_t panel, const TileBlock<K>* w
   for (int r = 0; r < ROW_TILE && r < rows; r++) {
     I sum = load_as<I>(chains[0][r]);
     for (int n = 1; n < 4; n++) sum += load_as<I>(chains[n][r]);
-    const F y[VECTORS] = {to_float(sum) * (set(x[r].scale) * load(m.row_scales() + panel * PANEL))};
+    const F y[VECTORS] = {to_float(sum) * (set(x->scale[r]) * load(m.row_scales() + panel * PANEL))};
     out.store<T>(row + r, panel, y);
   }
+}
+
+/** Rows of x as tiles: one scale for each block, or for each whole row. Rows beyond `count` repeat the last. */
+template <class T>
+static void quantize_tiles(const Call& call, const Matrix& m, int64_t count, bool whole, XTile* x) {
+  const int64_t tiles = (count + ROW_TILE - 1) / ROW_TILE;
+  parallel(call, tiles, static_cast<double>(ROW_TILE * m.columns) * 0.25, [&](int64_t tile) {
+    alignas(64) float blocks[ROW_TILE][BLOCK];
+    const auto gather = [&](int64_t b) {
+      for (int64_t r = 0; r < ROW_TILE; r++) {
+        const int64_t row = tile * ROW_TILE + r < count ? tile * ROW_TILE + r : count - 1;
+        stored_block(data_of<T>(call.tensors[0]) + row * m.columns, m, b, blocks[r]);
+      }
+    };
+    F largest = {};
+    for (int64_t b = 0; whole && b < m.blocks; b++) gather(b), largest = max(largest, largest_of_16(blocks));
+    for (int64_t b = 0; b < m.blocks; b++) {
+      gather(b);
+      encode_16(blocks, (whole ? largest : largest_of_16(blocks)) / set(127.0f), x[tile * m.blocks + b]);
+    }
+  });
 }
 
 /** Panels that are unpacked together: enough chunks for threads to share evenly, few enough for the L2 cache. */
@@ -137,7 +164,7 @@ static inline int64_t panels_together(const Matrix& m) {
 
 /** y = x Wᵀ for `count` rows. Rows of the last tile that x does not have are computed from what lies there, never stored. */
 template <class T>
-static void multiply_row_tiles(const Call& call, const Matrix& m, int64_t count, bool whole, const XBlock* x, const Output& out) {
+static void multiply_row_tiles(const Call& call, const Matrix& m, int64_t count, bool whole, const XTile* x, const Output& out) {
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
     const int64_t together = panels_together(m), chunks = (m.panels + together - 1) / together;
@@ -152,11 +179,11 @@ static void multiply_row_tiles(const Call& call, const Matrix& m, int64_t count,
           const TileBlock<K>* panel_w = w + (panel - first) * m.blocks;
           if constexpr (__is_same(typename K::Scales, Channel)) {
             if (whole) {
-              whole_row_tile<K, T>(m, panel, panel_w, x + row * m.blocks, row, count - row, out);
+              whole_row_tile<K, T>(m, panel, panel_w, x + row / ROW_TILE * m.blocks, row, count - row, out);
               continue;
             }
           }
-          block_row_tile<K, T>(m, panel, panel_w, x + row * m.blocks, row, count - row, out);
+          block_row_tile<K, T>(m, panel, panel_w, x + row / ROW_TILE * m.blocks, row, count - row, out);
         }
       }
       _tile_release();
@@ -166,7 +193,9 @@ static void multiply_row_tiles(const Call& call, const Matrix& m, int64_t count,
 #else
 constexpr bool has_row_tiles = false;
 template <class T>
-static void multiply_row_tiles(const Call&, const Matrix&, int64_t, bool, const XBlock*, const Output&) {}
+static void quantize_tiles(const Call&, const Matrix&, int64_t, bool, XTile*) {}
+template <class T>
+static void multiply_row_tiles(const Call&, const Matrix&, int64_t, bool, const XTile*, const Output&) {}
 #endif
 
 } // namespace frugal::FRUGAL_ISA
