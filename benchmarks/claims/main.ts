@@ -115,18 +115,21 @@ async function resultOf(part: Part<unknown>): Promise<PartResult | null> {
   return { part: part.name, measuredAt, machine, loadAverage, cached, data, claims: part.claims(data) };
 }
 
-/** Writes the results; parts of the file that were not asked for stay. */
+/** Writes the results; parts of the file that were not asked for stay, with what their data say today. */
 async function write(file: string, results: readonly PartResult[]): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   const before = existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')).results as PartResult[]) : [];
-  const all = parts.flatMap(({ name }) => [...results, ...before].find(({ part }) => part === name) ?? []);
+  const all = parts.flatMap((part) => {
+    const found = [...results, ...before].find(({ part: name }) => name === part.name);
+    return found ? [{ ...found, claims: part.claims(found.data) }] : [];
+  });
   const data = { machine: machine(), backend: cpuBackend().description, quick: setting.quick, results: all };
   await saveFile(file, `${JSON.stringify(data, null, 2)}\n`);
   await saveFile(file.replace(/(\.json)?$/, '.svg'), chartOf(all.flatMap(({ claims }) => claims)));
 }
 
 async function main(): Promise<void> {
-  const wanted = options.only?.split(',') ?? parts.map(({ name }) => name);
+  const wanted = options.only?.split(',').filter(Boolean) ?? parts.map(({ name }) => name);
   const unknown = wanted.filter((name) => !parts.some((part) => part.name === name));
   if (unknown.length > 0) {
     console.error(

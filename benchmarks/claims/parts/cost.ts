@@ -1,5 +1,5 @@
 import { median } from '../../shared/statistics.js';
-import { type Claim, changeOf } from '../claim.js';
+import { type Claim, changeOf, type Verdict } from '../claim.js';
 import { type Cost, measureCost } from '../measurements/cost.js';
 import { commandOf, type Part } from '../part.js';
 
@@ -7,6 +7,15 @@ const name = 'cost';
 /** Dollars per hour: only ratios are claimed, and these do not depend on it. */
 const PRICE = 0.1;
 const MARK = 20;
+
+/** More bits per byte, in percent, that count as the same quality. */
+const SAME = 1;
+
+/** It holds at the same quality alone. */
+function verdictOf(share: number, loss: number): Verdict {
+  if (share > 50) return 'does not hold';
+  return share <= MARK && loss <= SAME ? 'holds' : 'holds in part';
+}
 
 export const cost: Part<Cost> = {
   name,
@@ -39,7 +48,7 @@ export const cost: Part<Cost> = {
           value,
           unit: '% of it',
           interval: [Math.min(...ratios), Math.max(...ratios)],
-          verdict: value <= MARK ? 'holds' : value <= 50 ? 'holds in part' : 'does not hold',
+          verdict: verdictOf(value, percent(way.loss.high)),
           note: `$${dollars(way.speed).toFixed(3)} against $${dollars(other.speed).toFixed(3)} at $${PRICE} an hour (${median(way.speed).toFixed(0)} against ${median(other.speed).toFixed(0)} tokens/s: cost ${changeOf(value, 100).toFixed(0).replace('-', '−')} %); ${percent(way.loss.difference).toFixed(2)} % (${percent(way.loss.low).toFixed(2)} to ${percent(way.loss.high).toFixed(2)} %) more bits/byte`,
           command: commandOf(name),
         });
