@@ -152,7 +152,8 @@ function addHooks(app: FastifyInstance, lifetime: Lifetime, slowReaderTimeout: n
   });
   app.setErrorHandler((error, request, reply) => {
     const apiError = toApiError(error);
-    if (apiError.status === 500) request.log.error({ err: error }, 'request failed');
+    // A client that leaves its stream is no failure: `completed` of its line in the log says so.
+    if (apiError.status === 500 && !reply.raw.destroyed) request.log.error({ err: error }, 'request failed');
     if (apiError.status === 503) reply.header('retry-after', '1');
     return reply.code(apiError.status).send(apiError.body);
   });
