@@ -47,6 +47,8 @@ export class ModelRunner {
     this.scheduler = new Scheduler(this.limits);
     this.memory = new RequestMemory(this.cache);
     this.adapters = new ServedAdapters(loaded);
+    // The first request with a format must not hold up the others.
+    setImmediate(() => void (this.closed || this.served.formats.prepare()));
   }
 
   /** @throws EngineError when the request is refused */

@@ -42,6 +42,11 @@ export class CompiledFormats {
     return new GrammarConstraint(masks, this.stopIds, maxTokens);
   }
 
+  /** Lays the vocabulary out, which takes some tenths of a second for a large one and is done once. */
+  prepare(): void {
+    tokenTrie(this.tokenizer, this.stopIds);
+  }
+
   private masks(format: OutputFormat): TokenMasks {
     const key = JSON.stringify(format);
     const known = this.compiled.get(key);

@@ -8,8 +8,8 @@ import type { Ending, TokenMasks } from './token-masks.js';
  */
 export class GrammarConstraint implements TokenConstraint {
   private state: number;
-  /** Ends the text within what is left. */
-  private ending: Ending;
+  /** Ends the text within what is left; null: the ending of the state does. */
+  private ending: Ending | null = null;
 
   constructor(
     private readonly masks: TokenMasks,
@@ -18,7 +18,6 @@ export class GrammarConstraint implements TokenConstraint {
     private left: number,
   ) {
     this.state = masks.machine.start;
-    this.ending = masks.ending(this.state) as Ending;
   }
 
   get isComplete(): boolean {
@@ -26,50 +25,59 @@ export class GrammarConstraint implements TokenConstraint {
   }
 
   restrict(logits: Float32Array): void {
-    const { mask, bytesToEnd } = this.masks.after(this.state);
-    const allowed = bytesToEnd < this.left ? mask : this.closing();
-    const stops = this.masks.machine.isAccepting(this.state) ? [...this.stopIds] : [];
-    const kept = stops.map((id) => logits[id]);
-    forbid(logits, allowed);
-    stops.forEach((id, i) => {
-      logits[id] = kept[i];
-    });
+    const { masks, state, left } = this;
+    const isClosing = masks.after(state).bytesToEnd >= left;
+    const mask = isClosing ? masks.endingWithin(state, left) : masks.after(state).mask;
+    const more = isClosing ? this.nextOfEnding().tokens.slice(0, 1) : [];
+    const kept = [...more, ...(masks.machine.isAccepting(state) ? this.stopIds : [])].map(
+      (id) => [id, logits[id]] as const,
+    );
+    forbid(logits, mask);
+    for (const [id, logit] of kept) logits[id] = logit;
+  }
+
+  allows(token: number): boolean {
+    const { masks, state, left } = this;
+    if (this.stopIds.has(token)) return masks.machine.isAccepting(state);
+    const next = masks.trie.bytesOf(token).length > 0 ? masks.advance(state, token) : DEAD;
+    if (next === DEAD) return false;
+    const bytes = masks.machine.bytesToEnd(next);
+    if (bytes < left) return true;
+    if (!Number.isFinite(bytes)) return false;
+    const ending = masks.ending(next);
+    return (ending !== null && ending.tokens.length < left) || token === this.nextOfEnding().tokens[0];
   }
 
   accept(token: number): void {
+    const { masks, state } = this;
     this.left--;
-    if (this.stopIds.has(token) && this.masks.machine.isAccepting(this.state)) return;
-    this.state = this.masks.advance(this.state, token);
-    const shortest = this.state === DEAD ? null : this.masks.ending(this.state);
-    this.ending =
-      shortest && shortest.tokens.length <= this.left ? shortest : { tokens: this.ending.tokens.slice(1) };
+    if (this.stopIds.has(token) && masks.machine.isAccepting(state)) return;
+    const next = masks.advance(state, token);
+    // A token is at least a byte: most texts have so much left that the tokens of their ending need not be counted.
+    const isFar = next !== DEAD && masks.machine.bytesToEnd(next) <= this.left;
+    const shortest = isFar || next === DEAD ? null : masks.ending(next);
+    const isEnough = isFar || (shortest !== null && shortest.tokens.length <= this.left);
+    this.ending = isEnough ? null : { tokens: this.nextOfEnding().tokens.slice(1) };
+    this.state = next;
   }
 
-  /** Few tokens are left: only those after which they are enough. */
-  private closing(): Uint32Array {
-    const { groups, mask } = this.masks.after(this.state);
-    const allowed = new Uint32Array(mask.length);
-    const allow = (token: number) => {
-      allowed[token >>> 5] |= 1 << (token & 31);
-    };
-    for (const { state, tokens } of groups) {
-      const ending = this.masks.ending(state);
-      if (ending && ending.tokens.length < this.left) tokens.forEach(allow);
-    }
-    if (this.ending.tokens.length > 0) allow(this.ending.tokens[0]);
-    return allowed;
+  private nextOfEnding(): Ending {
+    return this.ending ?? (this.masks.ending(this.state) as Ending);
   }
 }
 
 /** -∞ for all tokens without a bit. */
 function forbid(logits: Float32Array, allowed: Uint32Array): void {
-  for (let word = 0; word * 32 < logits.length; word++) {
-    const bits = word < allowed.length ? allowed[word] : 0;
-    if (bits === 0xffffffff) continue;
-    const end = Math.min(logits.length, word * 32 + 32);
-    if (bits === 0) logits.fill(Number.NEGATIVE_INFINITY, word * 32, end);
-    else
-      for (let token = word * 32; token < end; token++)
-        if ((bits & (1 << (token & 31))) === 0) logits[token] = Number.NEGATIVE_INFINITY;
+  const words = Math.ceil(logits.length / 32);
+  for (let word = 0; word < words; ) {
+    let end = word;
+    while (end < words && (end >= allowed.length || allowed[end] === 0)) end++;
+    if (end > word) logits.fill(Number.NEGATIVE_INFINITY, 32 * word, 32 * end);
+    for (word = end; word < words && word < allowed.length && allowed[word] !== 0; word++) {
+      for (let forbidden = ~allowed[word]; forbidden !== 0; forbidden &= forbidden - 1) {
+        const token = 32 * word + 31 - Math.clz32(forbidden & -forbidden);
+        if (token < logits.length) logits[token] = Number.NEGATIVE_INFINITY;
+      }
+    }
   }
 }

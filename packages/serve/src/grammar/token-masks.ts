@@ -14,6 +14,15 @@ export interface StateTokens {
   readonly mask: Uint32Array;
   /** After the worst of these tokens, so many bytes end the text. */
   readonly bytesToEnd: number;
+  /** For texts with few tokens left, worked out when first needed. */
+  closing: ClosingMasks | null;
+}
+
+interface ClosingMasks {
+  /** Of each group, in how many tokens its texts end; infinite when they cannot. */
+  readonly lengths: readonly number[];
+  /** The tokens of all groups that end in so many tokens. */
+  readonly masks: Map<number, Uint32Array>;
 }
 
 /** How a text ends soonest. */
@@ -63,6 +72,28 @@ export class TokenMasks {
       this.listed -= sizeOf({ groups });
     }
     return entry;
+  }
+
+  /** A bit for each token after which fewer than `left` tokens end the text. Not to be changed. */
+  endingWithin(state: number, left: number): Uint32Array {
+    const entry = this.after(state);
+    entry.closing ??= {
+      lengths: entry.groups.map(
+        (group) => this.ending(group.state)?.tokens.length ?? Number.POSITIVE_INFINITY,
+      ),
+      masks: new Map(),
+    };
+    const { lengths, masks } = entry.closing;
+    const longest = lengths.reduce((most, length) => (length < left ? Math.max(most, length) : most), -1);
+    const known = masks.get(longest);
+    if (known) return known;
+    const mask = new Uint32Array(entry.mask.length);
+    entry.groups.forEach(({ tokens }, i) => {
+      if (lengths[i] > longest) return;
+      for (const token of tokens) mask[token >>> 5] |= 1 << (token & 31);
+    });
+    masks.set(longest, mask);
+    return mask;
   }
 
   /** The state after a token. */
@@ -129,7 +160,7 @@ export class TokenMasks {
       groups.push({ state, tokens: Int32Array.from(members) });
       for (const token of members) mask[token >>> 5] |= 1 << (token & 31);
     }
-    return { groups, mask, bytesToEnd };
+    return { groups, mask, bytesToEnd, closing: null };
   }
 
   /** The fewest tokens that spell these bytes. */

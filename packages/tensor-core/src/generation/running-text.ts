@@ -100,7 +100,8 @@ export class RunningText {
     const { sampler } = this;
     const prepare = (logits: Float32Array) => sampler.prepare(logits);
     const edit = sampler.needsLogits ? (count === 1 ? prepare : 'leave') : undefined;
-    return Array.from({ length: count }, (_, i) => ({ draw: sampler.draw(i), edit }));
+    const allows = count === 1 ? sampler.allows : undefined;
+    return Array.from({ length: count }, (_, i) => ({ draw: sampler.draw(i), edit, allows }));
   }
 
   /** Takes the tokens of the step, chosen ones or logits to choose from, as long as guesses prove right. */

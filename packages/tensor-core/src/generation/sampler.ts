@@ -3,6 +3,7 @@ import type { TokenConstraint } from './constraint.js';
 import { type Logprobs, logprobsOf } from './logprobs.js';
 import { changesLogits, checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
 import {
+  argMax,
   checkSampling,
   type SamplingOptions,
   type SamplingRequest,
@@ -63,8 +64,21 @@ export class Sampler {
 
   /** Whether it needs the logits themselves; else tokens can be chosen where the logits are, as `draw` says. */
   get needsLogits(): boolean {
-    const { logprobs, constraint } = this.options;
-    return logprobs !== undefined || constraint !== undefined || changesLogits(this.options);
+    return this.options.constraint !== undefined || this.changesLogits;
+  }
+
+  /**
+   * Of a constraint that does no more than strike out tokens before the most likely one is taken: then the most likely one that it
+   * allows can be found without striking out any.
+   */
+  get allows(): ((token: number) => boolean) | undefined {
+    const { constraint, temperature = 0 } = this.options;
+    if (!constraint || temperature !== 0 || this.changesLogits) return undefined;
+    return (token) => constraint.allows(token);
+  }
+
+  private get changesLogits(): boolean {
+    return this.options.logprobs !== undefined || changesLogits(this.options);
   }
 
   /** For `sampleTokens`: how the token after `ahead` more ones is chosen. */
@@ -105,7 +119,12 @@ export interface RowChoice {
   readonly draw: SamplingRequest;
   /** What to do with the logits before, if anything: change them, or leave them for whoever takes them. */
   readonly edit?: ((logits: Float32Array) => void) | 'leave' | undefined;
+  /** The token is the most likely one of those that this allows: `edit` is only needed where that is none of the first few. */
+  readonly allows?: ((token: number) => boolean) | undefined;
 }
+
+/** So many of the most likely tokens are tried before all forbidden ones are struck out. */
+const MOST_TRIED = 16;
 
 /**
  * Chooses a token from each row of logits f32 [M, V]. Where nobody needs the logits they stay on their backend and only M
@@ -117,24 +136,72 @@ export async function chooseRows(
   choices: readonly RowChoice[],
 ): Promise<readonly (number | Float32Array)[]> {
   const draws = choices.map(({ draw }) => draw);
-  if (choices.every(({ edit }) => edit === undefined)) {
+  const chosen = new Map<number, number>();
+  if (choices.every(({ edit, allows }) => edit === undefined || allows)) {
     const ids = await sampleRows(logits, draws);
-    if (ids.every((id) => id >= 0)) return ids;
+    ids.forEach((id, row) => {
+      if (id >= 0 && isAllowed(choices[row], id)) chosen.set(row, id);
+    });
+    if (chosen.size === choices.length) return ids;
   }
   const values = await logits.toFloat32();
   const V = logits.shape[1];
   const rowOf = (row: number) => values.subarray(row * V, (row + 1) * V);
   const failed = new Set<number>();
-  choices.forEach(({ edit }, row) => {
-    try {
-      if (typeof edit === 'function') edit(rowOf(row));
-    } catch {
-      failed.add(row); // its text alone fails, when it edits the row again
-    }
+  choices.forEach((choice, row) => {
+    if (chosen.has(row)) return;
+    const likely = choice.allows && mostLikelyAllowed(rowOf(row), choice);
+    if (likely !== undefined) chosen.set(row, likely);
+    else if (typeof choice.edit === 'function' && !edited(choice.edit, rowOf(row))) failed.add(row);
   });
-  const edited = tensor(values, { shape: logits.shape, backend: logits.backend });
-  const ids = await sampleRows(edited, draws).finally(() => edited.dispose());
-  return choices.map(({ edit }, row) =>
-    edit === 'leave' || failed.has(row) || ids[row] < 0 ? rowOf(row) : ids[row],
-  );
+  const open = choices.map((_, row) => row).filter((row) => !chosen.has(row));
+  if (open.length > 0) {
+    const rows = open.length === choices.length ? values : joined(open.map(rowOf));
+    const left = tensor(rows, { shape: [open.length, V], backend: logits.backend });
+    const ids = await sampleRows(
+      left,
+      open.map((row) => draws[row]),
+    ).finally(() => left.dispose());
+    open.forEach((row, i) => void chosen.set(row, ids[i]));
+  }
+  return choices.map(({ edit }, row) => {
+    const id = chosen.get(row) as number;
+    return edit === 'leave' || failed.has(row) || id < 0 ? rowOf(row) : id;
+  });
+}
+
+/** A check that fails says no: its text alone fails, when its row is edited again. */
+function isAllowed({ allows }: RowChoice, id: number): boolean {
+  try {
+    return allows?.(id) ?? true;
+  } catch {
+    return false;
+  }
+}
+
+/** Strikes out the tokens that it tries. */
+function mostLikelyAllowed(logits: Float32Array, choice: RowChoice): number | undefined {
+  for (let tried = 0; tried < MOST_TRIED; tried++) {
+    const best = argMax(logits);
+    if (!Number.isFinite(logits[best])) return undefined;
+    if (isAllowed(choice, best)) return best;
+    logits[best] = Number.NEGATIVE_INFINITY;
+  }
+  return undefined;
+}
+
+/** Whether the edit went well. */
+function edited(edit: (logits: Float32Array) => void, logits: Float32Array): boolean {
+  try {
+    edit(logits);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function joined(rows: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(rows.length * rows[0].length);
+  rows.forEach((row, i) => void all.set(row, i * row.length));
+  return all;
 }
