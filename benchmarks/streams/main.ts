@@ -1,9 +1,11 @@
 import { parseArgs } from 'node:util';
 import { cpuBackend } from '@frugal/backend-cpu';
 import { openCheckpoint } from '@frugal/checkpoint';
+import { AdapterBank, linearLayers } from '@frugal/lora';
 import { loadModel, tokenizerOf } from '@frugal/models';
 import { createEngine, type GenerationRequest } from '@frugal/serve/engine';
-import { setBackend } from '@frugal/tensor-core';
+import { Random, scope, setBackend } from '@frugal/tensor-core';
+import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { Peer } from '../shared/peer.js';
 import { type Row, report } from '../shared/result.js';
@@ -12,8 +14,9 @@ import { median } from '../shared/statistics.js';
 /**
  * The engine with many streams at once beside llama.cpp with as many sequences, in turns:
  *   npm run bench -- streams -- [--model FILE.gguf] [--streams N] [--turns N] [--json FILE]
- * All streams begin together: each reads a prompt of its own and writes. New tokens per second, prompts included; then the
- * prefill of the engine, and what formats cost.
+ * All streams begin together: each reads a prompt of its own and writes. New tokens per second, prompts included; llama.cpp with
+ * one thread and with all, of which the better one counts. Then the prefill of the engine, what formats cost, and adapters (rank
+ * 16 on all layers but the head): eight of them in one batch beside none.
  */
 const { values: options } = parseArgs({
   options: {
@@ -26,6 +29,8 @@ const { values: options } = parseArgs({
 const PROMPT = 32;
 const NEW = 128;
 const LONG = 1024;
+const ADAPTERS = 8;
+const RANK = 16;
 
 const path = options.model ?? process.env.FRUGAL_BENCH_MODEL;
 if (!path) {
@@ -40,7 +45,7 @@ const checkpoint = await openCheckpoint(path);
 // Without tokens that end a text: all write as much as llama.cpp does.
 const tokenizer: Tokenizer = Object.create(await tokenizerOf(checkpoint), { eosIds: { value: [] } });
 await checkpoint.close();
-const engine = createEngine([{ name: 'model', model, tokenizer }], { maxRunning: streams });
+let engine = createEngine([{ name: 'model', model, tokenizer }], { maxRunning: streams });
 let round = 0;
 
 /** The tokens that `llama_cpp_streams.mjs` reads. */
@@ -72,18 +77,26 @@ async function prefill(): Promise<number> {
 
 const schema = {
   type: 'object',
-  properties: { names: { type: 'array', items: { type: 'string', maxLength: 60 }, minItems: 60 } },
+  properties: { names: { type: 'array', items: { type: 'string', maxLength: 60 }, minItems: 12 } },
   required: ['names'],
 };
 const kinds: Readonly<Record<string, Partial<GenerationRequest>>> = {
   plain: { maxTokens: NEW },
-  'JSON schema': { maxTokens: 400, format: { type: 'json-schema', schema } },
+  'JSON schema': { maxTokens: NEW, format: { type: 'json-schema', schema } },
+  'plain, sampled': { maxTokens: NEW, temperature: 1 },
+  'JSON schema, sampled': { maxTokens: NEW, temperature: 1, format: { type: 'json-schema', schema } },
 };
 const threads = backend.threads;
-const peerArguments = [path, streams, PROMPT, NEW, threads].map(String);
-const peer = await Peer.startNode('llama_cpp_streams.mjs', peerArguments, 'node-llama-cpp');
-if (typeof peer === 'string') console.error(`llama.cpp is left out: ${peer}`);
-const speeds: Record<string, number[]> = { plain: [], 'JSON schema': [], prefill: [], theirs: [] };
+const peers: { readonly peer: Peer; readonly threads: number; readonly speeds: number[] }[] = [];
+for (const count of new Set([1, threads])) {
+  const peerArguments = [path, streams, PROMPT, NEW, count].map(String);
+  const peer = await Peer.startNode('llama_cpp_streams.mjs', peerArguments, 'node-llama-cpp');
+  if (typeof peer === 'string') console.error(`llama.cpp is left out: ${peer}`);
+  else peers.push({ peer, threads: count, speeds: [] });
+}
+const speeds: Record<string, number[]> = Object.fromEntries(
+  [...Object.keys(kinds), 'prefill'].map((kind) => [kind, []]),
+);
 for (const request of Object.values(kinds)) await together(new Array(streams).fill(request));
 for (let turn = 0; turn < Number(options.turns); turn++) {
   for (const [kind, request] of Object.entries(kinds)) {
@@ -91,21 +104,45 @@ for (let turn = 0; turn < Number(options.turns); turn++) {
     speeds[kind].push(tokens / seconds);
   }
   speeds.prefill.push(await prefill());
-  if (typeof peer === 'string') continue;
-  const { seconds } = await peer.run(1);
-  speeds.theirs.push((streams * NEW) / seconds);
+  for (const { peer, speeds } of peers) speeds.push((streams * NEW) / (await peer.run(1)).seconds);
+}
+for (const { peer } of peers) peer.quit();
+
+const bank = new AdapterBank(model);
+addAdapters(bank, model, ADAPTERS);
+await engine.close();
+engine = createEngine([{ name: 'model', model, tokenizer, adapters: bank }], { maxRunning: streams });
+const mixes: Readonly<Record<string, Partial<GenerationRequest>[]>> = {
+  'no adapter': Array.from({ length: streams }, () => kinds.plain),
+  '1 adapter': Array.from({ length: streams }, () => ({ ...kinds.plain, adapter: '0' })),
+  [`${ADAPTERS} adapters`]: Array.from({ length: streams }, (_, i) => ({
+    ...kinds.plain,
+    adapter: `${i % ADAPTERS}`,
+  })),
+};
+const adapterSpeeds: Record<string, number[]> = Object.fromEntries(
+  Object.keys(mixes).map((mix) => [mix, []]),
+);
+for (let turn = -1; turn < Number(options.turns); turn++) {
+  for (const [mix, requests] of Object.entries(mixes)) {
+    const { seconds, tokens } = await together(requests);
+    if (turn >= 0) adapterSpeeds[mix].push(tokens / seconds);
+  }
 }
 await engine.close();
-if (typeof peer !== 'string') peer.quit();
 
 const unit = 'tokens/s';
 const own = (name: string, ours: readonly number[]): Row => ({ name, peer: null, unit, ours, theirs: [] });
-const version = typeof peer === 'string' ? null : `${peer.version}, ${streams} sequences, ${threads} threads`;
+const best = peers.toSorted((a, b) => median(b.speeds) - median(a.speeds))[0];
+const version = best ? `${best.peer.version}, ${streams} sequences, ${best.threads} threads` : null;
 report(
   [
-    { name: `${streams} streams`, peer: version, unit, ours: speeds.plain, theirs: speeds.theirs },
-    own(`${streams} streams, JSON schema`, speeds['JSON schema']),
+    { name: `${streams} streams`, peer: version, unit, ours: speeds.plain, theirs: best?.speeds ?? [] },
     own(`prefill ${LONG}, engine`, speeds.prefill),
+    ...Object.keys(kinds)
+      .slice(1)
+      .map((kind) => own(`${streams} streams, ${kind}`, speeds[kind])),
+    ...Object.keys(mixes).map((mix) => own(`${streams} streams, ${mix}`, adapterSpeeds[mix])),
   ],
   {
     backend: backend.description,
@@ -117,3 +154,25 @@ report(
 );
 const share = median(speeds.plain) / median(speeds.prefill);
 console.log(`${streams} streams write at ${(100 * share).toFixed(0)} % of the engine's own prefill rate`);
+const ratio = (a: readonly number[], b: readonly number[]) => (median(a) / median(b)).toFixed(2);
+console.log(
+  `JSON schema at ${ratio(speeds['JSON schema'], speeds.plain)} of the speed without, sampled ${ratio(speeds['JSON schema, sampled'], speeds['plain, sampled'])}`,
+);
+console.log(
+  `${ADAPTERS} adapters at ${ratio(adapterSpeeds[`${ADAPTERS} adapters`], adapterSpeeds['no adapter'])} of the speed without`,
+);
+
+function addAdapters(bank: AdapterBank, model: CausalLM, count: number): void {
+  const random = new Random(1);
+  const layers = [...linearLayers(model)].filter(([path]) => path.startsWith('blocks.'));
+  for (let i = 0; i < count; i++) {
+    scope(() => {
+      const part = (rows: number, columns: number) => random.normal([rows, columns]).mul(0.01);
+      const adapter = layers.map(
+        ([path, { inFeatures, outFeatures }]) =>
+          [path, { down: part(RANK, inFeatures), up: part(outFeatures, RANK), scale: 1 }] as const,
+      );
+      bank.add(`${i}`, new Map(adapter));
+    });
+  }
+}
