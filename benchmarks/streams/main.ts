@@ -64,6 +64,7 @@ async function together(requests: readonly Partial<GenerationRequest>[]) {
     return 0;
   });
   const tokens = (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  process.stderr.write(`${tokens} tokens in ${((performance.now() - start) / 1000).toFixed(1)} s\n`);
   return { seconds: (performance.now() - start) / 1000, tokens };
 }
 
