@@ -3,20 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createModel, type DecoderModel, loadModel, saveModel } from '@frugal/models';
 import { type MixtureOfExperts, SelectionBalancer } from '@frugal/moe';
-import {
-  type Collective,
-  expectNoLeaks,
-  noGrad,
-  scope,
-  type Tensor,
-  tensor,
-  zeros,
-} from '@frugal/tensor-core';
+import { expectNoLeaks, noGrad, scope, type Tensor, tensor, zeros } from '@frugal/tensor-core';
 import { type BatchSource, nextTokenBatch, stepBatch } from '@frugal/tensor-core/nn';
 import {
   AdamW,
   constant,
   languageModelLoss,
+  localCollectives,
   NonFiniteLossError,
   type TrainOptions,
   train,
@@ -165,12 +158,13 @@ describe('balancing by the selection bias', () => {
 
   it('adds up the loads of all ranks before the bias moves', async () => {
     const models = [makeModel(), makeModel()];
+    const ranks = localCollectives(2);
     const balancers = models.map((model) => new SelectionBalancer(model, 0.5));
     const loads = [Float32Array.of(9, 0, 0, 0, 0, 0, 0, 0), Float32Array.of(0, 0, 9, 9, 9, 9, 9, 9)];
     balancers.forEach((balancer, rank) => {
       balancer.observe(new Map([['blocks.0.mlp.load', tensor(loads[rank])]]));
     });
-    await Promise.all(balancers.map((balancer, rank) => balancer.reduce(ranksInOneProcess[rank])));
+    await Promise.all(balancers.map((balancer, rank) => balancer.reduce(ranks[rank])));
     for (const balancer of balancers) balancer.update();
     for (const model of models)
       expect([...(await biasOf(model, 0).toFloat32())]).toEqual([-0.5, 0.5, ...new Array(6).fill(-0.5)]);
@@ -193,31 +187,6 @@ describe('balancing by the selection bias', () => {
     expect(() => new SelectionBalancer(dense)).toThrow(/no router of this model has a selection bias/);
   });
 });
-
-/** Two ranks that wait for each other. */
-const ranksInOneProcess = (() => {
-  const waiting: { values: readonly Tensor[]; resolve: (sums: Tensor[]) => void }[] = [];
-  const allReduce = (values: readonly Tensor[]) =>
-    new Promise<Tensor[]>((resolve) => {
-      waiting.push({ values, resolve });
-      if (waiting.length < 2) return;
-      for (const each of waiting)
-        each.resolve(
-          each.values.map((_, i) => waiting.map((one) => one.values[i]).reduce((a, b) => a.add(b))),
-        );
-    });
-  const absent = () => Promise.reject(new TypeError('not needed here'));
-  return [0, 1].map(
-    (rank): Collective => ({
-      rank,
-      size: 2,
-      allReduce,
-      broadcast: absent,
-      allGather: absent,
-      barrier: absent,
-    }),
-  );
-})();
 
 describe('router logits that are not finite', () => {
   it('stop the training with layer and step, and change nothing', async () => {

@@ -50,6 +50,14 @@ const STEP_FOLDER = /^step-(\d{8,})$/;
 /** Unfinished or half deleted folders of processes that are gone. */
 const LEFTOVER = /^\.step-\d{8,}\./;
 
+export { OPTIMIZER_FILE };
+
+/** A checkpoint that a run goes on from. */
+export interface RestoredRun {
+  readonly state: TrainerState;
+  readonly path: string;
+}
+
 /** What a checkpoint holds the tensors of. */
 interface CheckpointParts {
   readonly model: TrainableModel;
@@ -84,17 +92,31 @@ export class CheckpointStore {
     return step > this.latestStep;
   }
 
-  /** Writes a checkpoint and deletes those that are too old. Returns its path. */
-  async save(state: TrainerState): Promise<string> {
+  /** Another process of the job has written or read this checkpoint. */
+  adopt(path: string, step: number): void {
+    this.remember(path, step);
+  }
+
+  /**
+   * Writes a checkpoint and deletes those that are too old. Returns its path. `tensors`, by file, are those beside
+   * weights and their average.
+   */
+  async save(
+    state: TrainerState,
+    tensors: ReadonlyMap<string, ReadonlyMap<string, Tensor>> = new Map([
+      [OPTIMIZER_FILE, this.parts.optimizer.state()],
+    ]),
+  ): Promise<string> {
     const { extra } = this.options;
-    const { model, optimizer, average } = this.parts;
+    const { model, average } = this.parts;
     const path = this.pathOf(state.step);
     await saveDirectory(
       path,
       async (staging) => {
         await staging.writeTensors(PARAMETERS_FILE, inputsOf(trainedTensors(model)));
-        const slots = optimizer.state();
-        if (slots.size > 0) await staging.writeTensors(OPTIMIZER_FILE, inputsOf(slots));
+        for (const [file, slots] of tensors) {
+          if (slots.size > 0) await staging.writeTensors(file, inputsOf(slots));
+        }
         if (average) await staging.writeTensors(AVERAGE_FILE, inputsOf(average.state()));
         await staging.writeJson(TRAINER_STATE_FILE, state);
         await extra?.(staging);
@@ -107,7 +129,7 @@ export class CheckpointStore {
   }
 
   /** Puts the newest checkpoint into model and optimizer. Null when there is none. */
-  async restore(): Promise<{ readonly state: TrainerState; readonly path: string } | null> {
+  async restore(): Promise<RestoredRun | null> {
     const path = (await this.list()).at(-1);
     if (path === undefined) return null;
     if (!this.options.resume) {
@@ -141,12 +163,22 @@ export class CheckpointStore {
     return path;
   }
 
+  /** Tensors of a file of the newest checkpoint, to be disposed; null when it has no such file. */
+  async read(file: string): Promise<Map<string, Tensor> | null> {
+    const path = this.latestPath;
+    if (path === null || !(await hasFile(path, file))) return null;
+    const all = new Map<string, Tensor>();
+    await withTensors(join(path, file), trainedTensors(this.parts.model), (tensors) => {
+      for (const [name, tensor] of tensors) all.set(name, tensor);
+      tensors.clear();
+    });
+    return all;
+  }
+
   private async restoreWeights(path: string): Promise<void> {
     const { model, average } = this.parts;
     await this.restoreModel(join(path, PARAMETERS_FILE));
-    const hasAverage = (await readdir(join(path, 'trainer'))).some((name) =>
-      AVERAGE_FILE.endsWith(`/${name}`),
-    );
+    const hasAverage = await hasFile(path, AVERAGE_FILE);
     if (hasAverage !== (average !== undefined)) {
       throw new TrainerError({
         where: path,
@@ -184,8 +216,7 @@ export class CheckpointStore {
 
   private async restoreOptimizer(path: string): Promise<void> {
     const { model, optimizer } = this.parts;
-    const files = await readdir(join(path, 'trainer'));
-    if (!files.some((name) => OPTIMIZER_FILE.endsWith(`/${name}`))) return optimizer.load(new Map());
+    if (!(await hasFile(path, OPTIMIZER_FILE))) return optimizer.load(new Map());
     await withTensors(join(path, OPTIMIZER_FILE), trainedTensors(model), (slots) => {
       optimizer.load(slots);
       slots.clear();
@@ -230,8 +261,12 @@ export class CheckpointStore {
   }
 }
 
+async function hasFile(checkpoint: string, file: string): Promise<boolean> {
+  return (await readdir(join(checkpoint, 'trainer'))).some((name) => file === `trainer/${name}`);
+}
+
 /** Everything that training changes: trainable parameters and buffers. */
-function trainedTensors(model: TrainableModel): Map<string, Tensor> {
+export function trainedTensors(model: TrainableModel): Map<string, Tensor> {
   const parameters = [...model.namedParameters()].filter(([, parameter]) => parameter.trainable);
   return new Map([...parameters, ...model.namedBuffers()].map(([path, { value }]) => [path, value]));
 }

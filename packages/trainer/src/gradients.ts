@@ -16,17 +16,26 @@ export function summarizeGradients(
   clipNorm: number | undefined,
 ): GradientSummary {
   const gradients = parameters.flatMap(({ parameter }) => parameter.gradient ?? []);
-  if (gradients.length === 0) {
-    throw new TrainerError({
-      where: 'train',
-      what: 'the loss gave no trainable parameter a gradient',
-      hint: 'Check that the loss uses the model that is trained, and which parameters are trainable.',
-    });
-  }
+  requireGradients(gradients.length > 0);
   const norm = sumOfSquares(...gradients)
     .sqrt()
     .mul(1 / divisor);
-  if (clipNorm === undefined) return { norm, scale: tensor(1 / divisor, { backend: norm.backend }) };
+  return { norm, scale: scaleOf(norm, divisor, clipNorm) };
+}
+
+/** f32 []: 1 / divisor, and less where the norm is above `clipNorm`. */
+export function scaleOf(norm: Tensor, divisor: number, clipNorm: number | undefined): Tensor {
+  if (clipNorm === undefined) return tensor(1 / divisor, { backend: norm.backend });
   const clip = tensor(clipNorm, { backend: norm.backend }).div(norm.add(1e-6)).minimum(1);
-  return { norm, scale: clip.mul(1 / divisor) };
+  return clip.mul(1 / divisor);
+}
+
+/** @throws TrainerError when no parameter has a gradient */
+export function requireGradients(areThere: boolean): void {
+  if (areThere) return;
+  throw new TrainerError({
+    where: 'train',
+    what: 'the loss gave no trainable parameter a gradient',
+    hint: 'Check that the loss uses the model that is trained, and which parameters are trainable.',
+  });
 }

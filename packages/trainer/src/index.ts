@@ -1,5 +1,12 @@
 export type { BestOptions, BestState } from './best.js';
 export type { CheckpointOptions, TrainerState } from './checkpoints.js';
+export { type BatchUnits, sequenceUnits } from './distributed/batch-units.js';
+export { localCollectives } from './distributed/local.js';
+export { mpiLaunch } from './distributed/mpi/library.js';
+export { joinMpiJob, type MpiJob } from './distributed/mpi/job.js';
+export type { DistributedOptions, DistributedStep, LocalUpdateOptions } from './distributed/options.js';
+export type { Transport } from './distributed/transport.js';
+export { TransportCollective } from './distributed/transport-collective.js';
 export { NonFiniteLossError, type NonFiniteStep, TrainerError } from './errors.js';
 export {
   classificationLoss,

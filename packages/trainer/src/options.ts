@@ -1,7 +1,8 @@
-import type { FloatDType, Random, Tensor } from '@frugal/tensor-core';
+import type { Collective, FloatDType, Random, Tensor } from '@frugal/tensor-core';
 import type { BatchSource, Module, TrainBatch } from '@frugal/tensor-core/nn';
 import type { BestOptions } from './best.js';
 import type { CheckpointOptions } from './checkpoints.js';
+import type { DistributedOptions, DistributedStep } from './distributed/options.js';
 import type { Optimizer } from './optimizers/optimizer.js';
 import type { Schedule } from './schedules.js';
 import type { WeightAverage } from './weight-average.js';
@@ -65,12 +66,16 @@ export interface TrainOptions<B = TrainBatch> {
   /** Random numbers that the loss or the model draw (dropout); a checkpoint holds the position. */
   readonly random?: Random;
   readonly checkpoint?: CheckpointOptions;
+  /** Several processes train together; the first writes files and evaluates. */
+  readonly distributed?: DistributedOptions<B>;
   readonly evaluate?: EvaluationOptions;
   /**
    * Called right after each update, before anything else reads the parameters: masks that must hold. `finite` is f32 [],
    * 0 where the update changed nothing.
    */
   readonly afterStep?: (step: number, finite: Tensor) => void;
+  /** Called before it where several processes train together: sums over them what the loss has observed. */
+  readonly reduce?: (collective: Collective) => Promise<void>;
   /** File of one JSON object per step; a resumed run cuts off what lies behind its checkpoint. */
   readonly log?: string;
   /** HTML file of charts of the log; written anew with each checkpoint and at the end. */
@@ -102,6 +107,8 @@ export interface StepEvent {
   readonly secondsLeft: number;
   /** The loss scale of f16 was too large: nothing was changed. */
   readonly skipped: boolean;
+  /** How the work was divided, where several processes train together. */
+  readonly division?: DistributedStep;
 }
 
 export interface EvaluationEvent {

@@ -51,8 +51,9 @@ function stepLine({
   tokensPerSecond,
   seconds,
   skipped,
+  division,
 }: StepEvent) {
-  const line = { step, loss, learningRate, gradientNorm, tokens, tokensPerSecond, seconds };
+  const line = { step, loss, learningRate, gradientNorm, tokens, tokensPerSecond, seconds, ...division };
   return skipped ? { ...line, skipped } : line;
 }
 

@@ -65,7 +65,7 @@ export async function launchStep<B>(
 }
 
 /** What is left of a micro-batch once its gradients are added; its tensors are outside of all scopes. */
-type Part = Required<BatchLoss>;
+export type Part = Required<BatchLoss>;
 
 /** f32 [1]: 1 where a check passed in all micro-batches that made it. */
 function passedBy(parts: readonly Part[], name: string): Tensor {
@@ -73,7 +73,8 @@ function passedBy(parts: readonly Part[], name: string): Tensor {
   return made.reduce((a, b) => a.mul(b)).reshape(1);
 }
 
-function addGradients<B>(
+/** Adds the gradients of one micro-batch to those of the parameters. */
+export function addGradients<B>(
   parameters: readonly NamedParameter[],
   batch: B,
   loss: Loss<B>,

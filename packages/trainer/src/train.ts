@@ -2,7 +2,9 @@ import { setImmediate } from 'node:timers/promises';
 import type { TrainBatch } from '@frugal/tensor-core/nn';
 import { CheckpointStore } from './checkpoints.js';
 import { checkOptions, trainableParameters } from './checks.js';
-import { NonFiniteLossError } from './errors.js';
+import { createCrew } from './distributed/create-crew.js';
+import type { Crew } from './distributed/crew.js';
+import { NonFiniteLossError, TrainerError } from './errors.js';
 import { Meter } from './meter.js';
 import type {
   BestEvent,
@@ -16,7 +18,7 @@ import { usePrecision } from './precision.js';
 import { useRecompute } from './recompute.js';
 import { Run } from './run.js';
 import { RunLog } from './run-log.js';
-import { type LaunchedStep, launchStep } from './train-step.js';
+import type { LaunchedStep } from './train-step.js';
 
 /**
  * The training loop: everything that changes weights goes through it. Losses, optimizers and schedules are values;
@@ -36,9 +38,12 @@ export async function* train<B = TrainBatch>(
   const parameters = trainableParameters(options.model);
   const run = new Run(options);
   const store = options.checkpoint && new CheckpointStore(options.checkpoint, options);
-  const resumed = await store?.restore();
+  const wishes = () => ({ stop: signal?.aborted ?? false, save: store?.isDue(run.step) ?? false });
+  const crew = createCrew(options, parameters, wishes);
+  const resumed = await crew.restore(store ?? null);
   if (resumed) run.restore(resumed.state);
-  const log = options.log === undefined ? null : new RunLog(options.log, run.step, options.page);
+  const hasLog = options.log !== undefined && crew.isMain;
+  const log = hasLog ? new RunLog(options.log, run.step, options.page) : null;
   const meter = new Meter(run);
   const leavePrecision = usePrecision(options.model, options.precision);
   const leaveRecompute = useRecompute(options.model, options.recompute);
@@ -58,32 +63,40 @@ export async function* train<B = TrainBatch>(
     }
     const reading = meter.observe(step, steps, loss, tokens);
     Object.assign(run, { tokens: reading.tokens, seconds: reading.seconds });
-    const event: StepEvent = { type: 'step', ...facts, ...reading, steps, skipped };
+    const division = crew.division();
+    const event: StepEvent = {
+      type: 'step',
+      ...facts,
+      ...reading,
+      steps,
+      skipped,
+      ...(division && { division }),
+    };
     log?.write(event);
     return event;
   };
 
   const save = async (to: CheckpointStore): Promise<CheckpointEvent> => {
-    const path = await to.save(run.state());
+    const path = await crew.save(to, run.state());
     log?.draw();
     return { type: 'checkpoint', step: run.step, path };
   };
 
   try {
     if (resumed) yield { type: 'resume', step: run.step, steps, path: resumed.path };
-    while (run.step < steps && !run.best?.isExhausted && !signal?.aborted) {
+    while (run.step < steps && !run.best?.isExhausted && !crew.wishes().stop) {
       await setImmediate(); // lets signals, timers and servers of this process have their turn
       const learningRate = schedule(run.step);
       const plan = { step: ++run.step, update: ++run.updates, learningRate, lossScale: run.lossScale.value };
-      inFlight.push(await launchStep(options, parameters, { ...plan, previous: inFlight.at(-1) ?? null }));
+      inFlight.push(await crew.launch({ ...plan, previous: inFlight.at(-1) ?? null }));
 
       const mustEvaluate = evaluate && (run.step % evaluate.every === 0 || run.step === steps);
-      let mustSave = store?.isDue(run.step) ?? false;
+      let mustSave = store ? crew.wishes().save : false;
       // The next loss scale of f16 depends on this step.
-      const mayStayInFlight = mustEvaluate || mustSave || run.lossScale.isDynamic ? 0 : 1;
+      const mayStayInFlight = mustEvaluate || mustSave || run.lossScale.isDynamic || !crew.overlaps ? 0 : 1;
       while (inFlight.length > mayStayInFlight) yield await settle();
       if (mustEvaluate) {
-        const event = await evaluateNow(options, run.step);
+        const event = await crew.fromMain(() => evaluateNow(options, run.step));
         log?.write(event);
         yield event;
         if (run.best?.observe(run.step, event.metrics)) mustSave = true;
@@ -93,7 +106,8 @@ export async function* train<B = TrainBatch>(
     while (inFlight.length > 0) yield await settle();
     if (store?.isBehind(run.step)) yield await save(store);
     signal?.throwIfAborted();
-    const best = await goBackToBest(run, store ?? null, steps);
+    if (crew.wishes().stop) throw stoppedByOthers();
+    const best = await goBackToBest(run, store ?? null, crew, steps);
     if (best) yield best;
   } finally {
     for (const { outcome } of inFlight) outcome.dispose();
@@ -120,9 +134,18 @@ async function evaluateNow<B>(
 async function goBackToBest(
   { best, step: last }: Run,
   store: CheckpointStore | null,
+  crew: Crew,
   steps: number,
 ): Promise<BestEvent | null> {
   const { step = null, value = null } = best?.state() ?? {};
   if (step === null || value === null || !store) return null;
-  return { type: 'best', step, value, path: await store.useWeights(step), stoppedEarly: last < steps };
+  return { type: 'best', step, value, path: await crew.useWeights(store, step), stoppedEarly: last < steps };
+}
+
+function stoppedByOthers(): TrainerError {
+  return new TrainerError({
+    where: 'train',
+    what: 'another rank was told to stop',
+    hint: 'A checkpoint was written, if the run has any: resume it.',
+  });
 }

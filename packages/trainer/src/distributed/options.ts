@@ -1,0 +1,34 @@
+import type { Collective } from '@frugal/tensor-core';
+import type { BatchUnits } from './batch-units.js';
+
+/** Training by several processes, each of which calls `train` with the same options and its own collective. */
+export interface DistributedOptions<B> {
+  /** `mpiCollective()`, `folderCollective(…)` or, for one process, `localCollectives()[0]`. */
+  readonly collective: Collective;
+  /** What one process computes by itself. Default: one sequence. */
+  readonly units?: BatchUnits<B>;
+  /** How fast each rank is, compared with the others. Default: as measured, so that shares follow it. */
+  readonly speeds?: readonly number[];
+  /**
+   * Weights are exchanged only after so many steps (DiLoCo). Left out: gradients in every step, with the same bits for
+   * any number of ranks.
+   */
+  readonly local?: LocalUpdateOptions;
+}
+
+/** DiLoCo (arXiv:2311.08105): every rank trains alone for `steps` steps, then all take one step along their mean change. */
+export interface LocalUpdateOptions {
+  readonly steps: number;
+  /** Default 0.7. */
+  readonly learningRate?: number;
+  /** Nesterov momentum. Default 0.9. */
+  readonly momentum?: number;
+}
+
+/** How a step was divided. */
+export interface DistributedStep {
+  /** Units of each rank. */
+  readonly shares: readonly number[];
+  /** Bytes that this rank has got from others in this step. */
+  readonly received: number;
+}
