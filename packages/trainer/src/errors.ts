@@ -3,6 +3,13 @@ import { FrugalError, NonFiniteError } from '@frugal/tensor-core';
 /** Training that cannot start, go on or resume as it was asked to. */
 export class TrainerError extends FrugalError {}
 
+/** All ranks of a job end because one of them was told to. A checkpoint was written, if the run has any. */
+export class StoppedByOthersError extends TrainerError {
+  constructor() {
+    super({ where: 'train', what: 'another rank was told to stop', hint: 'Resume the run to go on.' });
+  }
+}
+
 export interface NonFiniteStep {
   /** Counts from 1. */
   readonly step: number;

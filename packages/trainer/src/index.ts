@@ -1,13 +1,14 @@
 export type { BestOptions, BestState } from './best.js';
 export type { CheckpointOptions, TrainerState } from './checkpoints.js';
 export { type BatchUnits, sequenceUnits } from './distributed/batch-units.js';
+export { type FolderOptions, folderCollective } from './distributed/folder/transport.js';
 export { localCollectives } from './distributed/local.js';
-export { mpiLaunch } from './distributed/mpi/library.js';
 export { joinMpiJob, type MpiJob } from './distributed/mpi/job.js';
+export { mpiLaunch } from './distributed/mpi/library.js';
 export type { DistributedOptions, DistributedStep, LocalUpdateOptions } from './distributed/options.js';
 export type { Transport } from './distributed/transport.js';
 export { TransportCollective } from './distributed/transport-collective.js';
-export { NonFiniteLossError, type NonFiniteStep, TrainerError } from './errors.js';
+export { NonFiniteLossError, type NonFiniteStep, StoppedByOthersError, TrainerError } from './errors.js';
 export {
   classificationLoss,
   type LabelBatch,

@@ -4,7 +4,7 @@ import { CheckpointStore } from './checkpoints.js';
 import { checkOptions, trainableParameters } from './checks.js';
 import { createCrew } from './distributed/create-crew.js';
 import type { Crew } from './distributed/crew.js';
-import { NonFiniteLossError, TrainerError } from './errors.js';
+import { NonFiniteLossError, StoppedByOthersError } from './errors.js';
 import { Meter } from './meter.js';
 import type {
   BestEvent,
@@ -106,7 +106,7 @@ export async function* train<B = TrainBatch>(
     while (inFlight.length > 0) yield await settle();
     if (store?.isBehind(run.step)) yield await save(store);
     signal?.throwIfAborted();
-    if (crew.wishes().stop) throw stoppedByOthers();
+    if (crew.wishes().stop) throw new StoppedByOthersError();
     const best = await goBackToBest(run, store ?? null, crew, steps);
     if (best) yield best;
   } finally {
@@ -140,12 +140,4 @@ async function goBackToBest(
   const { step = null, value = null } = best?.state() ?? {};
   if (step === null || value === null || !store) return null;
   return { type: 'best', step, value, path: await crew.useWeights(store, step), stoppedEarly: last < steps };
-}
-
-function stoppedByOthers(): TrainerError {
-  return new TrainerError({
-    where: 'train',
-    what: 'another rank was told to stop',
-    hint: 'A checkpoint was written, if the run has any: resume it.',
-  });
 }

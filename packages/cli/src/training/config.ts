@@ -41,6 +41,22 @@ const trainingSchema = settings({
   message: 'give either steps or tokens',
 });
 
+/** Several processes train together: those that mpirun starts, or those that exchange files in a folder. */
+const distributedSchema = settings({
+  /** Exchange weights after so many steps only (DiLoCo); left out: gradients in every step. */
+  localSteps: count.optional(),
+  /** Of the step that is taken then. */
+  outerLearningRate: z.number().positive().default(0.7),
+  outerMomentum: z.number().min(0).lt(1).default(0.9),
+  /** How fast each rank is, compared with the others; left out: as measured. */
+  speeds: z.array(z.number().positive()).optional(),
+  /** Exchange files here instead, among so many processes, each of which is told its --rank. */
+  folder: z.string().optional(),
+  ranks: count.optional(),
+}).refine(({ folder, ranks }) => (folder === undefined) === (ranks === undefined), {
+  message: 'folder and ranks go together',
+});
+
 const evaluationSchema = settings({
   /** Held-out files: text, or .jsonl. */
   texts: z.array(z.string()).min(1),
@@ -64,10 +80,12 @@ const experimentSchema = settings({
   out: z.string(),
   training: trainingSchema,
   evaluation: evaluationSchema.optional(),
+  distributed: distributedSchema.optional(),
 });
 
 export type TrainingConfig = z.infer<typeof trainingSchema>;
 export type EvaluationConfig = z.infer<typeof evaluationSchema>;
+export type DistributedConfig = z.infer<typeof distributedSchema>;
 export type Experiment = z.infer<typeof experimentSchema>;
 
 /** What a flag of the command line sets of a training. */
@@ -88,6 +106,9 @@ export async function readPartialExperiment(file: string) {
   const experiment = resolvePaths(checkSettings(schema, others, file, hint), file);
   return { ...experiment, training: training as TrainingOverrides | undefined };
 }
+
+/** What `mpirun` means for a configuration that says nothing of it. */
+export const defaultDistribution = (): DistributedConfig => distributedSchema.parse({});
 
 /** @throws CommandError listing every wrong field */
 export function checkTraining(values: TrainingOverrides, where: string): TrainingConfig {
@@ -117,17 +138,20 @@ export function checkContext(
   }
 }
 
-type Paths = Partial<Pick<Experiment, 'data' | 'tokenizer' | 'out' | 'evaluation'>>;
+type Paths = Partial<Pick<Experiment, 'data' | 'tokenizer' | 'out' | 'evaluation' | 'distributed'>>;
 
 function resolvePaths<T extends Paths>(experiment: T, file: string): T {
   // As seen from here, so that manifests name no folders of this machine above it.
   const local = (path: string) => (isHubReference(path) ? path : relative('.', resolve(dirname(file), path)));
-  const { data, tokenizer, out, evaluation } = experiment;
+  const { data, tokenizer, out, evaluation, distributed } = experiment;
   return {
     ...experiment,
     ...(data !== undefined && { data: typeof data === 'string' ? local(data) : data.map(local) }),
     ...(tokenizer !== undefined && { tokenizer: local(tokenizer) }),
     ...(out !== undefined && { out: local(out) }),
+    ...(distributed?.folder !== undefined && {
+      distributed: { ...distributed, folder: local(distributed.folder) },
+    }),
     ...(evaluation && { evaluation: { ...evaluation, texts: evaluation.texts.map(local) } }),
   };
 }

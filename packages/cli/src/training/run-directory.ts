@@ -16,6 +16,16 @@ export interface RunDirectory {
   readonly page: string;
 }
 
+/** Where the run directory of `out` is, or would be. */
+export function runDirectoryOf(out: string): RunDirectory {
+  const folder = `${out}.training`;
+  return {
+    checkpoints: join(folder, 'checkpoints'),
+    log: join(folder, 'log.jsonl'),
+    page: join(folder, 'log.html'),
+  };
+}
+
 /**
  * Makes a run directory for `out`. A run is resumed with the settings that it was started with.
  * @throws CommandError when the result or another run is in the way, or the settings changed
@@ -27,11 +37,7 @@ export async function openRunDirectory(
 ): Promise<RunDirectory> {
   await refuseExisting(out, force);
   const folder = `${out}.training`;
-  const run: RunDirectory = {
-    checkpoints: join(folder, 'checkpoints'),
-    log: join(folder, 'log.jsonl'),
-    page: join(folder, 'log.html'),
-  };
+  const run = runDirectoryOf(out);
   if (await exists(run.checkpoints)) {
     if (resume) {
       await requireSameSettings(out, settings);

@@ -25,6 +25,7 @@ import {
 import type { Context } from '../context.js';
 import { type EvaluationConfig, stepsOf, type TrainingConfig } from './config.js';
 import type { RunDirectory } from './run-directory.js';
+import { Traffic } from './traffic.js';
 
 /** What a finished training tells about itself. */
 export interface TrainingRecord {
@@ -35,6 +36,12 @@ export interface TrainingRecord {
   readonly loss: number | null;
   /** Of the last evaluation. */
   readonly metrics: Readonly<Record<string, number>>;
+  /** How many processes trained, the share of each in the last step, and the bytes that the first got in a step. */
+  readonly distribution?: {
+    readonly ranks: number;
+    readonly shares: readonly number[];
+    readonly bytesPerStep: number;
+  };
   /** Where the best evaluation was, whose weights the model now has; of runs with `patience`. */
   readonly best?: { readonly step: number; readonly value: number; readonly stoppedEarly: boolean };
 }
@@ -45,12 +52,14 @@ export interface TrainingSetup {
   readonly run: RunDirectory;
   readonly resume: boolean;
   readonly evaluate?: EvaluationOptions | undefined;
+  /** Other processes that train with this one. */
+  readonly distributed?: TrainOptions['distributed'];
 }
 
 /** Trains a model to the end of its run. The fields of `job` are what `compress` hands to a trainer as well. */
 export async function runTraining(
-  job: Pick<TrainOptions, 'model' | 'batches' | 'loss' | 'afterStep'>,
-  { label, config, run, resume, evaluate }: TrainingSetup,
+  job: Pick<TrainOptions, 'model' | 'batches' | 'loss' | 'afterStep' | 'reduce'>,
+  { label, config, run, resume, evaluate, distributed }: TrainingSetup,
   { terminal, signal }: Context,
 ): Promise<TrainingRecord> {
   const steps = stepsOf(config);
@@ -65,10 +74,12 @@ export async function runTraining(
   } = config;
   const average = averageDecay === undefined ? undefined : new WeightAverage({ decay: averageDecay });
   const warmup = config.warmup < 1 ? Math.ceil(config.warmup * steps) : Math.round(config.warmup);
+  const isMain = (distributed?.collective.rank ?? 0) === 0;
   const { progressStream } = terminal;
   const stream = { isTTY: progressStream !== undefined, write: terminal.err, columns: terminal.columns };
   const bar = progressBar({ label, stream });
   const record = { steps, tokens: 0, seconds: 0, loss: null as number | null, metrics: {} };
+  const traffic = new Traffic();
   const events = train({
     ...job,
     steps,
@@ -83,12 +94,14 @@ export async function runTraining(
     signal,
     ...(config.recompute && { recompute: true }),
     ...(average && { average }),
+    ...(distributed && { distributed }),
     ...(evaluate && { evaluate: { ...evaluate, averaged: average !== undefined } }),
   });
   try {
     for await (const event of events) {
-      bar.update(event);
+      if (isMain) bar.update(event);
       if (event.type === 'step') {
+        if (event.division) traffic.observe(event.division);
         Object.assign(record, { tokens: event.tokens, seconds: event.seconds, loss: event.smoothedLoss });
       }
       if (event.type === 'evaluation') record.metrics = event.metrics;
@@ -103,9 +116,9 @@ export async function runTraining(
   } finally {
     bar.close();
     average?.dispose();
-    if (signal.aborted) terminal.err('A checkpoint is kept: go on with --resume.\n');
+    if (signal.aborted && isMain) terminal.err('A checkpoint is kept: go on with --resume.\n');
   }
-  return record;
+  return distributed ? { ...record, distribution: traffic.summary() } : record;
 }
 
 /**
@@ -116,7 +129,7 @@ export function languageModelJob(
   model: CausalLM,
   { selectionBiasRate, multiTokenWeight }: Pick<TrainingConfig, 'selectionBiasRate' | 'multiTokenWeight'>,
   { balance = true }: { readonly balance?: boolean } = {},
-): Pick<TrainOptions, 'model' | 'loss' | 'afterStep'> {
+): Pick<TrainOptions, 'model' | 'loss' | 'afterStep' | 'reduce'> {
   const weight = multiTokenWeight ?? (model.extraBlocks.length > 0 ? 0.3 : 0);
   const lossWith = (observer?: LossObserver) =>
     weight > 0
@@ -124,7 +137,12 @@ export function languageModelJob(
       : languageModelLoss(model, observer);
   if (!balance || !hasSelectionBias(model)) return { model, loss: lossWith() };
   const balancer = new SelectionBalancer(model, selectionBiasRate);
-  return { model, loss: lossWith(balancer), afterStep: (_, finite) => balancer.update(finite) };
+  return {
+    model,
+    loss: lossWith(balancer),
+    reduce: (collective) => balancer.reduce(collective),
+    afterStep: (_, finite) => balancer.update(finite),
+  };
 }
 
 export function batchesOf(

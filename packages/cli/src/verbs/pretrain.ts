@@ -1,15 +1,16 @@
 import { openDataset } from '@frugal/data';
 import { countParameters } from '@frugal/eval';
 import { createModel, saveModel, skeleton } from '@frugal/models';
-import { formatDuration, formatNumber } from '@frugal/report';
+import { formatBytes, formatDuration, formatNumber } from '@frugal/report';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
+import { mpiLaunch, type TrainOptions } from '@frugal/trainer';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
 import { checkContext, type Experiment, readExperiment, stepsOf } from '../training/config.js';
-import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
+import { finishRun, openRunDirectory, type RunOptions, runDirectoryOf } from '../training/run-directory.js';
 import {
   batchesOf,
   evaluationOf,
@@ -18,12 +19,14 @@ import {
   type TrainingRecord,
   trainingFacts,
 } from '../training/run-training.js';
+import { inTeam, withLaunch } from '../training/team.js';
 import { openTrainingData } from '../training/training-data.js';
-import { addVerb, type JsonOption, type Verb } from '../verb.js';
+import { addVerb, integer, type JsonOption, type Verb } from '../verb.js';
 import { version } from '../version.js';
 
 interface Options extends BackendOptions, RunOptions, JsonOption {
   readonly dryRun?: boolean;
+  readonly rank?: number;
 }
 
 const EXAMPLE = `  model:                      # config.json of Hugging Face; vocab_size comes from the tokenizer
@@ -48,7 +51,11 @@ const EXAMPLE = `  model:                      # config.json of Hugging Face; vo
   evaluation:                 # optional
     texts: [data/split/held-out.jsonl]
     every: 200
-    patience: 5               # optional: stop after 5 evaluations that were no better`;
+    patience: 5               # optional: stop after 5 evaluations that were no better
+  distributed:                # optional, with mpirun -np N frugal pretrain
+    localSteps: 50            # optional: exchange weights after 50 steps only, in int8 (DiLoCo)
+    # folder: exchange        # instead of mpirun: processes that share a folder, each with its --rank
+    # ranks: 2`;
 
 export const pretrainVerb: Verb = (program, context) => {
   const command = addVerb(program, {
@@ -59,47 +66,72 @@ export const pretrainVerb: Verb = (program, context) => {
       'frugal pretrain teacher.yaml --dry-run',
       'frugal pretrain teacher.yaml',
       'frugal pretrain teacher.yaml --resume',
+      'mpirun -np 2 frugal pretrain teacher.yaml',
     ],
   })
     .argument('<CONFIG>', 'a YAML or JSON file')
     .option('--resume', 'go on from the last checkpoint')
     .option('--force', 'replace the result, and forget checkpoints')
+    .option(
+      '--rank <R>',
+      'which of the processes this is that exchange files in distributed.folder',
+      integer(),
+    )
     .option('--dry-run', 'check everything and say what would be done');
   addBackendOptions(command).action(async (file: string, options: Options) => {
-    const experiment = await readExperiment(file);
-    if (options.dryRun) return describeRun(experiment, options, context);
+    const experiment = withLaunch(await readExperiment(file));
+    if (options.dryRun) {
+      if ((mpiLaunch()?.rank ?? 0) === 0) await describeRun(experiment, options, context);
+      return;
+    }
     useBackend(options, context);
-    const record = await pretrain(experiment, options, context);
-    if (options.json) return printJson(context, { out: experiment.out, ...record });
-    const bits =
-      'bitsPerByte' in record.metrics
-        ? `, ${record.metrics.bitsPerByte.toFixed(4)} bits per byte held out`
-        : '';
-    const facts = `${formatNumber(record.tokens)} tokens in ${formatDuration(record.seconds)}, loss ${record.loss?.toFixed(4)}${bits}`;
-    context.terminal.out(`${experiment.out}: ${facts}\n`);
+    await inTeam(experiment.distributed, options.rank, context, async (distributed) => {
+      const record = await pretrain(experiment, options, context, distributed);
+      if ((distributed?.collective.rank ?? 0) > 0) return;
+      if (options.json) return printJson(context, { out: experiment.out, ...record });
+      tell(experiment.out, record, context);
+    });
   });
 };
+
+function tell(out: string, record: TrainingRecord, { terminal }: Context): void {
+  const { tokens, seconds, loss, metrics, distribution } = record;
+  const bits = 'bitsPerByte' in metrics ? `, ${metrics.bitsPerByte.toFixed(4)} bits per byte held out` : '';
+  terminal.out(
+    `${out}: ${formatNumber(tokens)} tokens in ${formatDuration(seconds)}, loss ${loss?.toFixed(4)}${bits}\n`,
+  );
+  if (!distribution) return;
+  const { ranks, shares, bytesPerStep } = distribution;
+  terminal.out(
+    `${ranks} ranks, shares ${shares.join(':')}, ${formatBytes(bytesPerStep)} received per step\n`,
+  );
+}
 
 /** Trains the model of an experiment and saves it with its tokenizer. */
 export async function pretrain(
   experiment: Experiment,
   options: RunOptions,
   context: Context,
+  distributed?: TrainOptions['distributed'],
 ): Promise<TrainingRecord> {
   const { data, out, training, evaluation } = experiment;
-  await refuseExisting(out, options.force);
+  const isMain = (distributed?.collective.rank ?? 0) === 0;
   const tokenizer = await loadTokenizer(experiment.tokenizer);
   const model = createModel(modelConfig(experiment, tokenizer), { seed: training.seed });
   checkContext(model, training, evaluation);
-  const run = await openRunDirectory(out, experiment, options);
+  // Only the first process looks at what is there, and writes.
+  const run = isMain ? await openRunDirectory(out, experiment, options) : runDirectoryOf(out);
   const resume = options.resume ?? false;
-  const dataset = await openTrainingData(data, tokenizer, { out, resume }, context);
+  if (!isMain) await distributed?.collective.barrier();
+  const dataset = await openTrainingData(data, tokenizer, { out, resume: resume || !isMain }, context);
+  if (isMain) await distributed?.collective.barrier();
   const evaluate = evaluation && (await evaluationOf(model, tokenizer, evaluation, training));
   const record = await runTraining(
     { ...languageModelJob(model, training), batches: batchesOf(dataset, training) },
-    { label: 'pretrain', config: training, run, resume, evaluate },
+    { label: 'pretrain', config: training, run, resume, evaluate, distributed },
     context,
   );
+  if (!isMain) return record;
   await saveModel(model, out, {
     tokenizerFiles: tokenizer.files(),
     force: options.force ?? false,

@@ -33,7 +33,7 @@ export abstract class DistributedCrew<B> implements Crew {
   protected readonly shares: Shares;
   protected agreed: Wishes = { stop: false, save: false };
   protected lastShares: readonly number[] = [];
-  private receivedBefore = 0;
+  private received = 0;
 
   constructor(
     protected readonly options: TrainOptions<B>,
@@ -47,7 +47,7 @@ export abstract class DistributedCrew<B> implements Crew {
     this.shares = new Shares(collective.size, speeds);
   }
 
-  abstract launch(plan: StepPlan): Promise<LaunchedStep>;
+  protected abstract makeStep(plan: StepPlan): Promise<LaunchedStep>;
   /** Tensors of a checkpoint beside the weights; only the main process's are used. */
   protected abstract gather(): Promise<Gathered>;
   /** Shares what a checkpoint holds beside the weights; the main process has read weights and optimizer. */
@@ -60,10 +60,14 @@ export abstract class DistributedCrew<B> implements Crew {
     return this.agreed;
   }
   division(): DistributedStep {
-    const { received } = this.collective;
-    const since = received - this.receivedBefore;
-    this.receivedBefore = received;
-    return { shares: this.lastShares, received: since };
+    return { shares: this.lastShares, received: this.received };
+  }
+
+  async launch(plan: StepPlan): Promise<LaunchedStep> {
+    const before = this.collective.received;
+    const launched = await this.makeStep(plan);
+    this.received = this.collective.received - before;
+    return launched;
   }
 
   async fromMain<T>(make: () => Promise<T>): Promise<T> {

@@ -38,7 +38,7 @@ export class LocalUpdateCrew<B> extends DistributedCrew<B> {
     this.outer = new OuterOptimizer(parameters, local);
   }
 
-  async launch(plan: StepPlan): Promise<LaunchedStep> {
+  protected async makeStep(plan: StepPlan): Promise<LaunchedStep> {
     if (!this.isReady) await this.outer.start();
     this.isReady = true;
     const batches = await this.draw();

@@ -45,7 +45,7 @@ export class SynchronousCrew<B> extends DistributedCrew<B> {
     this.indices = new Map(parameters.map(({ path }, i) => [path, i]));
   }
 
-  async launch(plan: StepPlan): Promise<LaunchedStep> {
+  protected async makeStep(plan: StepPlan): Promise<LaunchedStep> {
     const batches = await this.draw();
     const units = batches.flatMap((batch) =>
       Array.from({ length: this.units.count(batch) }, (_, i) => this.units.slice(batch, i, i + 1)),

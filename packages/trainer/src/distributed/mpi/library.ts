@@ -53,8 +53,14 @@ export function loadMpi(environment: NodeJS.ProcessEnv = process.env): MpiFuncti
   const [pointer, int] = ['void *', 'int'];
   const initThread = declare('MPI_Init_thread', pointer, pointer, int, pointer);
   const errorString = declare('MPI_Error_string', int, pointer, pointer);
-  const [abort, setHandler] = [declare('MPI_Abort', pointer, int), declare('MPI_Comm_set_errhandler', pointer, pointer)];
-  const [rankOf, sizeOf] = [declare('MPI_Comm_rank', pointer, pointer), declare('MPI_Comm_size', pointer, pointer)];
+  const [abort, setHandler] = [
+    declare('MPI_Abort', pointer, int),
+    declare('MPI_Comm_set_errhandler', pointer, pointer),
+  ];
+  const [rankOf, sizeOf] = [
+    declare('MPI_Comm_rank', pointer, pointer),
+    declare('MPI_Comm_size', pointer, pointer),
+  ];
   const allToAll = declare('MPI_Ialltoall', pointer, int, pointer, pointer, int, pointer, pointer, pointer);
   const message = [pointer, int, pointer, int, int, pointer, pointer];
   const [isend, irecv] = [declare('MPI_Isend', ...message), declare('MPI_Irecv', ...message)];
@@ -73,7 +79,8 @@ export function loadMpi(environment: NodeJS.ProcessEnv = process.env): MpiFuncti
     },
     rank: (value) => rankOf(world, value),
     size: (value) => sizeOf(world, value),
-    exchangeLengths: (lengths, others, request) => allToAll(lengths, 8, byte, others, 8, byte, world, request),
+    exchangeLengths: (lengths, others, request) =>
+      allToAll(lengths, 8, byte, others, 8, byte, world, request),
     send: (bytes, to, request) => isend(bytes, bytes.byteLength, byte, to, 0, world, request),
     receive: (bytes, from, request) => irecv(bytes, bytes.byteLength, byte, from, 0, world, request),
     broadcast: (bytes, root, request) => broadcast(bytes, bytes.byteLength, byte, root, world, request),
@@ -82,11 +89,20 @@ export function loadMpi(environment: NodeJS.ProcessEnv = process.env): MpiFuncti
   };
 }
 
-function openLibrary({ FRUGAL_MPI_LIBRARY: given, OMPI_LIBDIR_LOC: folder, OPAL_PREFIX: prefix }: NodeJS.ProcessEnv): LibraryHandle {
+function openLibrary({
+  FRUGAL_MPI_LIBRARY: given,
+  OMPI_LIBDIR_LOC: folder,
+  OPAL_PREFIX: prefix,
+}: NodeJS.ProcessEnv): LibraryHandle {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
   const files = given
     ? [given]
-    : [...[folder, prefix && join(prefix, 'lib')].flatMap((at) => (at ? [join(at, NAME)] : [])).filter(existsSync), NAME];
+    : [
+        ...[folder, prefix && join(prefix, 'lib')]
+          .flatMap((at) => (at ? [join(at, NAME)] : []))
+          .filter(existsSync),
+        NAME,
+      ];
   let reason = '';
   for (const file of files) {
     try {

@@ -70,7 +70,9 @@ export class MpiTransport implements Transport {
           ],
     );
     const { length } = messages;
-    await this.finish(length, (request, i) => messages[i].call(messages[i].piece, messages[i].other, request));
+    await this.finish(length, (request, i) =>
+      messages[i].call(messages[i].piece, messages[i].other, request),
+    );
     return got;
   }
 

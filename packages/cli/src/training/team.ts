@@ -1,0 +1,93 @@
+import {
+  folderCollective,
+  joinMpiJob,
+  localCollectives,
+  mpiLaunch,
+  NonFiniteLossError,
+  StoppedByOthersError,
+  type TrainOptions,
+} from '@frugal/trainer';
+import type { Context } from '../context.js';
+import { CommandError, Interrupted, UsageError } from '../errors.js';
+import { type DistributedConfig, defaultDistribution, type Experiment } from './config.js';
+
+type Distributed = NonNullable<TrainOptions['distributed']>;
+
+/** `mpirun -np N` trains with N processes, whether the configuration says so or not. */
+export function withLaunch(experiment: Experiment): Experiment {
+  return mpiLaunch()
+    ? { ...experiment, distributed: experiment.distributed ?? defaultDistribution() }
+    : experiment;
+}
+
+/**
+ * Joins the other processes, if there shall be any, and leaves them at the end; when something fails here alone, all end.
+ * @throws UsageError for a rank without a folder or the other way round, TrainerError when the others cannot be joined
+ */
+export async function inTeam<T>(
+  settings: DistributedConfig | undefined,
+  rank: number | undefined,
+  context: Context,
+  work: (distributed: Distributed | undefined) => Promise<T>,
+): Promise<T> {
+  checkRank(settings, rank);
+  if (!settings) return work(undefined);
+  const { folder, ranks } = settings;
+  if (folder !== undefined && ranks !== undefined) {
+    if (rank === 0) context.terminal.err(`Waiting in ${folder} for ${ranks - 1} more.\n`);
+    const { signal } = context;
+    const options = { folder, rank: rank as number, size: ranks, signal };
+    return work(distributedOf(settings, await folderCollective(options)));
+  }
+  if (!mpiLaunch()) return work(distributedOf(settings, localCollectives()[0]));
+  const job = joinMpiJob();
+  try {
+    const result = await work(distributedOf(settings, job.collective));
+    job.close();
+    return result;
+  } catch (error) {
+    // These end all ranks at the same step; after anything else the others would wait for ever.
+    const isCommon = [Interrupted, NonFiniteLossError, StoppedByOthersError].some(
+      (kind) => error instanceof kind,
+    );
+    if (isCommon) job.close();
+    else job.abort(error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+}
+
+function distributedOf(settings: DistributedConfig, collective: Distributed['collective']): Distributed {
+  const { localSteps, outerLearningRate: learningRate, outerMomentum: momentum, speeds } = settings;
+  return {
+    collective,
+    ...(speeds && { speeds }),
+    ...(localSteps !== undefined && { local: { steps: localSteps, learningRate, momentum } }),
+  };
+}
+
+function checkRank(settings: DistributedConfig | undefined, rank: number | undefined): void {
+  const ranks = settings?.folder === undefined ? undefined : settings.ranks;
+  if (ranks === undefined && rank !== undefined) {
+    throw new UsageError({
+      where: '--rank',
+      what: 'the configuration has no distributed.folder',
+      hint: 'mpirun tells its processes their ranks by itself.',
+    });
+  }
+  if (ranks === undefined) return;
+  if (mpiLaunch()) {
+    throw new CommandError({
+      where: 'distributed.folder',
+      what: 'mpirun and a folder are two ways to exchange',
+      hint: 'Take the folder out of the configuration, or start the processes without mpirun.',
+    });
+  }
+  if (rank === undefined || rank >= ranks) {
+    throw new UsageError({
+      where: '--rank',
+      what: 'which of the processes is this?',
+      got: rank === undefined ? 'nothing' : String(rank),
+      expected: `0 to ${ranks - 1}`,
+    });
+  }
+}
