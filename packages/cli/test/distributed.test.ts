@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { findMpirun, runMpi } from '../../../tests/support/mpi.js';
+import { frugal } from './support/terminal.js';
+import { corpus, temporaryFolder, tinyConfig } from './support/tiny.js';
+
+const folder = await temporaryFolder();
+const at = (name: string) => join(folder, name);
+const { vocab_size: _, ...shape } = tinyConfig;
+
+const texts = corpus.flatMap((text, i) => Array.from({ length: 8 }, (_, j) => `${i}.${j} ${text}`));
+await writeFile(at('corpus.jsonl'), texts.map((text) => JSON.stringify({ text })).join('\n'));
+await frugal([
+  'data',
+  'train-tokenizer',
+  at('corpus.jsonl'),
+  '--out',
+  at('tokenizer'),
+  '--vocabulary',
+  '300',
+]);
+await frugal(['data', 'pack', at('corpus.jsonl'), '--tokenizer', at('tokenizer'), '--out', at('packed')]);
+
+async function writeConfig(name: string, changes: object): Promise<string> {
+  const training = { steps: 6, sequence: 16, batch: 4 };
+  const experiment = {
+    model: shape,
+    data: 'packed',
+    tokenizer: 'tokenizer',
+    out: name,
+    training,
+    ...changes,
+  };
+  await writeFile(at(`${name}.yaml`), JSON.stringify(experiment));
+  return at(`${name}.yaml`);
+}
+
+const weightsOf = (name: string) => readFile(join(at(name), 'model.safetensors'));
+
+async function logOf(name: string): Promise<Record<string, unknown>[]> {
+  const text = await readFile(join(at(`${name}.training`), 'log.jsonl'), 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+describe('pretrain by several processes', () => {
+  it('that exchange files in a folder: the first writes the model', async () => {
+    const config = await writeConfig('by-folder', {
+      distributed: { localSteps: 3, folder: 'exchange', ranks: 2 },
+    });
+    const [first, second] = await Promise.all(
+      ['0', '1'].map((rank) => frugal(['pretrain', config, '--rank', rank])),
+    );
+    expect(second).toMatchObject({ code: 0, out: '' });
+    expect(first.code).toBe(0);
+    expect(first.out).toMatch(/^2 ranks, shares \d:\d, .*B received per step$/m);
+    expect(existsSync(at('by-folder'))).toBe(true);
+    const received = (await logOf('by-folder')).map((line) => Number(line.received) > 0);
+    expect(received).toEqual([false, false, true, false, false, true]);
+  });
+
+  it('needs a rank with a folder, and none without', async () => {
+    const config = await writeConfig('with-folder', { distributed: { folder: 'exchange', ranks: 2 } });
+    expect(await frugal(['pretrain', config])).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/which of the/),
+    });
+    const other = await writeConfig('without', {});
+    expect((await frugal(['pretrain', other, '--rank', '0'])).err).toMatch(/no distributed.folder/);
+    const half = await writeConfig('half', { distributed: { folder: 'exchange' } });
+    expect((await frugal(['pretrain', half])).err).toMatch(/folder and ranks go together/);
+    const wrong = await writeConfig('wrong', { distributed: { localStep: 3 } });
+    expect((await frugal(['pretrain', wrong])).err).toMatch(/did you mean localSteps/);
+  });
+});
+
+const mpirun = findMpirun();
+const command = fileURLToPath(new URL('../bin/frugal.js', import.meta.url));
+const isBuilt = existsSync(fileURLToPath(new URL('../dist/main.js', import.meta.url)));
+
+describe.skipIf(!mpirun || !isBuilt)(
+  'pretrain by mpirun (skipped: no Open MPI, or the command is not built)',
+  () => {
+    it('makes the same model with any number of ranks', async () => {
+      const alone = await writeConfig('alone', { distributed: {} });
+      expect(await frugal(['pretrain', alone])).toMatchObject({ code: 0 });
+      const two = await writeConfig('two', {});
+      const outcome = await runMpi(mpirun as string, 2, [command, 'pretrain', two]);
+      expect(outcome, outcome.errors).toMatchObject({ code: 0 });
+      expect(outcome.output).toMatch(/^2 ranks, shares \d:\d, .*B received per step$/m);
+      expect(outcome.output.match(/tokens in/g)).toHaveLength(1);
+      expect((await weightsOf('two')).equals(await weightsOf('alone'))).toBe(true);
+    });
+
+    it('ends with a message when there is nothing to resume as asked', async () => {
+      const config = await writeConfig('two', { training: { steps: 7, sequence: 16, batch: 1 } });
+      const outcome = await runMpi(mpirun as string, 2, [command, 'pretrain', config, '--force']);
+      expect(outcome.code).not.toBe(0);
+      expect(outcome.errors).toMatch(/fewer units than there are ranks: got 1 for 2/);
+    });
+  },
+);
