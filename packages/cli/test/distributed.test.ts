@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { findMpirun, runMpi } from '../../../tests/support/mpi.js';
+import { findMpirun, runMpi } from './support/mpi.js';
 import { frugal } from './support/terminal.js';
 import { corpus, temporaryFolder, tinyConfig } from './support/tiny.js';
 

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { findMpirun, runMpi } from '../../../tests/support/mpi.js';
 import { joinMpiJob } from '../src/index.js';
+import { findMpirun, runMpi } from './mpi-support.js';
 import { temporaryFolder } from './support.js';
 
 const mpirun = findMpirun();

