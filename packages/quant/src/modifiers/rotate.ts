@@ -36,12 +36,12 @@ export const rotate = defineMethod(
       return { sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })), problems };
     },
     async apply(site, _, model) {
-      if (site.kind === 'norm-group') return { edits: foldNorm(site.norm as RMSNorm, site.consumers, model) };
+      if (site.kind === 'norm-group') return { edits: foldNorm(site.norm as RMSNorm, site.consumers) };
       if (site.kind !== 'residual') return { edits: [] };
       const { units, members } = site.coupling;
       const matrix = await rotationMatrix(units, seed);
       const edits = members.flatMap((member, i) => turned(member, site.members[i], matrix));
-      return { edits };
+      return { edits: [...edits, ...ownHead(model, matrix)] };
     },
   }),
 );
@@ -64,26 +64,40 @@ function problemsOf(site: Site): string[] {
 }
 
 /** Moves the factors of a norm into the layers that read it. */
-function foldNorm(norm: RMSNorm, consumers: readonly LinearLike[], model: Model): Edit[] {
-  const edits: Edit[] = [];
-  const factors = scope(() => noGrad(() => norm.weight.value.cast('f32').add(norm.offset)));
-  const inverse = scope(() => noGrad(() => factors.pow(-1)));
-  for (const consumer of consumers) {
-    const tied = model.ties.find(({ path }) => path === 'head.weight') && consumer === headOf(model);
-    if (!tied) consumer.scaleColumns(factors);
-    else {
-      const own = scope(() => noGrad(() => consumer.effectiveWeight().mul(factors)));
-      edits.push({ path: 'head', module: new Linear(own) }, { config: { tie_word_embeddings: false } });
-    }
-  }
+function foldNorm(norm: RMSNorm, consumers: readonly LinearLike[]): Edit[] {
+  const { factors, inverse } = factorsOf(norm);
+  for (const consumer of consumers) consumer.scaleColumns(factors);
   norm.scaleOutput(inverse);
   factors.dispose();
   inverse.dispose();
-  return edits;
+  return [];
 }
 
-function headOf(model: Model): Module {
-  return model.module('head');
+/**
+ * A tied head has no norm group, because no scale can move into a matrix that the embedding uses too: it becomes a turned matrix of
+ * its own, with the factors of the final norm.
+ */
+function ownHead(model: Model, matrix: Float32Array): Edit[] {
+  if (!model.ties.some(({ path }) => path === 'head.weight')) return [];
+  const [norm, head] = [model.module('norm'), model.module('head')];
+  if (!(norm instanceof RMSNorm) || !isLinearLike(head)) return [];
+  const { factors, inverse } = factorsOf(norm);
+  const own = scope(() =>
+    noGrad(() => {
+      const size = Math.sqrt(matrix.length);
+      const rotation = tensor(matrix, { shape: [size, size], backend: factors.backend });
+      return head.effectiveWeight().mul(factors).matmul(rotation);
+    }),
+  );
+  norm.scaleOutput(inverse);
+  factors.dispose();
+  inverse.dispose();
+  return [{ path: 'head', module: new Linear(own) }];
+}
+
+function factorsOf(norm: RMSNorm): { readonly factors: Tensor; readonly inverse: Tensor } {
+  const factors = scope(() => noGrad(() => norm.weight.value.cast('f32').add(norm.offset)));
+  return { factors, inverse: scope(() => noGrad(() => factors.pow(-1))) };
 }
 
 /** Rows of what is read (and embeddings) times R from the right, what is written times Rᵀ from the left. */
