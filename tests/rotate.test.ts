@@ -1,6 +1,6 @@
 import { compress } from '@frugal/compress';
 import { createModel } from '@frugal/models';
-import { rotate } from '@frugal/quant';
+import { rotate, roundToNearest } from '@frugal/quant';
 import { noGrad, Random, scope } from '@frugal/tensor-core';
 import { type CausalLM, RMSNorm, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it } from 'vitest';
@@ -38,4 +38,13 @@ it.each([true, false])('a turned residual stream computes the same; tied head: %
   const worst = after.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0);
   expect(worst).toBeGreaterThan(0);
   expect(worst).toBeLessThan(1e-4);
+  // Packing the head leaves the embedding alone, which is another matrix now.
+  const head = [
+    { type: 'quant.rtn', targets: { include: ['head'] }, format: 'int8-channel', activation: 'none' },
+  ];
+  const pack = { version: 1 as const, seed: 0, stages: [{ name: 'pack', modifiers: head }] };
+  await compress(model, pack, { methods: [roundToNearest] });
+  const packed = await logits(model);
+  const off = packed.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0);
+  expect(off).toBeLessThan(0.02 * before.reduce((most, value) => Math.max(most, Math.abs(value)), 0));
 });

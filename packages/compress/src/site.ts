@@ -82,11 +82,16 @@ function allSites(model: Model): Site[] {
   return sites;
 }
 
-/** Ties are declared between parameters (`head.weight`, `embed.weight`); sites are modules. */
+/** Ties are declared between parameters (`head.weight`, `embed.weight`), and an edit may have untied them; sites are modules. */
 function sharers(model: Model, path: string): string[] {
   return model.ties
     .filter((tie) => parent(tie.path) === path || parent(tie.source) === path)
-    .map((tie) => (parent(tie.path) === path ? parent(tie.source) : parent(tie.path)));
+    .map((tie) => (parent(tie.path) === path ? parent(tie.source) : parent(tie.path)))
+    .filter((other) => weightAt(model, other) === weightAt(model, path));
+}
+
+function weightAt(model: Model, path: string): unknown {
+  return (model.module(path) as { weight?: unknown }).weight;
 }
 
 function parent(path: string): string {
