@@ -50,6 +50,9 @@ run_attw() { each "$PWD/node_modules/.bin/attw" --pack . --profile esm-only --no
 
 run_dependencies() { node scripts/check-dependencies.mjs; }
 
+# The API reference; a link to something that is not exported is an error.
+run_api() { node_modules/.bin/typedoc; }
+
 run_licenses() { node scripts/check-licenses.mjs; }
 
 # All packages have one version, and the next one is decided by the changesets.
@@ -135,7 +138,7 @@ run_real_model() {
 run_tensorflow() {
   local reason
   reason=$(node scripts/fetch-tensorflow.mjs 2>&1 >/dev/null) || { skip tensorflow "$reason"; return; }
-  node_modules/.bin/vitest run packages/backend-cuda
+  node_modules/.bin/vitest run packages/backend-cuda tests/small-llama.test.ts
 }
 
 # Training by several processes of this machine, on Open MPI, which comes once from a Python package (6 MB).

@@ -18,12 +18,12 @@ it('the table of ops names every op that some backend must compute', () => {
 });
 
 it('the table of ops shows all backends and no failure', () => {
-  expect(page).toMatch(/^\| op \| reference \| cpu \| cuda \|$/m);
+  expect(page).toMatch(/^\| op \| reference \| cpu \| cuda \| ascend \|$/m);
   expect(page).not.toContain('~~f');
   for (const [op, { cells }] of rows)
     if (op !== 'op')
       expect(
         cells.filter((cell) => cell !== '–'),
         op,
-      ).toHaveLength(3);
+      ).toHaveLength(4);
 });

@@ -92,7 +92,7 @@ export interface Backend {
   readonly capabilities: Capabilities;
   readonly kernels: Kernels;
 
-  /** Uninitialised memory. Throws {@link BackendError} with sizes when there is none left. */
+  /** Uninitialised memory. Throws `BackendError` with sizes when there is none left. */
   allocate(byteLength: number): Storage;
   /** Called once, when nothing refers to the storage any more. */
   free(storage: Storage): void;

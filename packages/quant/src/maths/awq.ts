@@ -13,7 +13,7 @@ export interface AwqOptions {
   readonly grid: Grid;
   /** f32 [columns, columns]: Σ x xᵀ of the inputs that all consumers share. */
   readonly gram: Tensor;
-  /** [columns]: mean |x| of each column. */
+  /** f32 [columns]: mean |x| of each column. */
   readonly absMean: Float32Array;
   /** How many exponents between 0 and 1 are tried. */
   readonly steps?: number;

@@ -19,7 +19,7 @@ export interface StoredDistributions {
   readonly topK: number;
   /** [N · topK] ids. */
   readonly indices: Int32Array;
-  /** [N · (topK + 1)]: logarithms of their probabilities, and of all other tokens together. */
+  /** f32 [N · (topK + 1)]: logarithms of their probabilities, and of all other tokens together. */
   readonly logs: Float32Array;
 }
 
