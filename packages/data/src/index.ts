@@ -46,3 +46,14 @@ export {
 export { holdsRecords, type ReadingOptions, readDocuments, readRecords } from './sources/documents.js';
 export type { SourceRecord } from './sources/record.js';
 export { type SourceKind, sourceKind } from './sources/source-file.js';
+export type { Candidate, SyntheticExample } from './synthetic/candidate.js';
+export { distinctPairs } from './synthetic/diversity.js';
+export { type CandidateRules, type CandidateVerdict, judgeCandidate } from './synthetic/judge-candidate.js';
+export {
+  type Gain,
+  runSyntheticLoop,
+  type StopReason,
+  type SyntheticLoopOptions,
+  type SyntheticReport,
+  type SyntheticRound,
+} from './synthetic/synthetic-loop.js';
