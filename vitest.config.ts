@@ -16,6 +16,8 @@ export default defineConfig({
     ],
     exclude: ['**/node_modules/**', '**/dist/**', '.cache/**', '.tools/**'],
     pool: 'forks',
+    // One more than by default: on two cores that would be a single process.
+    maxWorkers: '100%',
     // For what hangs, not for what is slow: a shared machine can be ten times slower than a quiet one.
     testTimeout: 300_000,
     hookTimeout: 300_000,
