@@ -1,8 +1,8 @@
 import { type PartArray, packedFormat } from '../formats/index.js';
 import { streamOf } from './stream.js';
 
-/** The matrix packed last: its parts are asked for one after the other. */
-let last: { readonly key: string; readonly parts: readonly PartArray[] } = { key: '', parts: [] };
+/** Packing takes longer than all that is checked with it, and each instruction set asks for the same matrices. */
+const packed = new Map<string, readonly PartArray[]>();
 
 /**
  * The parts of a matrix of random numbers in -1 … 1, a third of them 0; always the same for equal arguments. A format that
@@ -10,7 +10,8 @@ let last: { readonly key: string; readonly parts: readonly PartArray[] } = { key
  */
 export function packedMatrix(format: string, rows: number, columns: number): readonly PartArray[] {
   const key = `${format} ${rows} ${columns}`;
-  if (last.key === key) return last.parts;
+  const known = packed.get(key);
+  if (known) return known;
   const random = streamOf(key);
   const values = Float32Array.from({ length: rows * columns }, () => {
     const value = 2 * random() - 1;
@@ -19,6 +20,6 @@ export function packedMatrix(format: string, rows: number, columns: number): rea
   const { pack, orderPart } = packedFormat(format);
   const parts = pack(values, rows, columns);
   if (orderPart !== undefined) parts[orderPart].reverse();
-  last = { key, parts };
+  packed.set(key, parts);
   return parts;
 }
