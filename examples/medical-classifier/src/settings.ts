@@ -21,5 +21,5 @@ const quick: Settings = {
   student: { width: 32, layers: 1, heads: 1, epochs: 1, learningRate: 0.02 },
 };
 
-/** Found by trial: one block is better than two or three in this time. `quick` shows that everything works, and no more. */
+/** `quick` shows that everything works, and no more. */
 export const settings = { full, quick } as const;

