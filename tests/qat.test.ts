@@ -7,6 +7,7 @@ import { type CausalLM, Linear, nextTokenBatch, PackedLinear, Parameter } from '
 import { cosine, createOptimizer, train } from '@frugal/trainer';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { useNativeBackend } from './support/native.js';
+import { walks } from './support/walks.js';
 
 const isNative = useNativeBackend();
 beforeEach((context) => {
@@ -44,21 +45,6 @@ const config = {
   max_position_embeddings: 64,
   tie_word_embeddings: false,
 };
-
-/** Numbers that follow from the one before, but for one in eight. */
-function walks(count: number, seed: number): Int32Array[] {
-  let state = seed * 2654435761 + 1;
-  const draw = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state >>> 8;
-  };
-  return Array.from({ length: count }, () => {
-    const sequence = new Int32Array(24);
-    for (let i = 0; i < 24; i++)
-      sequence[i] = (i === 0 || draw() % 8 === 0 ? draw() : 5 * sequence[i - 1] + 3) % 32;
-    return sequence;
-  });
-}
 
 function batches() {
   let step = 0;

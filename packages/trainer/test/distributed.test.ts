@@ -179,9 +179,15 @@ describe('local updates', () => {
     const even = () => ({ ...inner(), speeds: [1, 1] });
     const ranks = await runRanks(2, even, { steps: 6, learningRate: 1, momentum: 0 });
     expect(ranks[1].weights).toEqual(ranks[0].weights);
-    const seen = steps(ranks[0].events).map(([, loss]) => loss);
+    // One step has few sequences: the losses from the second exchange on, in the mean.
+    const late = ({ events }: Outcome) => {
+      const all = steps(events)
+        .slice(12)
+        .map(([, loss]) => loss as number);
+      return all.reduce((sum, loss) => sum + loss, 0) / all.length;
+    };
     const [alone] = await runRanks(1, inner);
-    expect(Math.abs(seen[23] - steps(alone.events)[23][1])).toBeLessThan(0.3 * seen[23]);
+    expect(Math.abs(late(ranks[0]) - late(alone))).toBeLessThan(0.2 * late(ranks[0]));
     const received = divisions(ranks[0].events).map((division) => division.received);
     expect(received.filter((bytes) => bytes > 0)).toHaveLength(4);
   });
