@@ -54,6 +54,7 @@ export {
   runSyntheticLoop,
   type StopReason,
   type SyntheticLoopOptions,
+  type SyntheticProgress,
   type SyntheticReport,
   type SyntheticRound,
 } from './synthetic/synthetic-loop.js';

@@ -1,4 +1,5 @@
 import {
+  type ChatExample,
   ExampleSampler,
   encodeChat,
   encodeDocument,
@@ -43,22 +44,32 @@ export async function openTuningSet(
   const data = await readTuningData(files);
   return data.kind === 'text'
     ? textSet(data, tokenizer, files.join(', '))
-    : chatSet(data, tokenizer, length, files.join(', '));
+    : chatSet(data.examples, tokenizer, length, files.join(', '));
 }
 
-function chatSet(
-  { kind, examples }: Extract<TuningData, { kind: 'chat' }>,
+/** Conversations in tokens: `kept` are those that, cut to `length`, have an answer left. */
+export function encodeConversations(
+  examples: readonly ChatExample[],
   tokenizer: Tokenizer,
   length: number,
-  where: string,
-): TuningSet {
+): { readonly all: readonly TokenExample[]; readonly kept: readonly TokenExample[] } {
   const template = chatTemplate(tokenizer);
   const all = examples.flatMap((example) => encodeChat(example, tokenizer, template));
   const cut = all.map(({ tokens, targets }) => ({
     tokens: tokens.slice(0, length),
     targets: targets.slice(0, length),
   }));
-  const kept = cut.filter(({ targets }) => learned(targets) > 0);
+  return { all, kept: cut.filter(({ targets }) => learned(targets) > 0) };
+}
+
+/** @throws CommandError when no answer lies within `length` */
+export function chatSet(
+  examples: readonly ChatExample[],
+  tokenizer: Tokenizer,
+  length: number,
+  where: string,
+): TuningSet {
+  const { all, kept } = encodeConversations(examples, tokenizer, length);
   if (kept.length === 0)
     throw new CommandError({
       where,
@@ -68,7 +79,7 @@ function chatSet(
     });
   const sum = (of: (example: TokenExample) => number) => kept.reduce((total, each) => total + of(each), 0);
   return {
-    kind,
+    kind: 'chat',
     records: examples.length,
     tokens: sum(({ tokens }) => tokens.length),
     targets: sum(({ targets }) => learned(targets)),

@@ -28,6 +28,7 @@ import {
   trainingFacts,
 } from '../training/run-training.js';
 import { openTuningSet, type TuningSet } from '../training/tuning-batches.js';
+import { TUNING_RATE, TUNING_SEQUENCE, tuningDefaults } from '../training/tuning-defaults.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, number, type Verb } from '../verb.js';
 import { version } from '../version.js';
 
@@ -48,13 +49,10 @@ interface Options extends BackendOptions, RunOptions, TrainingFlags, JsonOption 
   readonly loraPlus?: number;
 }
 
-/** Sequences are no longer than this unless the user says so: longer ones need more memory. */
-const SEQUENCE = 1024;
-const LEARNING_RATE = { lora: 2e-4, full: 2e-5 };
 const DEFAULTS = {
-  sequence: `${SEQUENCE}, or the model's context`,
+  sequence: `${TUNING_SEQUENCE}, or the model's context`,
   batch: '4',
-  learningRate: `${LEARNING_RATE.lora}; --full: ${LEARNING_RATE.full}`,
+  learningRate: `${TUNING_RATE.lora}; --full: ${TUNING_RATE.full}`,
 };
 
 export const finetuneVerb: Verb = (program, context) => {
@@ -122,14 +120,9 @@ async function planRun(path: string, options: Options, context: Context): Promis
   const tokenizer = await openTokenizer(path);
   const model = await withCheckpoint(path, async (checkpoint) => skeleton(await configOf(checkpoint)));
   const settings: TrainingOverrides = {
+    ...tuningDefaults(kind, model),
     steps: 1,
-    sequence: Math.min(SEQUENCE, model.contextLength),
-    batch: 4,
-    learningRate: LEARNING_RATE[kind],
-    warmup: 0.03,
-    recompute: true,
-    optimizer:
-      options.loraPlus === undefined ? { type: 'adamw', weightDecay: 0 } : loraPlus(options.loraPlus),
+    ...(options.loraPlus !== undefined && { optimizer: loraPlus(options.loraPlus) }),
     ...(options.accumulate !== undefined && { accumulate: options.accumulate }),
   };
   const sizes = trainingOf(options, settings);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Candidate } from './candidate.js';
 import { distinctPairs } from './diversity.js';
 import { judgeCandidate } from './judge-candidate.js';
-import { runSyntheticLoop, type SyntheticLoopOptions } from './synthetic-loop.js';
+import { runSyntheticLoop, type SyntheticLoopOptions, type SyntheticProgress } from './synthetic-loop.js';
 
 const seed = { id: 'atlas:7', text: 'Lisbon is the capital of Portugal.' };
 const candidate = (instruction: string, ...answers: string[]): Candidate => ({ instruction, answers, seed });
@@ -113,6 +113,37 @@ describe('runSyntheticLoop', () => {
     expect(report.stopped).toBe('collapse: perplexity of real text rose');
     expect(report.rounds.map(({ kept }) => kept)).toEqual([true, false]);
     expect(strays.known.size).toBe(12);
+  });
+
+  it('goes on after an interruption as if there had been none', async () => {
+    const write = async (round: number) => Array.from({ length: 12 }, (_, i) => asked(12 * (round - 1) + i));
+    const whole = await runSyntheticLoop({ ...laboratory(write), rounds: 3, copies: 1 });
+    expect(whole.rounds.map(({ kept }) => kept)).toEqual([true, true, true]);
+    const cut = laboratory(write);
+    let saved: SyntheticProgress | undefined;
+    const run = runSyntheticLoop({
+      ...cut,
+      rounds: 3,
+      copies: 1,
+      onRound: async ({ round }, progress) => {
+        saved = JSON.parse(JSON.stringify(progress));
+        if (round === 2) throw new Error('killed');
+      },
+    });
+    await expect(run).rejects.toThrow('killed');
+    const written: number[] = [];
+    const rest = await runSyntheticLoop({
+      ...cut,
+      write: (round) => {
+        written.push(round);
+        return write(round);
+      },
+      rounds: 3,
+      copies: 1,
+      progress: saved as SyntheticProgress,
+    });
+    expect(written).toEqual([3]);
+    expect(rest).toEqual(whole);
   });
 
   it('counts why candidates went, earlier rounds and the judge included', async () => {

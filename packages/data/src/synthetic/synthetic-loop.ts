@@ -37,7 +37,19 @@ export interface SyntheticLoopOptions<Score> {
   readonly leastDistinct?: number;
   /** The loop stops when the perplexity of real text rises above this multiple of the start's. Default 1.05. */
   readonly mostPerplexity?: number;
-  readonly onRound?: (round: SyntheticRound) => void;
+  /** What an interrupted loop had come to: it goes on with the next round, from the model of the last one. */
+  readonly progress?: SyntheticProgress;
+  /** Is told each round, and what to save so that the loop could go on from here. */
+  readonly onRound?: (round: SyntheticRound, progress: SyntheticProgress) => void | Promise<void>;
+}
+
+/** What a loop has come to; plain data. */
+export interface SyntheticProgress {
+  readonly rounds: readonly SyntheticRound[];
+  /** Examples of the rounds that were kept. */
+  readonly examples: readonly SyntheticExample[];
+  /** Perplexity of real text before the first round. */
+  readonly perplexity?: number;
 }
 
 export interface SyntheticRound {
@@ -63,13 +75,8 @@ export type StopReason =
   | 'collapse: perplexity of real text rose'
   | 'no gain: the interval includes zero';
 
-export interface SyntheticReport {
-  readonly rounds: readonly SyntheticRound[];
+export interface SyntheticReport extends SyntheticProgress {
   readonly stopped: StopReason;
-  /** Perplexity of real text before the first round. */
-  readonly perplexity?: number;
-  /** Examples of the rounds that were kept. */
-  readonly examples: readonly SyntheticExample[];
 }
 
 /**
@@ -81,21 +88,22 @@ export async function runSyntheticLoop<Score>(
   options: SyntheticLoopOptions<Score>,
 ): Promise<SyntheticReport> {
   const { rounds: most, leastDiversity = 0.7, leastDistinct = 0.1, mostPerplexity = 1.05 } = options;
-  let examples: readonly SyntheticExample[] = [];
+  const { progress } = options;
+  let examples = progress?.examples ?? [];
   let score = await options.measure();
-  const start = await options.perplexity?.();
-  const rounds: SyntheticRound[] = [];
-  const finish = (stopped: StopReason): SyntheticReport => ({
-    rounds,
-    stopped,
+  const start = progress?.perplexity ?? (await options.perplexity?.());
+  const rounds = [...(progress?.rounds ?? [])];
+  const now = (): SyntheticProgress => ({
+    rounds: [...rounds],
     examples,
     ...(start !== undefined && { perplexity: start }),
   });
-  const note = (round: SyntheticRound) => {
+  const finish = (stopped: StopReason): SyntheticReport => ({ ...now(), stopped });
+  const note = async (round: SyntheticRound) => {
     rounds.push(round);
-    options.onRound?.(round);
+    await options.onRound?.(round, now());
   };
-  for (let round = 1; round <= most; round++) {
+  for (let round = rounds.length + 1; round <= most; round++) {
     const candidates = await options.write(round);
     const { accepted, rejected } = await sift(candidates, examples, options);
     const diversity = distinctPairs(accepted.map(({ instruction, answer }) => `${instruction}\n${answer}`));
@@ -108,7 +116,7 @@ export async function runSyntheticLoop<Score>(
           ? 'collapse: too little diversity'
           : undefined;
     if (stop) {
-      note({ ...facts, kept: false });
+      await note({ ...facts, kept: false });
       return finish(stop);
     }
     const tried = [...examples, ...accepted];
@@ -120,14 +128,14 @@ export async function runSyntheticLoop<Score>(
     const strays = perplexity !== undefined && !(perplexity <= mostPerplexity * (start as number));
     if (strays || !(gain.low > 0)) {
       await options.undo?.(round);
-      note({ ...measured, kept: false });
+      await note({ ...measured, kept: false });
       return finish(
         strays ? 'collapse: perplexity of real text rose' : 'no gain: the interval includes zero',
       );
     }
-    note({ ...measured, kept: true });
     examples = tried;
     score = after;
+    await note({ ...measured, kept: true });
   }
   return finish('all rounds done');
 }

@@ -5,13 +5,14 @@ import { dedupVerb } from './dedup.js';
 import { packVerb } from './pack.js';
 import { selectVerb } from './select.js';
 import { splitVerb } from './split.js';
+import { synthesizeVerb } from './synthesize.js';
 import { trainTokenizerVerb } from './train-tokenizer.js';
 
 export const dataVerb: Verb = (program, context) => {
   const data = program
     .command('data')
     .description(
-      'prepare text for training: clean, dedup, decontaminate, select, split, train-tokenizer, pack',
+      'prepare text for training: clean, dedup, decontaminate, select, split, train-tokenizer, pack, synthesize',
     )
     .addHelpText(
       'after',
@@ -25,6 +26,7 @@ export const dataVerb: Verb = (program, context) => {
     splitVerb,
     trainTokenizerVerb,
     packVerb,
+    synthesizeVerb,
   ])
     addTo(data, context);
 };
