@@ -26,8 +26,10 @@ export interface Addon {
   addressOf(buffer: ArrayBuffer): number;
   mapFile(path: string): MappedFile;
   mappedBytes(handle: object, offset: number, length: number): ArrayBuffer;
-  /** Gives back the pages of a range; they come from the file again when they are touched. */
-  discardPages(handle: object, offset: number, length: number): void;
+  /** Gives back the pages of a range, with `cached` those of the page cache too; they come from the file again when touched. */
+  discardPages(handle: object, offset: number, length: number, cached: boolean): void;
+  /** Begins to read the pages of a range. */
+  prefetchPages(handle: object, offset: number, length: number): void;
 }
 
 export interface MappedFile {

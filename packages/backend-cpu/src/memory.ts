@@ -74,8 +74,12 @@ export class MappedStorage extends CpuStorage {
     return this.byteLength;
   }
 
-  override discard(byteOffset: number, byteLength: number): void {
-    this.addon.discardPages(this.file.handle, byteOffset, byteLength);
+  override discard(byteOffset: number, byteLength: number, { cached = false } = {}): void {
+    this.addon.discardPages(this.file.handle, byteOffset, byteLength, cached);
+  }
+
+  override prefetch(byteOffset: number, byteLength: number): void {
+    this.addon.prefetchPages(this.file.handle, byteOffset, byteLength);
   }
 }
 

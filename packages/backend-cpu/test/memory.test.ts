@@ -85,7 +85,11 @@ describe('mapFile', () => {
     const before = await weight.toFloat32();
     storage.discard?.(0, storage.byteLength);
     expect(await weight.toFloat32()).toEqual(before);
+    storage.discard?.(0, storage.byteLength, { cached: true });
+    storage.prefetch?.(4096, 100_000);
+    expect(await weight.toFloat32()).toEqual(before);
     expect(() => storage.discard?.(1000, storage.byteLength)).toThrow(/inside the file/);
+    expect(() => storage.prefetch?.(1000, storage.byteLength)).toThrow(/inside the file/);
   });
 
   it('maps an empty file', () => {

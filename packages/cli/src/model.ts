@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
 import { loadAdapter } from '@frugal/lora';
-import { huggingFaceNames, modelOf, tokenizerOf } from '@frugal/models';
+import { huggingFaceNames, type LoadModelOptions, modelOf, tokenizerOf } from '@frugal/models';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
@@ -11,15 +11,34 @@ import { exists } from './files.js';
 import { isHubReference } from './hub/reference.js';
 import { keepActivations } from './precise.js';
 import { withProgress } from './progress.js';
+import { byteCount } from './verb.js';
 
 interface LoadOptions {
   readonly precise?: boolean | undefined;
   /** Folder of an adapter in PEFT's layout. */
   readonly adapter?: string | undefined;
+  /** Bytes of experts in memory. */
+  readonly expertMemory?: number | undefined;
 }
 
 /** The option of verbs that apply an adapter. */
 export const ADAPTER_OPTION = ['--adapter <DIR>', "a LoRA adapter in PEFT's layout for this model"] as const;
+
+/** The option of verbs that run models with experts. */
+export const EXPERT_MEMORY_OPTION = [
+  '--expert-memory <SIZE>',
+  'of a mixture of experts: so much of them in memory, the others stay on the disk and are fetched ahead (default: all in memory)',
+  byteCount,
+] as const;
+
+/** Where experts lie that are not in memory: beside what the hub keeps, since temporary folders are often in memory. */
+export async function expertMemorySettings(
+  budget: number | undefined,
+): Promise<LoadModelOptions['expertMemory']> {
+  if (budget === undefined) return undefined;
+  const { getHFHubCachePath } = await import('@huggingface/hub');
+  return { budget, folder: join(getHFHubCachePath(), 'frugal-experts') };
+}
 
 /**
  * The folder or file that MODEL names; a model of the hub is downloaded first.
@@ -77,10 +96,11 @@ export async function openModel(
 async function load(
   checkpoint: Checkpoint,
   context: Context,
-  { precise, adapter }: LoadOptions,
+  { precise, adapter, expertMemory }: LoadOptions,
 ): Promise<CausalLM> {
+  const memory = await expertMemorySettings(expertMemory);
   const model = await withProgress(context, 'Loading', (update) =>
-    modelOf(checkpoint, { onProgress: ({ done, total }) => update(done, total) }),
+    modelOf(checkpoint, { expertMemory: memory, onProgress: ({ done, total }) => update(done, total) }),
   );
   if (precise) keepActivations(model);
   if (adapter !== undefined) await loadAdapter(model, adapter, huggingFaceNames(model.config));

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { loadCpuBackend } from '@frugal/backend-cpu';
 import { openSafetensors } from '@frugal/checkpoint';
 import { attachAdapters, saveAdapter } from '@frugal/lora';
 import { huggingFaceNames, loadModel, saveModel } from '@frugal/models';
@@ -84,6 +85,35 @@ describe('moe upcycle', () => {
     const failure = await fail('moe', 'upcycle', at('dense'), ...args, '--out', at('refused'));
     expect(failure.err).toMatch(message);
     expect(failure.code).toBe(code);
+  });
+});
+
+describe('generate --expert-memory', () => {
+  it('says the same with a part of the experts in memory', async (context) => {
+    if (!(await loadCpuBackend().catch(() => null))) return context.skip('needs the native addon');
+    const numbers = ['--experts', '8', '--active', '4', '--fine-grained', '4'];
+    await succeed('moe', 'upcycle', at('dense'), ...numbers, '--out', at('offloaded'));
+    const say = (...more: string[]) =>
+      frugal([
+        'generate',
+        at('offloaded'),
+        '--prompt',
+        'Fellow',
+        '--max-tokens',
+        '8',
+        '--backend',
+        'cpu',
+        ...more,
+      ]);
+    const [limited, whole] = [await say('--expert-memory', '20kB'), await say()];
+    expect(limited.code, limited.err).toBe(0);
+    expect(limited.out).toBe(whole.out);
+    expect(limited.err).toMatch(/experts: [\d.]+ kB in memory, [\d.]+ % of those needed were there/);
+    const run = ['--prompt', 'Fellow', '--backend', 'cpu', '--expert-memory'];
+    const dense = await fail('generate', at('dense'), ...run, '20kB');
+    expect(dense.err).toMatch(/all of its layers are dense/);
+    const small = await fail('generate', at('offloaded'), ...run, '20');
+    expect(small.err).toMatch(/a single expert does not fit.*20 bytes/s);
   });
 });
 

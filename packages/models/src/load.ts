@@ -31,6 +31,7 @@ import { anyFamilyOf, encoderFamilyOf, familyOf, tabularFamilyOf } from './regis
 import type { TabularModel } from './tabular.js';
 import { checkWeights } from './weights/check-weights.js';
 import { type DensePart, denseParts } from './weights/dense-parts.js';
+import { type ExpertMemorySettings, ExpertWeights } from './weights/expert-weights.js';
 import { openWeights } from './weights/open-weights.js';
 import { StoredTensors, tensorDTypes } from './weights/stored-tensors.js';
 import type { StoredMatrix, WeightSource } from './weights/weight-source.js';
@@ -41,6 +42,8 @@ export interface LoadModelOptions {
   readonly dtype?: FloatDType;
   /** Keep activations in f32 before packed matrices, whatever suits or the file says. Default false. */
   readonly precise?: boolean;
+  /** Keep only so many bytes of experts in memory; the others stay in a file. Default: all stay in memory. */
+  readonly expertMemory?: ExpertMemorySettings | undefined;
   readonly onProgress?: (event: { readonly done: number; readonly total: number }) => void;
 }
 
@@ -59,17 +62,26 @@ export function loadEncoder(path: string, options: LoadModelOptions = {}): Promi
 
 /** {@link loadModel} for tabular models. */
 export function loadTabular(path: string, options: LoadModelOptions = {}): Promise<TabularModel> {
-  return opened(path, (checkpoint) => filled(checkpoint, tabularFamilyOf, options));
+  return opened(path, (checkpoint) => filled(checkpoint, tabularFamilyOf, options, null));
 }
 
 /** The model in an open checkpoint. */
-export function modelOf(checkpoint: Checkpoint, options: LoadModelOptions = {}): Promise<CausalLM> {
-  return filled(checkpoint, familyOf, options);
+export async function modelOf(checkpoint: Checkpoint, options: LoadModelOptions = {}): Promise<CausalLM> {
+  const { backend = currentBackend(), expertMemory } = options;
+  const experts = expertMemory ? await ExpertWeights.create(backend, expertMemory) : null;
+  try {
+    const model = await filled(checkpoint, familyOf, options, experts);
+    await experts?.finish(model);
+    return model;
+  } catch (error) {
+    await experts?.abandon();
+    throw error;
+  }
 }
 
 /** The encoder in an open checkpoint. */
 export function encoderOf(checkpoint: Checkpoint, options: LoadModelOptions = {}): Promise<EncoderModel> {
-  return filled(checkpoint, encoderFamilyOf, options);
+  return filled(checkpoint, encoderFamilyOf, options, null);
 }
 
 async function opened<M>(path: string, read: (checkpoint: Checkpoint) => Promise<M>): Promise<M> {
@@ -85,6 +97,7 @@ async function filled<M extends Model & { computeDType: FloatDType }>(
   opened: Checkpoint,
   family: (config: ModelConfig) => Family<M>,
   { backend = currentBackend(), dtype = 'f32', precise = false, onProgress }: LoadModelOptions,
+  experts: ExpertWeights | null,
 ): Promise<M> {
   const source = await openWeights(opened);
   const checkpoint = { ...opened, tensors: source.tensors };
@@ -99,13 +112,16 @@ async function filled<M extends Model & { computeDType: FloatDType }>(
     const weight = (await matrix.load(tensors)).prepare();
     if (weight.layout !== undefined) for (const name of matrix.tensors) tensors.discard(name);
     const activation = precise ? null : matrix.activation;
-    model.replace(path, packedLayer(module, weight, activation));
+    if (experts?.handles(path)) await experts.addPacked(path, weight, activation);
+    else model.replace(path, packedLayer(module, weight, activation));
     onProgress?.({ done: ++done, total });
   }
   shareTiedHead(model, precise ? null : (packed.get('embed')?.matrix.activation ?? null));
   for (const [path, part] of dense) {
     const wanted = part.isBuffer ? 'f32' : dtype;
-    part.place(await readDense(path, part, { source, tensors, dtype: wanted }));
+    const value = await readDense(path, part, { source, tensors, dtype: wanted });
+    if (experts?.handles(path)) await experts.addDense(path, value);
+    else part.place(value);
     const name = source.nameOf(path) as string;
     if (tensorDTypes[tensors.entryOf(name).dtype] !== wanted) tensors.discard(name);
     onProgress?.({ done: ++done, total });

@@ -2,9 +2,18 @@ export { type BalanceOptions, nextSelectionBias, sequenceLoss, switchLoss, zLoss
 export { allocateBits, type BitAllocation, type ExpertChoices } from './bit-allocation.js';
 export { clusterDirections } from './cluster.js';
 export { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
+export {
+  type Eviction,
+  ExpertMemory,
+  type ExpertMemoryOptions,
+  type ExpertMemoryUse,
+  type StoredExpert,
+} from './expert-memory.js';
+export { ExpertResidence } from './expert-residence.js';
 export { Experts } from './experts.js';
 export { type FitGateOptions, fitGate } from './fit-gate.js';
 export { inspectRouting, type LayerRouting, mixturesOf, type RoutedDomain } from './inspect.js';
+export { expertMemoryOf, limitExperts } from './limit-experts.js';
 export { type ExpertWeights, mergeExperts, mergeGroups } from './merge.js';
 export { MixtureOfExperts, type MixtureOptions } from './mixture.js';
 export {

@@ -44,7 +44,7 @@ export class MixtureOfExperts extends Module {
     const routing = this.router.forward(x);
     const dispatch = dispatchRows(routing, this.router.experts);
     this.report(routing, dispatch, context);
-    const results = this.experts.forward(x.gatherRows(dispatch.tokens), dispatch.offsets);
+    const results = this.experts.forward(x.gatherRows(dispatch.tokens), dispatch.offsets, x);
     if (context.batch.collect?.has(`${this.path}.salience`))
       context.collected.set(`${this.path}.salience`, salienceOf(results, dispatch, routing));
     const routed = combineRows(results, dispatch, routing.weights);

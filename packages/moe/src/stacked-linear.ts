@@ -46,10 +46,15 @@ export class StackedLinear extends Module {
     return this.sites[expert];
   }
 
+  /** Whether all experts are one grouped product. */
+  get isPlain(): boolean {
+    return this.sites.every((site) => site instanceof StackedSite && !isWatched(site));
+  }
+
   /** Rows [M, C], those of expert e at offsets[e] … offsets[e + 1] - 1 → [M, F]. */
   forward(x: Tensor, offsets: Tensor): Tensor {
-    const plain = this.sites.every((site) => site instanceof StackedSite && !isWatched(site));
-    if (plain) return groupedMatmul(x, this.stack.value.cast(x.dtype), offsets, { transposeWeight: true });
+    if (this.isPlain)
+      return groupedMatmul(x, this.stack.value.cast(x.dtype), offsets, { transposeWeight: true });
     return this.oneByOne(x, offsets);
   }
 

@@ -30,8 +30,14 @@ export abstract class Storage {
     readonly byteLength: number,
   ) {}
 
-  /** Of a mapped file: gives back the memory of a range until it is touched again. What was written there is lost. */
-  discard?(byteOffset: number, byteLength: number): void;
+  /**
+   * Of a mapped file: gives back the memory of a range until it is touched again. What was written there is lost. With
+   * `cached` the operating system forgets it as well, so that it must be read from the disk again.
+   */
+  discard?(byteOffset: number, byteLength: number, options?: { readonly cached?: boolean }): void;
+
+  /** Of a mapped file: begins to read a range that will be touched soon, and does not wait for it. */
+  prefetch?(byteOffset: number, byteLength: number): void;
 }
 
 /**

@@ -95,7 +95,7 @@ export {
 } from './ops/specs.js';
 export { PackedTensor } from './packed-tensor.js';
 export { Random, type RandomOptions, type RandomState } from './random.js';
-export { RecordedOps, recordOps } from './recording.js';
+export { RecordedOps, readIndices, recordOps } from './recording.js';
 export { HostStorage, referenceBackend } from './reference/index.js';
 export { currentBackend, setBackend, withBackend } from './registry.js';
 export { keep, scope } from './scope.js';

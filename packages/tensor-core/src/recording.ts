@@ -4,6 +4,21 @@ import { allocateStorage, retainStorage } from './memory.js';
 import { scope } from './scope.js';
 import { Tensor } from './tensor.js';
 
+/** False once the ops being recorded depend on values that were read. */
+let isRepeatable = true;
+
+/**
+ * The values of an i32 tensor at once, for a choice that the host has to make (which experts to run); null where memory is
+ * not the host's. What is being recorded cannot be repeated then: other values would choose otherwise.
+ */
+export function readIndices(indices: Tensor): Int32Array | null {
+  const { readSync } = indices.backend;
+  if (!readSync) return null;
+  isRepeatable = false;
+  const bytes = readSync.call(indices.backend, indices);
+  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
 /**
  * Runs `run` on `inputs` and, where their backend can, takes its ops down. All else that the ops read (weights, caches)
  * belongs to the recording: it may change in place, but must stay where it is. Use it inside noGrad(), for a function
@@ -21,8 +36,16 @@ export function recordOps(
     return outputs;
   };
   if (!backend.record) return { outputs: work(), recorded: null };
-  const recording = backend.record(inputs, work);
-  return { outputs, recorded: recording && new RecordedOps(recording, outputs) };
+  const before = isRepeatable;
+  isRepeatable = true;
+  try {
+    const recording = backend.record(inputs, work);
+    if (recording && isRepeatable) return { outputs, recorded: new RecordedOps(recording, outputs) };
+    recording?.dispose();
+    return { outputs, recorded: null };
+  } finally {
+    isRepeatable &&= before;
+  }
 }
 
 type Layout = Pick<Tensor, 'shape' | 'strides' | 'offset' | 'dtype'>;

@@ -201,20 +201,44 @@ napi_value map_file_call(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/** discardPages(handle, offset, length): gives back memory of a mapped file that is not needed for now. */
-napi_value discard_pages_call(napi_env env, napi_callback_info info) {
-  napi_value argument[3];
+/** The range of a mapped file that [handle, offset, length] name. False after a JavaScript error. */
+bool read_range(napi_env env, const napi_value* argument, MappedFile*& file, size_t& offset, size_t& length) {
   void* data = nullptr;
-  double offset = 0, length = 0;
-  if (arguments(env, info, argument, 3) < 3 || napi_get_value_external(env, argument[0], &data) != napi_ok ||
-      napi_get_value_double(env, argument[1], &offset) != napi_ok ||
-      napi_get_value_double(env, argument[2], &length) != napi_ok)
-    return fail(env, "[backend-cpu] discardPages expects a handle, an offset and a length.");
-  MappedFile* file = static_cast<MappedFile*>(data);
-  const double bytes = static_cast<double>(file->bytes);
-  if (!(offset >= 0 && length >= 0 && offset + length <= bytes))
-    return fail(env, "[backend-cpu] discardPages: the range does not lie inside the file.");
-  if (file->data) discard_pages(file, static_cast<size_t>(offset), static_cast<size_t>(length));
+  double start = 0, bytes = 0;
+  if (napi_get_value_external(env, argument[0], &data) != napi_ok || napi_get_value_double(env, argument[1], &start) != napi_ok ||
+      napi_get_value_double(env, argument[2], &bytes) != napi_ok) {
+    fail(env, "[backend-cpu] expected the handle of a mapped file, an offset and a length.");
+    return false;
+  }
+  file = static_cast<MappedFile*>(data);
+  if (!(start >= 0 && bytes >= 0 && start + bytes <= static_cast<double>(file->bytes))) {
+    fail(env, "[backend-cpu] the range does not lie inside the file.");
+    return false;
+  }
+  offset = static_cast<size_t>(start);
+  length = static_cast<size_t>(bytes);
+  return true;
+}
+
+/** discardPages(handle, offset, length, cached): gives back memory of a mapped file that is not needed for now. */
+napi_value discard_pages_call(napi_env env, napi_callback_info info) {
+  napi_value argument[4];
+  MappedFile* file;
+  size_t offset, length;
+  bool cached = false;
+  if (arguments(env, info, argument, 4) < 3 || !read_range(env, argument, file, offset, length)) return nullptr;
+  napi_get_value_bool(env, argument[3], &cached);
+  if (file->data) discard_pages(file, offset, length, cached);
+  return nullptr;
+}
+
+/** prefetchPages(handle, offset, length): begins to read memory of a mapped file that is needed soon. */
+napi_value prefetch_pages_call(napi_env env, napi_callback_info info) {
+  napi_value argument[3];
+  MappedFile* file;
+  size_t offset, length;
+  if (arguments(env, info, argument, 3) < 3 || !read_range(env, argument, file, offset, length)) return nullptr;
+  if (file->data) prefetch_pages(file, offset, length);
   return nullptr;
 }
 
@@ -270,6 +294,7 @@ napi_value set_up(napi_env env, napi_value exports) {
   add_function("mapFile", map_file_call);
   add_function("mappedBytes", mapped_bytes);
   add_function("discardPages", discard_pages_call);
+  add_function("prefetchPages", prefetch_pages_call);
   add("protocol", number(env, PROTOCOL));
   add("maxRank", number(env, MAX_RANK));
   add("maxTensors", number(env, MAX_TENSORS));

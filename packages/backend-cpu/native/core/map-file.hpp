@@ -10,6 +10,8 @@ struct MappedFile {
   void* data;
   size_t bytes;
   int owners;
+  /** Stays open: only by it the page cache can be told to forget. */
+  int descriptor;
 };
 
 /**
@@ -18,8 +20,14 @@ struct MappedFile {
  */
 MappedFile* map_file(const char* path, std::string& problem);
 
-/** Gives back the pages of a range; they come from the file again when they are touched, without what was written. */
-void discard_pages(MappedFile* file, size_t offset, size_t length);
+/**
+ * Gives back the pages of a range; they come from the file again when they are touched, without what was written. With
+ * `cached` they leave the page cache as well, unless another process has them mapped.
+ */
+void discard_pages(MappedFile* file, size_t offset, size_t length, bool cached);
+
+/** Begins to read the pages of a range, all with one request, and does not wait for them. */
+void prefetch_pages(MappedFile* file, size_t offset, size_t length);
 
 /** Gives up one ownership. Owners live on one JavaScript thread, so nothing is locked. */
 void release_file(MappedFile* file);

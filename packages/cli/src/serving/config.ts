@@ -30,6 +30,8 @@ const schema = settings({
     tokensPerStep: count.optional(),
     /** For all models together: weights and caches of those that are loaded. */
     modelBytes: count.optional(),
+    /** Of each mixture of experts: experts in memory, the others stay on the disk. */
+    expertBytes: count.optional(),
   }).optional(),
   /** A file of `frugal api-key`, relative to the folder of this file. */
   apiKeys: z.string().min(1).optional(),

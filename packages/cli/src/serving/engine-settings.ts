@@ -7,6 +7,8 @@ export interface ModelSource {
   readonly path: string;
   /** Of its files of weights. */
   readonly bytes: number;
+  /** Bytes of experts in memory; undefined: all. */
+  readonly expertMemory?: number | undefined;
 }
 
 /** What the process of the engine is told. */

@@ -11,11 +11,15 @@ import {
 } from '@frugal/models';
 import type { ServedModel } from '@frugal/serve/engine';
 import type { Context } from '../context.js';
+import { expertMemorySettings } from '../model.js';
 import { withProgress } from '../progress.js';
 import type { ModelSource } from './engine-settings.js';
 
 /** Loads what is served: a model that writes, with room for adapters, or one that reads, used as its checkpoint says. */
-export async function loadServedModel({ name, path }: ModelSource, context: Context): Promise<ServedModel> {
+export async function loadServedModel(
+  { name, path, expertMemory }: ModelSource,
+  context: Context,
+): Promise<ServedModel> {
   const checkpoint = await openCheckpoint(path);
   try {
     const tokenizer = await tokenizerOf(checkpoint);
@@ -25,7 +29,10 @@ export async function loadServedModel({ name, path }: ModelSource, context: Cont
         const encoder = await encoderOf(checkpoint, { onProgress });
         return { name, tokenizer, encoder, ...(await encoderUse(checkpoint)) };
       }
-      const model = await modelOf(checkpoint, { onProgress });
+      const model = await modelOf(checkpoint, {
+        expertMemory: await expertMemorySettings(expertMemory),
+        onProgress,
+      });
       const adapters = new AdapterBank(model);
       const loadAdapter = async (adapter: string, folder: string) => {
         adapters.add(adapter, (await readAdapter(model, folder, huggingFaceNames(model.config))).adapters);

@@ -12,7 +12,7 @@ import {
   type GenerationOptions,
   type Speaker,
 } from '../generation.js';
-import { modelPath, openSpeaker } from '../model.js';
+import { EXPERT_MEMORY_OPTION, modelPath, openSpeaker } from '../model.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -20,6 +20,7 @@ interface Options extends BackendOptions, GenerationOptions, JsonOption {
   readonly system?: string;
   readonly draft?: string;
   readonly precise?: true;
+  readonly expertMemory?: number;
 }
 
 const PROMPT = '> ';
@@ -46,6 +47,7 @@ export const chatVerb: Verb = (program, context) => {
   })
     .argument(...MODEL_ARGUMENT)
     .option('--system <TEXT>', 'what stands before the conversation')
+    .option(...EXPERT_MEMORY_OPTION)
     .option(...PRECISE_OPTION);
   addBackendOptions(addGenerationOptions(command, { temperature: 0.7 })).action(
     async (source: string, options: Options) => {

@@ -1,3 +1,6 @@
+import { expertMemoryOf } from '@frugal/moe';
+import { formatBytes } from '@frugal/report';
+import type { CausalLM } from '@frugal/tensor-core/nn';
 import { type ChatMessage, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { openConstraint } from '../constraint.js';
@@ -10,7 +13,7 @@ import {
   type GenerationOptions,
   tokenLimit,
 } from '../generation.js';
-import { ADAPTER_OPTION, modelPath, openSpeaker } from '../model.js';
+import { ADAPTER_OPTION, EXPERT_MEMORY_OPTION, modelPath, openSpeaker } from '../model.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -21,6 +24,7 @@ interface Options extends BackendOptions, GenerationOptions, JsonOption {
   readonly draft?: string;
   readonly precise?: true;
   readonly adapter?: string;
+  readonly expertMemory?: number;
   readonly jsonSchema?: string;
 }
 
@@ -49,6 +53,7 @@ export const generateVerb: Verb = (program, context) => {
     )
     .option('--json-schema <FILE>', 'the text is a document of this JSON schema, whole within --max-tokens')
     .option(...ADAPTER_OPTION)
+    .option(...EXPERT_MEMORY_OPTION)
     .option(...PRECISE_OPTION);
   addBackendOptions(addGenerationOptions(command, { temperature: 0 })).action(
     async (source: string, options: Options) => {
@@ -69,7 +74,7 @@ export const generateVerb: Verb = (program, context) => {
       const asked = options.logprobs !== undefined && { logprobs };
       if (options.json) printJson(context, { promptIds: [...promptIds], ids, text, ...asked });
       else terminal.out('\n');
-      terminal.err(`${describeSpeed(result)}\n`);
+      terminal.err(`${describeSpeed(result)}${options.expertMemory ? describeExperts(model) : ''}\n`);
     },
   );
 };
@@ -79,4 +84,10 @@ function encodePrompt(tokenizer: Tokenizer, { prompt, chat, system }: Options): 
   const messages: ChatMessage[] = [{ role: 'user', content: prompt }];
   if (system !== undefined) messages.unshift({ role: 'system', content: system });
   return chatTemplate(tokenizer).encode(messages, { addGenerationPrompt: true });
+}
+
+function describeExperts(model: CausalLM): string {
+  const { needed = 0, present = 0, residentBytes = 0 } = expertMemoryOf(model)?.use ?? {};
+  const share = needed > 0 ? ((100 * present) / needed).toFixed(1) : '0';
+  return `, experts: ${formatBytes(residentBytes)} in memory, ${share} % of those needed were there`;
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { addBackendOptions, type BackendOptions } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
-import { modelPath, requireThere, weightFileBytes } from '../model.js';
+import { EXPERT_MEMORY_OPTION, modelPath, requireThere, weightFileBytes } from '../model.js';
 import { readServeConfig, type ServeConfig } from '../serving/config.js';
 import type { ModelSource } from '../serving/engine-settings.js';
 import { pairsOf, sourcesOf } from '../serving/model-names.js';
@@ -17,6 +17,7 @@ interface Options extends BackendOptions, JsonOption {
   readonly origin?: readonly string[];
   readonly adapter?: readonly string[];
   readonly modelMemory?: number;
+  readonly expertMemory?: number;
   readonly router?: readonly string[];
   readonly log?: ServeConfig['log'];
 }
@@ -50,6 +51,7 @@ export const serveVerb: Verb = (program, context) => {
       'weights and caches of all models that are loaded at a time; those used longest ago make room (default: all stay)',
       byteCount,
     )
+    .option(...EXPERT_MEMORY_OPTION)
     .option(
       '--router <NAME=FILE...>',
       'a name under which a saved ModelRouter chooses a model for each request',
@@ -75,7 +77,8 @@ export const serveVerb: Verb = (program, context) => {
     for (const [name, source] of Object.entries(config.models ?? {})) {
       const path = await modelPath(source, context);
       await requireThere(path);
-      models.push({ name, path, bytes: await weightFileBytes(path) });
+      const { expertBytes: expertMemory } = config.limits ?? {};
+      models.push({ name, path, bytes: await weightFileBytes(path), expertMemory });
     }
     if (models.length === 0) {
       const hint = 'Name one, or a --config file that does.';
@@ -96,7 +99,11 @@ function merged(file: ServeConfig, options: Options, sources: readonly string[])
     ...(options.adapter && {
       loadAdapters: { ...file.loadAdapters, ...pairsOf(options.adapter, '--adapter') },
     }),
-    ...(options.modelMemory && { limits: { ...file.limits, modelBytes: options.modelMemory } }),
+    limits: {
+      ...file.limits,
+      ...(options.modelMemory && { modelBytes: options.modelMemory }),
+      ...(options.expertMemory && { expertBytes: options.expertMemory }),
+    },
     ...(routers && {
       routers: {
         ...file.routers,

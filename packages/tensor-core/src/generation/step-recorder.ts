@@ -5,6 +5,8 @@ import { batchInputs, type CausalLM, ModuleState, type StepBatch } from '../nn/i
 const MOST_ROWS = 64;
 /** Recordings kept, the last used ones: shapes change with the number of sequences and the length of page tables. */
 const MOST_RECORDINGS = 16;
+/** A model that could not be recorded so many times in a row, because it chooses by values, is not tried again. */
+const MOST_FAILURES = 3;
 
 /** What a step computes; logits f32 [M, V] are null when no row wants them. */
 export interface StepOutput {
@@ -27,12 +29,14 @@ export class StepRecorder {
   private readonly seen = new Set<string>();
   private readonly steps = new Map<string, RecordedStep>();
   private state: ModuleState | null = null;
+  private failures = 0;
 
   constructor(private readonly model: CausalLM) {}
 
   /** Call it inside noGrad() and a scope. */
   run(batch: StepBatch): StepOutput {
-    if (batch.tokens.shape[0] > MOST_ROWS || observer.current) return this.compute(batch);
+    if (batch.tokens.shape[0] > MOST_ROWS || observer.current || this.failures >= MOST_FAILURES)
+      return this.compute(batch);
     const inputs = batchInputs(batch);
     const key = shapesOf(inputs, batch.collect);
     this.forgetChanged();
@@ -75,6 +79,7 @@ export class StepRecorder {
       return [...(output.logits ? [output.logits] : []), ...output.collected.values()];
     });
     const { logits, collected } = output as StepOutput;
+    this.failures = recorded ? 0 : this.failures + 1;
     if (recorded) {
       this.state ??= new ModuleState(this.model);
       this.steps.set(key, { ops: recorded, names: [...collected.keys()], hasLogits: logits !== null });
