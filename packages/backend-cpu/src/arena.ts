@@ -1,8 +1,8 @@
 import { type Block, type MemoryPool, sizeClassOf } from './memory.js';
 
 /**
- * Memory of a recording. Its ops find intermediate results and constants at the same places in each run: what they give
- * back may serve later ops of the recording, but nobody else until the arena is closed.
+ * Memory of a recording while it is made: what its ops give back serves later ops of the recording only. Then `settle`
+ * leaves it its constants, which its ops find at the same places in each run.
  */
 export class Arena {
   private readonly free = new Map<number, Block[]>();
@@ -38,14 +38,31 @@ export class Arena {
     return true;
   }
 
+  /** The memory of intermediate results, which means nothing between two runs. */
+  get scratch(): readonly Block[] {
+    return [...this.free.values()].flat();
+  }
+
+  /** The recording is made: all but constants goes back to the pool, now or with its owner. */
+  settle(): void {
+    for (const block of this.used) if (!this.constants.has(block)) this.release(block);
+    for (const block of this.scratch) this.giveBack(block);
+    this.free.clear();
+  }
+
   /** Gives everything back to the pool; what still has an owner follows with it. */
   close(): void {
-    const idle = [...this.constants].filter((block) => !this.used.has(block));
-    for (const block of this.used) block.arena = null;
-    for (const block of [...idle, ...[...this.free.values()].flat()]) {
-      block.arena = null;
-      this.pool.give(block);
+    this.settle();
+    for (const block of this.constants) {
+      if (this.used.has(block)) block.arena = null;
+      else this.giveBack(block);
     }
-    for (const blocks of [this.free, this.constants, this.used]) blocks.clear();
+    this.constants.clear();
+    this.used.clear();
+  }
+
+  private giveBack(block: Block): void {
+    block.arena = null;
+    this.pool.give(block);
   }
 }

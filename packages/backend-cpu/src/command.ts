@@ -10,6 +10,9 @@ const HEADER = 7;
 /** Attributes are short lists; tensors are at most `maxTensors` of 3 + 2 · rank words, at most 27. */
 const CAPACITY = 16384;
 
+/** Memory as a recording knows it. */
+type Place = Pick<CpuStorage, 'address' | 'capacity'>;
+
 /** Which version of a kernel runs, and on how many threads. */
 export interface Execution {
   /** Position in {@link allIsas}. */
@@ -59,20 +62,18 @@ export class CommandBuffer {
   }
 
   /** For `finishRecording`: the memory that differs from run to run. */
-  putSlots(storages: readonly CpuStorage[]): void {
-    if (1 + 2 * storages.length > CAPACITY) throw tooMany(storages.length);
-    this.words[0] = storages.length;
-    for (const [i, { address, capacity }] of storages.entries())
-      this.words.set([address, capacity], 1 + 2 * i);
+  putSlots(slots: readonly Place[]): void {
+    if (1 + 2 * slots.length > CAPACITY) throw tooMany(slots.length);
+    this.words[0] = slots.length;
+    for (const [i, { address, capacity }] of slots.entries()) this.words.set([address, capacity], 1 + 2 * i);
   }
 
-  /** For `replay`: where that memory lies now. */
-  putAddresses(measure: boolean, inputs: readonly CpuStorage[], outputs: readonly CpuStorage[]): void {
+  /** For `replay`: where that memory lies now, in the same order. */
+  putAddresses(measure: boolean, ...slots: readonly (readonly Place[])[]): void {
     const { words } = this;
     words[0] = measure ? 1 : 0;
     let at = 1;
-    for (let i = 0; i < inputs.length; i++) words[at++] = inputs[i].address;
-    for (let i = 0; i < outputs.length; i++) words[at++] = outputs[i].address;
+    for (const each of slots) for (let i = 0; i < each.length; i++) words[at++] = each[i].address;
   }
 
   private put(view: TensorView, start: number): number {
@@ -95,7 +96,7 @@ export class CommandBuffer {
 function tooMany(count: number): BackendError {
   return new BackendError({
     where: 'backend-cpu',
-    what: 'too many inputs and outputs of a recording',
+    what: 'too many inputs, outputs and intermediate results of a recording',
     got: String(count),
     expected: `at most ${(CAPACITY - 1) >> 1}`,
   });

@@ -85,7 +85,10 @@ export class MappedStorage extends CpuStorage {
 
 const SMALL_BYTES = 1024;
 const SMALL_CLASSES = SMALL_BYTES / ALIGNMENT;
-const MINIMUM_POOL_BYTES = 64 * 2 ** 20;
+/** Free memory that is always kept. */
+const SPARE_BYTES = 64 * 2 ** 20;
+/** After so many allocations, what was needed before the last so many no longer counts. */
+const EPOCH = 2 ** 16;
 
 /** Sizes share free lists in steps of 64 bytes up to 1 KiB, above in eight steps per power of two. */
 export function sizeClassOf(bytes: number): { readonly index: number; readonly capacity: number } {
@@ -107,14 +110,17 @@ interface FreeList {
 
 /**
  * Keeps the memory of freed tensors for the next ones of the same size class, so that a loop that repeats its sizes
- * allocates nothing: fresh memory costs a page fault per 4 KiB. Holds at most as many free bytes as were ever in
- * use at once (but at least 64 MiB); beyond that the sizes that were not used for longest go first.
+ * allocates nothing: fresh memory costs a page fault per 4 KiB. Holds a quarter more than was lately in use at once, for
+ * size classes that take turns, but at least 64 MiB; beyond that the sizes that were not used for longest go first.
  */
 export class MemoryPool {
   private readonly lists: FreeList[] = [];
   private clock = 0;
   private liveBytes = 0;
   private peakBytes = 0;
+  /** The most in use at once since the last epoch began, and in the one before. */
+  private recentPeak = 0;
+  private formerPeak = 0;
   private freeBytes = 0;
   /** Gives out all memory, while not null. */
   arena: Arena | null = null;
@@ -140,10 +146,12 @@ export class MemoryPool {
     const { index, capacity } = sizeClassOf(bytes);
     const list = this.listOf(index);
     list.lastUse = ++this.clock;
+    if (this.clock % EPOCH === 0) this.beginEpoch();
     const free = list.blocks.pop();
     if (free) this.freeBytes -= capacity;
     const block = free ?? this.create(index, capacity);
     this.liveBytes += capacity;
+    if (this.liveBytes > this.recentPeak) this.recentPeak = this.liveBytes;
     if (this.liveBytes > this.peakBytes) this.peakBytes = this.liveBytes;
     return block;
   }
@@ -157,16 +165,31 @@ export class MemoryPool {
     list.blocks.push(block);
     this.liveBytes -= block.capacity;
     this.freeBytes += block.capacity;
-    if (this.freeBytes > Math.max(this.peakBytes, MINIMUM_POOL_BYTES))
-      this.trim(Math.max(this.peakBytes, MINIMUM_POOL_BYTES));
+    const limit = this.freeLimit();
+    if (this.freeBytes > limit) this.trim(limit);
   }
 
   /** Lets the garbage collector have free blocks until at most `limit` bytes are kept. */
   trim(limit = 0): void {
     const oldest = this.lists.filter((list) => list.blocks.length > 0).sort((a, b) => a.lastUse - b.lastUse);
     for (const { blocks } of oldest) {
-      while (this.freeBytes > limit && blocks.length > 0) this.freeBytes -= blocks.pop()!.capacity;
+      while (this.freeBytes > limit && blocks.length > 0) {
+        const block = blocks.pop() as Block;
+        this.freeBytes -= block.capacity;
+        this.slabs.give(block, block.capacity);
+      }
     }
+  }
+
+  private freeLimit(): number {
+    const kept = 1.25 * Math.max(this.recentPeak, this.formerPeak);
+    return Math.max(kept - this.liveBytes, SPARE_BYTES);
+  }
+
+  private beginEpoch(): void {
+    this.formerPeak = this.recentPeak;
+    this.recentPeak = this.liveBytes;
+    this.trim(this.freeLimit());
   }
 
   private listOf(index: number): FreeList {

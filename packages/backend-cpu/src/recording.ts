@@ -22,6 +22,8 @@ export class CpuRecording implements Recording {
     private readonly arena: Arena,
     /** Memory that is not the recording's own: weights, caches. */
     private readonly needed: readonly CpuStorage[],
+    /** Bytes of each block that intermediate results lie in. The pool lends them for a run: recordings share them. */
+    private readonly scratch: readonly number[],
   ) {}
 
   private measured = false;
@@ -56,7 +58,8 @@ export class CpuRecording implements Recording {
       }
     }
     const outputs = [...new Set(results.map(({ storage }) => storage as CpuStorage))];
-    command.putSlots([...given, ...outputs]);
+    const { scratch } = arena;
+    command.putSlots([...given, ...outputs, ...scratch]);
     const program = addon.finishRecording();
     // What else was freed on the way was an intermediate result or a constant.
     const lost = [...watch.storages].some(
@@ -73,7 +76,14 @@ export class CpuRecording implements Recording {
     const needed = [...watch.storages].filter(
       (storage) => storage.references > 0 && !given.has(storage) && !outputs.includes(storage),
     );
-    return new CpuRecording(runtime, program, arena, needed);
+    arena.settle();
+    return new CpuRecording(
+      runtime,
+      program,
+      arena,
+      needed,
+      scratch.map(({ capacity }) => capacity),
+    );
   }
 
   get isValid(): boolean {
@@ -83,9 +93,16 @@ export class CpuRecording implements Recording {
   }
 
   replay(inputs: readonly Storage[], outputs: readonly Storage[]): void {
-    const { addon, command } = this.runtime;
-    command.putAddresses(this.measured, inputs as readonly CpuStorage[], outputs as readonly CpuStorage[]);
+    const { addon, command, pool } = this.runtime;
+    const scratch = this.scratch.map((bytes) => pool.takeOwn(bytes));
+    command.putAddresses(
+      this.measured,
+      inputs as readonly CpuStorage[],
+      outputs as readonly CpuStorage[],
+      scratch,
+    );
     addon.replay(this.program);
+    for (const block of scratch) pool.give(block);
   }
 
   measure(on: boolean): ReturnType<Recording['measure']> {

@@ -1,5 +1,5 @@
 import { cpuBackend } from '@frugal/backend-cpu';
-import { noGrad, recordOps, type Tensor, tensor } from '@frugal/tensor-core';
+import { noGrad, type RecordedOps, recordOps, type Tensor, tensor } from '@frugal/tensor-core';
 import { describe, expect, it } from 'vitest';
 import { needsNative } from './native.js';
 
@@ -32,6 +32,32 @@ describe('a recording', () => {
       expect(await actual.toFloat32()).toEqual(await expected.toFloat32());
     }
     made.recorded!.dispose();
+  });
+
+  it('holds no memory for intermediate results, and shares it with others', async () => {
+    const input = ramp(5000, 1);
+    const work = (factor: number) => () => {
+      const [first, second] = [input.mul(factor), input.add(factor)];
+      const output = first.mul(second).sum();
+      for (const each of [first, second]) each.dispose();
+      return [output];
+    };
+    const expected = [2, 3, 2].map((factor) => noGrad(work(factor))[0]);
+    const before = backend().memoryUsage().liveBytes;
+    const made = [2, 3].map((factor) => {
+      const { recorded, outputs } = noGrad(() => recordOps([input], work(factor)));
+      outputs[0].dispose();
+      return recorded as RecordedOps;
+    });
+    // Each has a factor that the host wrote, twice.
+    expect(backend().memoryUsage().liveBytes - before).toBeLessThan(1000);
+    for (const [i, recorded] of [made[0], made[1], made[0]].entries()) {
+      const [output] = recorded.run([input]);
+      expect(await output.toFloat32()).toEqual(await expected[i].toFloat32());
+      output.dispose();
+    }
+    for (const each of made) each.dispose();
+    expect(backend().memoryUsage().liveBytes).toBe(before);
   });
 
   it('is not made when memory from before it is freed on the way', () => {

@@ -7,6 +7,8 @@ const MOST_ROWS = 64;
 const MOST_RECORDINGS = 16;
 /** A model that could not be recorded so many times in a row, because it chooses by values, is not tried again. */
 const MOST_FAILURES = 3;
+/** Shapes remembered, the first seen ones go first: one that comes back after so many others is rare. */
+const MOST_SEEN = 1024;
 
 /** What a step computes; logits f32 [M, V] are null when no row wants them. */
 export interface StepOutput {
@@ -49,6 +51,7 @@ export class StepRecorder {
     if (step) this.forget();
     if (this.seen.has(key)) return this.record(key, batch, inputs);
     this.seen.add(key);
+    if (this.seen.size > MOST_SEEN) this.seen.delete(this.seen.values().next().value as string);
     return this.compute(batch);
   }
 
