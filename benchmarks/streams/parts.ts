@@ -28,7 +28,7 @@ const base: Part = {
       else peers.set(`${peer.version}, ${threads} threads`, peer);
     }
     const load = new Load(setting);
-    await load.speed(() => ({ maxTokens: 16 }));
+    await load.speed(() => ({ maxTokens: 24 }));
     return {
       async turn() {
         const turn: Record<string, number> = { frugal: await load.speed() };
@@ -121,7 +121,7 @@ async function inTurns(
   kinds: Readonly<Record<string, (stream: number) => Partial<GenerationRequest>>>,
   after: () => void = () => {},
 ) {
-  for (const kind of Object.values(kinds)) await load.speed((stream) => ({ ...kind(stream), maxTokens: 16 }));
+  for (const kind of Object.values(kinds)) await load.speed((stream) => ({ ...kind(stream), maxTokens: 24 }));
   return {
     async turn() {
       const turn: Record<string, number> = {};

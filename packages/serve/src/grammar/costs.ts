@@ -1,3 +1,4 @@
+import { CheapestFirst } from './cheapest-first.js';
 import type { ByteEdge, CallEdge, Network } from './network.js';
 
 /** How a node gets to the end of its rule with the fewest bytes. */
@@ -14,40 +15,65 @@ export interface Costs {
 }
 
 /**
- * Fewest bytes from every node to the end of its rule, over bytes that can be written alone: the grammar problem of
- * Knuth 1977, solved by relaxation.
+ * Fewest bytes from every node to the end of its rule, over bytes that can be written alone: the grammar problem, solved by
+ * Knuth's generalisation of Dijkstra's algorithm (1977). Nodes are settled in the order of their costs, so each edge is
+ * looked at once, or twice where it goes through a rule.
  */
 export function cheapestWays(network: Network, isWritable: (byte: number) => boolean): Costs {
   const { nodes, isEnd } = network;
-  const bytes = Float64Array.from(isEnd, (end) => (end ? 0 : Number.POSITIVE_INFINITY));
+  const bytes = new Float64Array(nodes.length).fill(Number.POSITIVE_INFINITY);
   const steps: (Step | null)[] = nodes.map(() => null);
-  const single = new Map<ByteEdge, number>();
-  const writable = (edge: ByteEdge): number => {
-    const known = single.get(edge) ?? firstWritable(edge, isWritable);
-    single.set(edge, known);
-    return known;
+  const leading = edgesBackwards(network, isWritable);
+  const isSettled = new Uint8Array(nodes.length);
+  const open = new CheapestFirst();
+  const reach = (node: number, cost: number, step: Step | null) => {
+    if (!(cost < bytes[node])) return;
+    bytes[node] = cost;
+    steps[node] = step;
+    open.add(node, cost);
   };
-  for (let changed = true; changed; ) {
-    changed = false;
-    const relax = (node: number, cost: number, step: () => Step) => {
-      if (!(cost < bytes[node])) return;
-      bytes[node] = cost;
-      steps[node] = step();
-      changed = true;
-    };
-    // Backwards: nodes mostly lead to later ones.
-    for (let node = nodes.length - 1; node >= 0; node--) {
-      for (const target of nodes[node].empties) relax(node, bytes[target], () => ({ kind: 'empty', target }));
-      for (const edge of nodes[node].calls)
-        relax(node, bytes[edge.start] + bytes[edge.target], () => ({ kind: 'call', edge }));
-      for (const edge of nodes[node].bytes) {
-        const byte = writable(edge);
-        if (byte >= 0)
-          relax(node, 1 + bytes[edge.target], () => ({ kind: 'byte', byte, target: edge.target }));
+  for (let node = 0; node < nodes.length; node++) if (isEnd[node]) reach(node, 0, null);
+  for (let node = open.take(); node !== undefined; node = open.take()) {
+    if (isSettled[node]) continue;
+    isSettled[node] = 1;
+    for (const { from, step } of leading[node] ?? []) {
+      if (step.kind !== 'call') {
+        reach(from, bytes[node] + (step.kind === 'byte' ? 1 : 0), step);
+        continue;
       }
+      const { start, target } = step.edge;
+      if (isSettled[start] && isSettled[target]) reach(from, bytes[start] + bytes[target], step);
     }
   }
   return { bytes, steps };
+}
+
+interface LeadingEdge {
+  readonly from: number;
+  readonly step: Step;
+}
+
+/** The edges that depend on a node: those that lead to it, and those that go through the rule that it begins. */
+function edgesBackwards(
+  { nodes }: Network,
+  isWritable: (byte: number) => boolean,
+): readonly (readonly LeadingEdge[] | undefined)[] {
+  const leading: (LeadingEdge[] | undefined)[] = new Array(nodes.length).fill(undefined);
+  const add = (node: number, edge: LeadingEdge) => {
+    const list = leading[node];
+    if (list) list.push(edge);
+    else leading[node] = [edge];
+  };
+  nodes.forEach(({ empties, calls, bytes }, from) => {
+    for (const target of empties) add(target, { from, step: { kind: 'empty', target } });
+    for (const edge of calls)
+      for (const node of [edge.start, edge.target]) add(node, { from, step: { kind: 'call', edge } });
+    for (const edge of bytes) {
+      const byte = firstWritable(edge, isWritable);
+      if (byte >= 0) add(edge.target, { from, step: { kind: 'byte', byte, target: edge.target } });
+    }
+  });
+  return leading;
 }
 
 /** Letters, digits and signs rather than control characters, for the eye. */
