@@ -23,7 +23,7 @@ const ALLOWED = {
   trainer: ['tensor-core', 'checkpoint', 'report'],
   compress: ['tensor-core', 'checkpoint', 'report'],
   quant: ['tensor-core', 'compress'],
-  prune: ['tensor-core', 'compress'],
+  prune: ['tensor-core', 'compress', 'moe'],
   distill: ['tensor-core', 'compress', 'checkpoint'],
   lora: ['tensor-core', 'compress', 'checkpoint'],
   data: ['checkpoint', 'tokenizers'],

@@ -7,6 +7,7 @@ import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
 import { operationsPerToken } from '../shared/operations.js';
 import { Peer } from '../shared/peer.js';
 import { type Row, report } from '../shared/result.js';
+import { memoryRows } from './expert-memory.js';
 
 /**
  * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
@@ -14,7 +15,8 @@ import { type Row, report } from '../shared/result.js';
  * Then whole models: 8 of 64 experts and one shared against a dense model of the same number of parameters, one decoding
  * step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
  * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product. `--models` leaves
- * the products out.
+ * the products out. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
+ * which disk.
  */
 const [T, k, E, C, F] = [2048, 8, 64, 512, 256];
 const ROWS = T * k;
@@ -168,8 +170,20 @@ async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Reco
 setBackend(cpuBackend({ threads: THREADS }));
 /** Of the last minute: more than the threads of this program means that others were at work. */
 const before = loadavg()[0];
-const grouped = process.argv.includes('--models') ? [] : await groupedRows();
-const { rows, notes } = await modelRows();
-const loadAverage = { before, after: loadavg()[0] };
-console.log(JSON.stringify(notes));
-report([...grouped, ...rows], { threads: THREADS, seed: 1, loadAverage, sizes: { T, k, E, C, F }, ...notes });
+if (process.argv.includes('--memory')) {
+  const settings = { warmUp: 64, steps: 96, folder: option('--folder') };
+  const { rows, notes } = await memoryRows(Number(option('--repeats') ?? 3), settings);
+  report(rows, { threads: THREADS, seed: 1, loadAverage: { before, after: loadavg()[0] }, ...notes });
+} else {
+  const grouped = process.argv.includes('--models') ? [] : await groupedRows();
+  const { rows, notes } = await modelRows();
+  const loadAverage = { before, after: loadavg()[0] };
+  console.log(JSON.stringify(notes));
+  report([...grouped, ...rows], {
+    threads: THREADS,
+    seed: 1,
+    loadAverage,
+    sizes: { T, k, E, C, F },
+    ...notes,
+  });
+}

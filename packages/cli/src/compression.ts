@@ -24,6 +24,7 @@ import { hiddenDistillation, logitDistillation, nextTokenTraining } from '@fruga
 import { loraAdd } from '@frugal/lora';
 import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
 import {
+  expertMerging,
   expertPruning,
   gradualPruning,
   headPruning,
@@ -37,6 +38,7 @@ import {
 import {
   awq,
   cacheQuantization,
+  expertBits,
   ggufQuantization,
   gptqQuantization,
   quantizationAwareTraining,
@@ -58,6 +60,7 @@ export const methods: readonly ModifierFactory[] = [
   ggufQuantization,
   gptqQuantization,
   awq,
+  expertBits,
   smoothQuant,
   rotate,
   quantizationAwareTraining,
@@ -70,6 +73,7 @@ export const methods: readonly ModifierFactory[] = [
   headPruning,
   layerPruning,
   widthPruning,
+  expertMerging,
   expertPruning,
   logitDistillation,
   hiddenDistillation,

@@ -23,6 +23,9 @@ export interface WalkOptions {
   readonly watchExperts?: boolean;
 }
 
+/** What a layer of experts tells of a step. */
+const expertValues = ['salience', 'load', 'scores'] as const;
+
 /**
  * Walks calibration sequences through a model block by block, so that memory holds one block's statistics and the
  * activations between two blocks. A block that was compressed passes its error on to the next.
@@ -39,7 +42,7 @@ export class CalibrationWalk {
     const { vocabularySize } = model;
     const backend = model.parameters()[0]?.value.backend;
     const mixtures = watchExperts ? mixturesOf(model) : [];
-    const collect = new Set(mixtures.flatMap(({ path }) => [`${path}.salience`, `${path}.load`]));
+    const collect = new Set(mixtures.flatMap(({ path }) => expertValues.map((name) => `${path}.${name}`)));
     this.domains = [...new Set(domains)];
     this.travelling = sequences.map((sequence, s) => {
       const begin = () => model.begin(stepBatch([sequence], { vocabularySize, backend, collect }));
@@ -59,10 +62,10 @@ export class CalibrationWalk {
       const output = this.model.blocks[index].forward(item.hidden, item.context);
       const { collected } = item.context;
       for (const mixture of own) {
-        const [salience, load] = ['salience', 'load'].map((name) => collected.get(`${mixture.path}.${name}`));
+        const [salience, load, scores] = expertValues.map((name) => collected.get(`${mixture.path}.${name}`));
         const { domain } = item;
-        const values = { salience, load, domain, domains: this.domains };
-        if (salience && load) stats.add(mixture.experts, ofExperts, values, () => values);
+        const values = { salience, load, scores, domain, domains: this.domains };
+        if (salience && load && scores) stats.add(mixture.experts, ofExperts, values, () => values);
       }
       if (ofBlock.length === 0) return;
       stats.add(path, ofBlock, item, () => ({ input: item.hidden.cast('f32'), output: output.cast('f32') }));

@@ -26,6 +26,8 @@ export interface StatMap {
   salience: Tensor;
   /** Of the experts of a layer: f32 [D, E], rows that reach an expert, by domain. */
   load: Tensor;
+  /** Of the experts of a layer: f32 [E, E], Σ s sᵀ over the scores s that the router gives to all experts. */
+  scoreGram: Tensor;
   /** Of the experts of a layer: the names of the D domains of the calibration. */
   domains: readonly string[];
 }
@@ -35,6 +37,8 @@ export interface ExpertValues {
   /** f32 [E]. */
   readonly salience: Tensor;
   readonly load: Tensor;
+  /** f32 [rows, E]. */
+  readonly scores: Tensor;
   /** Which of the domains the text belongs to. */
   readonly domain: number;
   readonly domains: readonly string[];
@@ -91,6 +95,10 @@ export const collectors: { readonly [N in StatName]: Collector<N> } = {
     update: (values, before) => plus(before, inRow(values.salience, values)),
   },
   load: { of: 'experts', update: (values, before) => plus(before, inRow(values.load, values)) },
+  scoreGram: {
+    of: 'experts',
+    update: ({ scores }, before) => plus(before, scores.transpose().matmul(scores)),
+  },
   domains: { of: 'experts', update: ({ domains }) => domains },
 };
 

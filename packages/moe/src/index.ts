@@ -1,5 +1,4 @@
 export { type BalanceOptions, nextSelectionBias, sequenceLoss, switchLoss, zLoss } from './balance.js';
-export { allocateBits, type BitAllocation, type ExpertChoices } from './bit-allocation.js';
 export { clusterDirections } from './cluster.js';
 export { combineRows, type Dispatch, dispatchRows } from './dispatch.js';
 export {
@@ -14,7 +13,7 @@ export { Experts } from './experts.js';
 export { type FitGateOptions, fitGate } from './fit-gate.js';
 export { inspectRouting, type LayerRouting, mixturesOf, type RoutedDomain } from './inspect.js';
 export { expertMemoryOf, limitExperts } from './limit-experts.js';
-export { type ExpertWeights, mergeExperts, mergeGroups } from './merge.js';
+export { type ExpertWeights, mergeExperts, mergeGroups, mergeShares } from './merge.js';
 export { MixtureOfExperts, type MixtureOptions } from './mixture.js';
 export {
   compareRouting,

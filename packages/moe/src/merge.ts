@@ -48,10 +48,7 @@ export async function mergeExperts(
   usage: readonly number[],
 ): Promise<ExpertWeights> {
   const orders = await neuronOrders(weights, groups, usage);
-  const shares = groups.map((group) => {
-    const total = group.reduce((sum, e) => sum + usage[e], 0);
-    return group.map((e) => (total > 0 ? usage[e] / total : 1 / group.length));
-  });
+  const shares = mergeShares(groups, usage);
   const merged = (stack: Tensor, neuronAxis: 0 | 1 | null) =>
     noGrad(() =>
       scope(() => {
@@ -75,6 +72,17 @@ export async function mergeExperts(
     down: merged(weights.down, 1),
     router: merged(weights.router, null),
   };
+}
+
+/** How much each member counts in its group: by its usage, or all alike where no member was used. */
+export function mergeShares(
+  groups: readonly (readonly number[])[],
+  usage: readonly number[],
+): readonly (readonly number[])[] {
+  return groups.map((group) => {
+    const total = group.reduce((sum, e) => sum + usage[e], 0);
+    return group.map((e) => (total > 0 ? usage[e] / total : 1 / group.length));
+  });
 }
 
 /** For each expert but the most used of its group: which of its neurons stands for each neuron of that one. */

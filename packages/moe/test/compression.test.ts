@@ -1,12 +1,6 @@
 import { concat, noGrad, Random, scope, swiglu, type Tensor, tensor } from '@frugal/tensor-core';
 import { describe, expect, it } from 'vitest';
-import {
-  allocateBits,
-  type ExpertChoices,
-  type ExpertWeights,
-  mergeExperts,
-  mergeGroups,
-} from '../src/index.js';
+import { type ExpertWeights, mergeExperts, mergeGroups } from '../src/index.js';
 
 const [C, F] = [6, 5];
 const draw = (seed: number, shape: number[]) => noGrad(() => new Random(seed).normal(shape));
@@ -72,39 +66,5 @@ describe('mergeExperts', () => {
     }
     const [rows, old] = [await merged.router.toFloat32(), await weights.router.toFloat32()];
     for (let c = 0; c < C; c++) expect(rows[c]).toBeCloseTo(0.25 * old[c] + 0.75 * old[2 * C + c], 5);
-  });
-});
-
-describe('allocateBits', () => {
-  const expert = (usage: number): ExpertChoices => ({
-    usage,
-    bytes: [20, 30, 40, 80],
-    error: [9, 7, 1, 0.1],
-  });
-  const experts = [expert(1), expert(100), expert(10)];
-
-  it('gives more bits to those that are used more', () => {
-    expect(allocateBits(experts, 60).formats).toEqual([0, 0, 0]);
-    expect(allocateBits(experts, 100).formats).toEqual([0, 2, 2]);
-    expect(allocateBits(experts, 1e9).formats).toEqual([3, 3, 3]);
-    for (const budget of [60, 85, 100, 131, 170, 240])
-      expect(allocateBits(experts, budget).bytes).toBeLessThanOrEqual(budget);
-    expect(() => allocateBits(experts, 59)).toThrow(/at least 60/);
-  });
-
-  it('is as good as trying everything where the budget is spent in whole steps', () => {
-    const all: number[][] = [[]];
-    for (const _ of experts)
-      all.splice(0, all.length, ...all.flatMap((head) => [0, 1, 2, 3].map((f) => [...head, f])));
-    for (const budget of [60, 80, 100, 140, 160, 200, 240]) {
-      const costs = all.map((formats) => ({
-        bytes: formats.reduce((sum, f, e) => sum + experts[e].bytes[f], 0),
-        error: formats.reduce((sum, f, e) => sum + experts[e].usage * experts[e].error[f], 0),
-      }));
-      const best = Math.min(...costs.filter(({ bytes }) => bytes <= budget).map(({ error }) => error));
-      const { error, bytes } = allocateBits(experts, budget);
-      expect(bytes).toBe(budget);
-      expect(error).toBeCloseTo(best, 9);
-    }
   });
 });

@@ -8,6 +8,7 @@ export { mostImportant, unitImportance } from './maths/units.js';
 export { expertPruning } from './modifiers/experts.js';
 export { gradualPruning } from './modifiers/gradual.js';
 export { layerPruning } from './modifiers/layers.js';
+export { expertMerging } from './modifiers/merge-experts.js';
 export { headPruning, neuronPruning } from './modifiers/units.js';
 export { magnitude, sparseGptPruning, wanda } from './modifiers/weights.js';
 export { widthPruning } from './modifiers/width.js';

@@ -1,4 +1,5 @@
 export { type AwqOptions, type AwqResult, awqScales } from './maths/awq.js';
+export { columnErrorShare } from './maths/column-error.js';
 export { type FakeQuantizer, fakeActivation, fakeQuantizerOf } from './maths/fake-quantize.js';
 export { type GptqOptions, type GptqResult, gptq } from './maths/gptq.js';
 export type { Grid, GroupParameters } from './maths/grid.js';
@@ -8,6 +9,7 @@ export { roundTrip } from './maths/round-trip.js';
 export { smoothScales } from './maths/smooth.js';
 export { awq } from './modifiers/awq.js';
 export { cacheQuantization } from './modifiers/cache.js';
+export { expertBits } from './modifiers/expert-bits.js';
 export { ggufQuantization } from './modifiers/gguf.js';
 export { gptqQuantization } from './modifiers/gptq.js';
 export { quantizationAwareTraining } from './modifiers/quantization-aware.js';

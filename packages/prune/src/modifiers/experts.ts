@@ -1,10 +1,9 @@
-import { CompressError, defineMethod, type Edit, type Site, type StatsOf } from '@frugal/compress';
+import { CompressError, defineMethod, type Edit, type StatsOf } from '@frugal/compress';
 import { ArgumentError, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
-import { Buffer, isLinearLike, type Model, type Module, Parameter } from '@frugal/tensor-core/nn';
+import { Buffer, type Module, Parameter } from '@frugal/tensor-core/nn';
 import { z } from 'zod';
 import { type ExpertUse, expertImportance, keptExperts, keptShares } from '../maths/experts.js';
-
-type ExpertSite = Extract<Site, { kind: 'experts' }>;
+import { expertCount, expertCountOptions, expertSites, planExperts, rowsOf } from './expert-sites.js';
 
 /** What will stay of one layer. */
 interface Cut {
@@ -21,45 +20,19 @@ interface Cut {
 export const expertPruning = defineMethod(
   'prune.experts',
   {
-    /** Share of the experts that stays. */
-    keep: z.number().gt(0).lt(1).optional(),
-    /** Or how many stay in each layer. */
-    experts: z.number().int().positive().optional(),
+    ...expertCountOptions,
     /** What decides: see {@link expertImportance}. */
     importance: z.enum(['reap', 'frequency']).default('reap'),
     /** Of what the experts add for a domain at least this share must stay, on average over the layers; 0 refuses nothing. */
     domainFloor: z.number().min(0).lt(1).default(0.5),
   },
   ({ keep, experts, importance, domainFloor }) => {
-    if ((keep === undefined) === (experts === undefined))
-      throw new ArgumentError({ where: 'prune.experts', what: 'needs one of keep and experts' });
-    const left = ({ units, groups = 1 }: ExpertSite['coupling']) =>
-      experts ?? Math.max(groups, Math.round((units * (keep as number)) / groups) * groups);
+    const left = expertCount('prune.experts', { keep, experts });
     const cuts = new Map<string, Cut>();
     return {
       sites: ['experts'],
       needs: { stats: ['salience', 'load', 'domains'] },
-      plan(sites, model) {
-        const layers = expertSites(sites);
-        const problems = layers.flatMap((site) => problemsOf(site, left(site.coupling)));
-        const missed = missedLayers(layers, model);
-        if (missed.length > 0)
-          problems.push(
-            `the targets leave out ${missed.join(', ')}: the config has one number of experts for all`,
-          );
-        return {
-          sites: layers.map((site) => {
-            const bytesBefore = bytesOf(site);
-            const { units } = site.coupling;
-            return {
-              path: site.path,
-              bytesBefore,
-              bytesAfter: (bytesBefore * left(site.coupling)) / units,
-            };
-          }),
-          problems,
-        };
-      },
+      plan: (sites, model) => planExperts(sites, model, left),
       async select(sites, statsOf) {
         for (const { path, coupling } of expertSites(sites)) {
           const use = await useOf(path, statsOf);
@@ -91,43 +64,6 @@ export const expertPruning = defineMethod(
   },
 );
 
-function expertSites(sites: readonly Site[]): ExpertSite[] {
-  return sites.filter((site) => site.kind === 'experts');
-}
-
-function missedLayers(layers: readonly ExpertSite[], model: Model): string[] {
-  const targeted = new Set(layers.map(({ path }) => path));
-  const all = model.couplings().filter(({ kind }) => kind === 'experts');
-  return all.map(({ path }) => path).filter((path) => layers.length > 0 && !targeted.has(path));
-}
-
-function problemsOf({ path, members, coupling }: ExpertSite, left: number): string[] {
-  const { units, least = 1, groups = 1 } = coupling;
-  const problems: string[] = [];
-  if (left >= units) problems.push(`${path}: ${left} of ${units} experts would stay`);
-  if (left < least) problems.push(`${path}: ${left} experts would stay, and a token needs at least ${least}`);
-  if (left % groups !== 0)
-    problems.push(`${path}: ${left} experts cannot be shared evenly among ${groups} groups`);
-  if (members.some(hasOwnExperts))
-    problems.push(`${path} has experts that are changed already: prune them before all else`);
-  return problems;
-}
-
-/** Whether an expert is no longer a part of its stack: packed, masked or adapted. */
-function hasOwnExperts(stack: Module): boolean {
-  return [...stack.members()].some(
-    ([, member]) => isLinearLike(member as Module) && [...(member as Module).members()].length > 0,
-  );
-}
-
-function bytesOf({ members }: ExpertSite): number {
-  const stacks = members.flatMap((member) => [...member.members()]);
-  return stacks.reduce(
-    (sum, [, member]) => sum + (member instanceof Parameter ? member.value.storage.byteLength : 0),
-    0,
-  );
-}
-
 async function useOf(path: string, statsOf: StatsOf): Promise<ExpertUse> {
   const { salience, load, domains } = statsOf(path);
   if (!salience || !load || !domains)
@@ -137,12 +73,6 @@ async function useOf(path: string, statsOf: StatsOf): Promise<ExpertUse> {
       hint: 'Calibrate with more text.',
     });
   return { domains, salience: await rowsOf(salience), load: await rowsOf(load) };
-}
-
-async function rowsOf(matrix: Tensor): Promise<number[][]> {
-  const [rows, columns] = matrix.shape;
-  const values = await matrix.toFloat32();
-  return Array.from({ length: rows }, (_, r) => [...values.subarray(r * columns, (r + 1) * columns)]);
 }
 
 /** @throws CompressError naming every domain that would lose too much, and what all keep */
