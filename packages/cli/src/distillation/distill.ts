@@ -1,6 +1,6 @@
 import type { Manifest } from '@frugal/checkpoint';
 import { openDataset, type TokenDataset } from '@frugal/data';
-import { storedLogitDistillation } from '@frugal/distill';
+import { storedLogitDistillation, universalDistillation } from '@frugal/distill';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import type { Context } from '../context.js';
@@ -13,7 +13,15 @@ import { batchesOf, type TrainingRecord, trainingFacts } from '../training/run-t
 import { trainArm } from './arm.js';
 import { type Comparison, compareArms, heldOutTexts } from './compare-arms.js';
 import { CACHED_TOKENS, fillCache } from './fill-cache.js';
-import { controlRecipe, distillationRecipe, type LossFlags, lossSettings, storedRecipe } from './options.js';
+import {
+  controlRecipe,
+  distillationRecipe,
+  type LossFlags,
+  lossSettings,
+  storedRecipe,
+  universalRecipe,
+} from './options.js';
+import { distillSequences } from './sequence-level.js';
 import { type StudentSource, studentSource } from './student-source.js';
 
 /** The flags of `frugal distill`. */
@@ -35,7 +43,9 @@ interface Setup {
   readonly options: DistillOptions;
   readonly training: TrainingConfig;
   readonly source: StudentSource;
-  /** A model with the tokenizer of teacher and student. */
+  /** Of a model that is here, not behind an endpoint. */
+  readonly teacherPath: string;
+  /** A model with the tokenizer of the student, which is that of the teacher unless the loss is `uld`. */
   readonly filesFrom: string;
   readonly tokenizer: Tokenizer;
   readonly dataset: TokenDataset;
@@ -47,18 +57,18 @@ export async function distill(
   options: DistillOptions,
   context: Context,
 ): Promise<{ readonly record: TrainingRecord; readonly comparison?: Comparison }> {
-  const { data, out, force, heldOut } = options;
+  const { data, out, force, heldOut, teacherUrl, loss } = options;
   await refuseExisting(out, force);
+  if (loss === 'sequence') return { record: await distillSequences(options, context) };
   const source = await studentSource(options.student, options.studentLayers);
   const training = trainingOf(options, source.training);
-  const filesFrom = await modelPath(
-    options.teacherUrl ? (options.student as string) : options.teacher,
-    context,
-  );
+  const ofStudent = Boolean(teacherUrl) || loss === 'uld';
+  const filesFrom = await modelPath(ofStudent ? (options.student as string) : options.teacher, context);
+  const teacherPath = loss === 'uld' ? await modelPath(options.teacher, context) : filesFrom;
   const tokenizer = await openTokenizer(filesFrom);
   const dataset = await openDataset(data, { tokenizer });
   const texts = heldOut && (await heldOutTexts(heldOut, tokenizer));
-  const setup = { options, training, source, filesFrom, tokenizer, dataset, context };
+  const setup = { options, training, source, teacherPath, filesFrom, tokenizer, dataset, context };
   const control = `${out}.control`;
   if (texts && (await isMissing(control, setup))) await trainControl(control, setup);
   const record = await (options.teacherCache === undefined
@@ -79,11 +89,18 @@ async function trainControl(out: string, setup: Setup): Promise<void> {
 }
 
 async function trainTaught(setup: Setup): Promise<TrainingRecord> {
-  const { options, training, tokenizer, filesFrom, context } = setup;
-  const teacher = await openModel(filesFrom, context);
+  const { options, training, tokenizer, teacherPath, context } = setup;
+  const { seed } = training;
+  const teacher = await openModel(teacherPath, context);
   const student = await openStudent(setup, teacher);
-  const recipe = distillationRecipe(options, { student, teacher, tokenizer, seed: training.seed });
-  const arm = { label: 'distill', student, teacher, recipe, manifest: manifestFor(setup, true) };
+  const lesson =
+    options.loss === 'uld'
+      ? {
+          recipe: universalRecipe(options, seed),
+          methods: [universalDistillation({ student: tokenizer, teacher: await openTokenizer(teacherPath) })],
+        }
+      : { recipe: distillationRecipe(options, { student, teacher, tokenizer, seed }) };
+  const arm = { label: 'distill', student, teacher, ...lesson, manifest: manifestFor(setup, true) };
   return trainArm({ ...commonOf(setup), ...arm }, context);
 }
 
@@ -111,11 +128,11 @@ async function trainFromCache(directory: string, setup: Setup): Promise<Training
 
 /** A student that is made of the teacher borrows the one that is open, or one of its own. */
 async function openStudent(setup: Setup, opened: CausalLM | null): Promise<CausalLM> {
-  const { source, tokenizer, training, filesFrom, context } = setup;
+  const { source, tokenizer, training, teacherPath, context } = setup;
   let own: CausalLM | undefined;
   const teacher = async () => {
     if (opened) return opened;
-    own = await openModel(filesFrom, context);
+    own = await openModel(teacherPath, context);
     return own;
   };
   try {

@@ -4,7 +4,7 @@ import { printJson } from '../context.js';
 import type { Comparison } from '../distillation/compare-arms.js';
 import { type DistillOptions, distill } from '../distillation/distill.js';
 import { CACHED_TOKENS } from '../distillation/fill-cache.js';
-import { addLossOptions } from '../distillation/options.js';
+import { addLossOptions, checkLossFlags } from '../distillation/options.js';
 import { isConfigFile } from '../distillation/student-source.js';
 import { UsageError } from '../errors.js';
 import { addTrainingOptions } from '../training/options.js';
@@ -27,6 +27,8 @@ export const distillVerb: Verb = (program, context) => {
       'frugal distill --teacher runs/teacher --student runs/small --data data/packed --out runs/healed --teacher-cache cache',
       'frugal distill --teacher runs/teacher --student-layers 0,3,7 --loss skew-kl --data data/packed --steps 400 \\\n' +
         '    --control --held-out held-out.jsonl --out runs/student',
+      'frugal distill --teacher hf:org/large --student runs/small --loss uld --data data/packed --out runs/taught',
+      'frugal distill --teacher runs/large --student runs/small --loss sequence --data questions.jsonl --out runs/taught',
     ],
   })
     .requiredOption('--teacher <MODEL>', MODEL_ARGUMENT[1])
@@ -41,7 +43,10 @@ export const distillVerb: Verb = (program, context) => {
       'the teacher is model MODEL of an OpenAI-compatible endpoint: URL ends in /v1',
     )
     .option('--api-key <KEY>', 'of the endpoint (default: FRUGAL_API_KEY)', process.env.FRUGAL_API_KEY)
-    .requiredOption('--data <DIR>', 'made by frugal data pack, with the tokenizer of the teacher')
+    .requiredOption(
+      '--data <DIR|FILE>',
+      'made by frugal data pack, with the tokenizer of the student; --loss sequence: questions, as texts or conversations',
+    )
     .requiredOption('--out <DIR>', 'where the model goes')
     .option('--control', 'measure what the teacher is good for; needs --held-out')
     .option('--held-out <FILE...>', 'documents for --control: text files, or .jsonl')
@@ -61,6 +66,8 @@ export const distillVerb: Verb = (program, context) => {
 
 /** @throws UsageError for flags that do not go together */
 function checkFlags({ control, heldOut, teacherCache, teacherUrl, ...options }: Options): void {
+  checkLossFlags(options);
+  const isOther = options.loss === 'uld' || options.loss === 'sequence';
   const wrong: Readonly<Record<string, boolean>> = {
     '--control and --held-out belong together': Boolean(control) !== Boolean(heldOut),
     '--teacher-url needs --teacher-cache': Boolean(teacherUrl) && teacherCache === undefined,
@@ -73,6 +80,14 @@ function checkFlags({ control, heldOut, teacherCache, teacherUrl, ...options }: 
       teacherCache !== undefined && Boolean(options.onPolicy),
     '--teacher-cache needs a teacher to be asked: --alpha above 0':
       teacherCache !== undefined && options.alpha === 0,
+    [`--loss ${options.loss} asks its teacher while it trains: leave out --teacher-cache`]:
+      teacherCache !== undefined && isOther,
+    '--loss uld needs a model as --student, which has its own tokenizer':
+      options.loss === 'uld' && (options.student === undefined || isConfigFile(options.student)),
+    '--loss uld needs a student that exists: leave out --student-layers':
+      options.loss === 'uld' && options.studentLayers !== undefined,
+    '--loss sequence has no arm without a teacher: leave out --control':
+      options.loss === 'sequence' && Boolean(control),
   };
   for (const [what, isWrong] of Object.entries(wrong))
     if (isWrong) throw new UsageError({ where: 'distill', what });
