@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { perplexity } from '@frugal/eval';
 import { batchesOf, type Laboratory, newModel } from '@frugal/example-pretrain-distill-deploy/steps';
+import { loadModel, saveModel } from '@frugal/models';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import {
   createOptimizer,
@@ -8,14 +10,15 @@ import {
   localCollectives,
   muonWithAdamW,
   schedules,
+  type TrainOptions,
   train,
 } from '@frugal/trainer';
 
-/** Steps between two exchanges. */
-const STEPS = 50;
 /** Steps whose traffic is counted where gradients are exchanged in each: it is the same in all. */
 const COUNTED = 4;
 const RANKS = 2;
+/** Of the training that all arms start from. */
+const START = { seed: 100, learningRate: 0.01 };
 
 /** One way to train by several ranks. */
 export interface Arm {
@@ -32,39 +35,37 @@ export interface Outcome {
   readonly bytesPerStep: number;
 }
 
-const RATES = [1e-2, 2e-2];
-/** Outer learning rate and momentum: the mean of the ranks, that of the paper, and what lies between. */
-const OUTER = [
-  [1, 0],
-  [0.7, 0.9],
-  [0.7, 0.6],
-  [0.9, 0.3],
-];
-
-export function arms(): { readonly everyStep: readonly Arm[]; readonly local: readonly Arm[] } {
-  return {
-    everyStep: RATES.map((learningRate) => ({ name: `every step, ${learningRate}`, learningRate })),
-    local: RATES.flatMap((learningRate) =>
-      OUTER.map(([outer, momentum]) => ({
-        name: `local, ${learningRate}, outer ${outer} and ${momentum}`,
-        learningRate,
-        local: { steps: STEPS, learningRate: outer, momentum },
-      })),
-    ),
-  };
+/**
+ * The model that all arms start from, trained by one process: DiLoCo as well begins with a model that was trained in one place
+ * (arXiv:2311.08105, section 3.1).
+ */
+export async function startModel(laboratory: Laboratory): Promise<string> {
+  const path = laboratory.run.file('start');
+  if (existsSync(path)) return path;
+  const model = newModel(laboratory, laboratory.settings.student, START.seed);
+  await trainRank(
+    model,
+    { ...laboratory, settings: { ...laboratory.settings, seed: START.seed } },
+    START.learningRate,
+    {},
+  );
+  await saveModel(model, path, { tokenizerFiles: laboratory.data.tokenizer.files() });
+  model.dispose();
+  return path;
 }
 
 /**
- * Trains and scores. Exchanging gradients in every step is what one process computes alone, up to the order of sums
+ * Trains further and scores. Exchanging gradients in every step is what one process computes alone, up to the order of sums
  * (`packages/trainer/test/distributed.test.ts`): that arm is trained so, which takes half as long, and its traffic is counted apart.
  */
 export async function runArm(laboratory: Laboratory, arm: Arm): Promise<Outcome> {
-  const [first, ...others] = await trainRanks(laboratory, arm, arm.local ? RANKS : 1);
+  const start = await startModel(laboratory);
+  const [first, ...others] = await trainRanks(start, laboratory, arm, arm.local ? RANKS : 1);
   for (const { model } of others) model.dispose();
   const bitsPerByte = await score(laboratory, first.model);
   first.model.dispose();
   if (arm.local) return { bitsPerByte, bytesPerStep: first.bytesPerStep };
-  const counted = await trainRanks(laboratory, arm, RANKS, COUNTED);
+  const counted = await trainRanks(start, laboratory, arm, RANKS, COUNTED);
   for (const { model } of counted) model.dispose();
   return { bitsPerByte, bytesPerStep: counted[0].bytesPerStep };
 }
@@ -76,33 +77,50 @@ interface Ranked {
 
 /** All ranks are parts of this process. `most`: no more than so many steps. */
 function trainRanks(
+  start: string,
   laboratory: Laboratory,
   { learningRate, local }: Arm,
   ranks: number,
-  most = Number.POSITIVE_INFINITY,
+  most?: number,
 ): Promise<Ranked[]> {
-  const { seed, student, batch, sequence } = laboratory.settings;
-  const steps = Math.ceil(student.tokens / (batch * sequence));
-  const schedule = schedules.linear({ peak: learningRate, steps, warmup: Math.ceil(0.05 * steps) });
   return Promise.all(
     localCollectives(ranks).map(async (collective) => {
-      const model = newModel(laboratory, student, seed);
-      const events = train({
-        model,
-        batches: batchesOf(laboratory, seed),
-        loss: languageModelLoss(model),
-        optimizer: createOptimizer(muonWithAdamW()),
-        schedule,
-        steps: Math.min(steps, most),
-        clipNorm: 1,
-        // Shares by measured speed would make every run another one.
-        ...(ranks > 1 && { distributed: { collective, speeds: [1, 1], ...(local && { local }) } }),
+      const model = await loadModel(start);
+      // Shares by measured speed would make every run another one.
+      const distributed = ranks > 1 && {
+        distributed: { collective, speeds: [1, 1], ...(local && { local }) },
+      };
+      const bytesPerStep = await trainRank(model, laboratory, learningRate, {
+        ...distributed,
+        ...(most && { steps: most }),
       });
-      let received = 0;
-      for await (const event of events) if (event.type === 'step') received += event.division?.received ?? 0;
-      return { model, bytesPerStep: received / Math.min(steps, most) };
+      return { model, bytesPerStep };
     }),
   );
+}
+
+/** One rank's part of a training; gives the bytes that it received in a step. */
+async function trainRank(
+  model: CausalLM,
+  laboratory: Laboratory,
+  learningRate: number,
+  changes: Partial<Pick<TrainOptions, 'distributed' | 'steps'>>,
+): Promise<number> {
+  const { seed, student, batch, sequence } = laboratory.settings;
+  const steps = Math.ceil(student.tokens / (batch * sequence));
+  const events = train({
+    model,
+    batches: batchesOf(laboratory, seed),
+    loss: languageModelLoss(model),
+    optimizer: createOptimizer(muonWithAdamW()),
+    schedule: schedules.linear({ peak: learningRate, steps, warmup: Math.ceil(0.05 * steps) }),
+    steps,
+    clipNorm: 1,
+    ...changes,
+  });
+  let received = 0;
+  for await (const event of events) if (event.type === 'step') received += event.division?.received ?? 0;
+  return received / (changes.steps ?? steps);
 }
 
 async function score({ data, settings }: Laboratory, model: CausalLM): Promise<number> {

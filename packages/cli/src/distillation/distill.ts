@@ -10,6 +10,7 @@ import type { TrainingConfig } from '../training/config.js';
 import { type TrainingFlags, trainingOf } from '../training/options.js';
 import { type RunOptions, requireSameSettings } from '../training/run-directory.js';
 import { batchesOf, type TrainingRecord, trainingFacts } from '../training/run-training.js';
+import { type Distributed, isMain, mainFirst } from '../training/team.js';
 import { trainArm } from './arm.js';
 import { type Comparison, compareArms, heldOutTexts } from './compare-arms.js';
 import { CACHED_TOKENS, fillCache } from './fill-cache.js';
@@ -49,17 +50,20 @@ interface Setup {
   readonly filesFrom: string;
   readonly tokenizer: Tokenizer;
   readonly dataset: TokenDataset;
+  /** Other processes that train with this one. */
+  readonly distributed: Distributed | undefined;
   readonly context: Context;
 }
 
-/** Trains the student, and a control arm where one is asked for. */
+/** Trains the student, and a control arm where one is asked for; the main process alone compares both. */
 export async function distill(
   options: DistillOptions,
+  distributed: Distributed | undefined,
   context: Context,
 ): Promise<{ readonly record: TrainingRecord; readonly comparison?: Comparison }> {
   const { data, out, force, heldOut, teacherUrl, loss } = options;
-  await refuseExisting(out, force);
-  if (loss === 'sequence') return { record: await distillSequences(options, context) };
+  if (isMain(distributed)) await refuseExisting(out, force);
+  if (loss === 'sequence') return { record: await distillSequences(options, distributed, context) };
   const source = await studentSource(options.student, options.studentLayers);
   const training = trainingOf(options, source.training);
   const ofStudent = Boolean(teacherUrl) || loss === 'uld';
@@ -68,13 +72,23 @@ export async function distill(
   const tokenizer = await openTokenizer(filesFrom);
   const dataset = await openDataset(data, { tokenizer });
   const texts = heldOut && (await heldOutTexts(heldOut, tokenizer));
-  const setup = { options, training, source, teacherPath, filesFrom, tokenizer, dataset, context };
+  const setup = {
+    options,
+    training,
+    source,
+    teacherPath,
+    filesFrom,
+    tokenizer,
+    dataset,
+    distributed,
+    context,
+  };
   const control = `${out}.control`;
   if (texts && (await isMissing(control, setup))) await trainControl(control, setup);
   const record = await (options.teacherCache === undefined
     ? trainTaught(setup)
     : trainFromCache(options.teacherCache, setup));
-  if (!texts) return { record };
+  if (!texts || !isMain(distributed)) return { record };
   const paths = { taught: out, alone: control };
   const window = training.sequence;
   return { record, comparison: await compareArms(paths, texts, tokenizer, { window, context }) };
@@ -106,12 +120,12 @@ async function trainTaught(setup: Setup): Promise<TrainingRecord> {
 
 /** Asks the teacher first, where that was not done before; then it is not in memory. */
 async function trainFromCache(directory: string, setup: Setup): Promise<TrainingRecord> {
-  const { options, training, tokenizer, filesFrom, context } = setup;
+  const { options, training, tokenizer, filesFrom, distributed, context } = setup;
   const { teacher: named, teacherUrl: url, apiKey, topK = CACHED_TOKENS, temperature } = options;
   const teacher = url === undefined ? { path: filesFrom } : { url, model: named, apiKey };
   const { batches } = commonOf(setup);
   const request = { directory, teacher, tokenizer, topK, temperature, training, batches };
-  const cache = await fillCache(request, context);
+  const cache = await mainFirst(distributed, () => fillCache(request, context));
   const student = await openStudent(setup, null);
   const recipe = storedRecipe(options, { student, tokenizer, seed: training.seed });
   const methods = [storedLogitDistillation(cache)];
@@ -143,12 +157,13 @@ async function openStudent(setup: Setup, opened: CausalLM | null): Promise<Causa
 }
 
 /** What the arms have in common; the batches begin anew. */
-function commonOf({ options, training, dataset, filesFrom }: Setup) {
+function commonOf({ options, training, dataset, distributed, filesFrom }: Setup) {
   const { out, force, resume, teacherCache } = options;
   // A cache holds sequences: were they cut elsewhere in each epoch, the teacher would have to read each anew.
   const batches = batchesOf(dataset, training, { shift: teacherCache === undefined });
   const settings = settingsOf(options, training);
-  return { out, ...(force && { force }), ...(resume && { resume }), batches, training, settings, filesFrom };
+  const common = { out, batches, training, settings, distributed, filesFrom };
+  return { ...common, ...(force && { force }), ...(resume && { resume }) };
 }
 
 /** Whether the control arm is still to be trained: only a resumed run, with the same settings, takes over a finished one. */

@@ -13,13 +13,14 @@ import { modelPath, openModel, openSpeaker, openTokenizer } from '../model.js';
 import { withProgress } from '../progress.js';
 import { checkContext } from '../training/config.js';
 import { trainingOf } from '../training/options.js';
-import { finishRun, openRunDirectory, type RunDirectory } from '../training/run-directory.js';
+import { finishRun, openRunDirectory, type RunDirectory, runDirectoryOf } from '../training/run-directory.js';
 import {
   languageModelJob,
   runTraining,
   type TrainingRecord,
   trainingFacts,
 } from '../training/run-training.js';
+import { type Distributed, isMain, mainFirst } from '../training/team.js';
 import { chatSet } from '../training/tuning-batches.js';
 import { version } from '../version.js';
 import type { DistillOptions } from './distill.js';
@@ -33,7 +34,11 @@ const ANSWER = 256;
  * Sequence-level distillation (Kim & Rush 2016, arXiv:1606.07947): the teacher answers questions, cut-off answers are tried
  * again, and the student learns what is left as from any examples. Only text passes, so that tokenizers may differ.
  */
-export async function distillSequences(options: DistillOptions, context: Context): Promise<TrainingRecord> {
+export async function distillSequences(
+  options: DistillOptions,
+  distributed: Distributed | undefined,
+  context: Context,
+): Promise<TrainingRecord> {
   const { out, student: named, data, force = false, resume = false } = options;
   const source = await studentSource(named, options.studentLayers);
   const training = trainingOf(options, source.training);
@@ -51,10 +56,14 @@ export async function distillSequences(options: DistillOptions, context: Context
     ...lossSettings(options),
     training,
   };
-  const run = await openRunDirectory(out, settings, { ...(force && { force }), resume });
+  const run = isMain(distributed)
+    ? await openRunDirectory(out, settings, { ...(force && { force }), resume })
+    : runDirectoryOf(out);
   const file = join(run.checkpoints, 'answers.jsonl');
-  if (!(await exists(file)))
+  await mainFirst(distributed, async () => {
+    if (await exists(file)) return;
     await writeAnswers(file, teacherPath, questions, { ...options, seed: training.seed }, context);
+  });
   const examples: ChatExample[] = [];
   for await (const record of readRecords(file)) examples.push(chatExample(record));
   const set = chatSet(examples, tokenizer, training.sequence, 'the answers of the teacher');
@@ -63,9 +72,10 @@ export async function distillSequences(options: DistillOptions, context: Context
   unpackModel(student);
   const record = await runTraining(
     { ...languageModelJob(student, training), batches: set.batches(training) },
-    { label: 'distill', config: training, run: withinRun(run), resume },
+    { label: 'distill', config: training, run: withinRun(run), resume, distributed },
     context,
   );
+  if (!isMain(distributed)) return record;
   await saveModel(student, out, {
     ...(await withCheckpoint(filesFrom, sourceFiles)),
     manifest: {

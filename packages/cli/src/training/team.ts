@@ -7,11 +7,51 @@ import {
   StoppedByOthersError,
   type TrainOptions,
 } from '@frugal/trainer';
+import type { Command } from 'commander';
 import type { Context } from '../context.js';
 import { CommandError, Interrupted, UsageError } from '../errors.js';
+import { integer } from '../verb.js';
 import { type DistributedConfig, defaultDistribution, type Experiment } from './config.js';
 
-type Distributed = NonNullable<TrainOptions['distributed']>;
+export type Distributed = NonNullable<TrainOptions['distributed']>;
+
+/** Of verbs that have no configuration file for it. */
+export interface TeamFlags {
+  readonly localSteps?: number;
+}
+
+/** `--local-steps`. */
+export function addTeamOptions(command: Command): Command {
+  return command.option(
+    '--local-steps <N>',
+    'with mpirun -np N: exchange weights after so many steps only, in int8 (DiLoCo); default: gradients in every step',
+    integer(1),
+  );
+}
+
+/** The team of those that mpirun has started, if it has. @throws UsageError for --local-steps without others */
+export function launchedTeam({ localSteps }: TeamFlags): DistributedConfig | undefined {
+  if (mpiLaunch()) return { ...defaultDistribution(), ...(localSteps !== undefined && { localSteps }) };
+  if (localSteps === undefined) return undefined;
+  throw new UsageError({
+    where: '--local-steps',
+    what: 'one process alone exchanges nothing',
+    hint: 'Start several: mpirun -np 2 frugal …',
+  });
+}
+
+/** Whether this process writes files and speaks; one that trains alone does. */
+export function isMain(distributed: Distributed | undefined): boolean {
+  return (distributed?.collective.rank ?? 0) === 0;
+}
+
+/** What the main process does before the others do the same: they find what it has written. */
+export async function mainFirst<T>(distributed: Distributed | undefined, work: () => Promise<T>): Promise<T> {
+  if (!isMain(distributed)) await distributed?.collective.barrier();
+  const result = await work();
+  if (isMain(distributed)) await distributed?.collective.barrier();
+  return result;
+}
 
 /** `mpirun -np N` trains with N processes, whether the configuration says so or not. */
 export function withLaunch(experiment: Experiment): Experiment {

@@ -8,9 +8,10 @@ import { addLossOptions, checkLossFlags } from '../distillation/options.js';
 import { isConfigFile } from '../distillation/student-source.js';
 import { UsageError } from '../errors.js';
 import { addTrainingOptions } from '../training/options.js';
+import { addTeamOptions, inTeam, isMain, launchedTeam, type TeamFlags } from '../training/team.js';
 import { addVerb, integerList, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
-type Options = DistillOptions & BackendOptions & JsonOption;
+type Options = DistillOptions & BackendOptions & TeamFlags & JsonOption;
 
 export const distillVerb: Verb = (program, context) => {
   const command = addVerb(program, {
@@ -52,20 +53,33 @@ export const distillVerb: Verb = (program, context) => {
     .option('--held-out <FILE...>', 'documents for --control: text files, or .jsonl')
     .option('--resume', 'go on from the last checkpoint')
     .option('--force', 'replace the result, and forget checkpoints');
-  addBackendOptions(addTrainingOptions(addLossOptions(command))).action(async (options: Options) => {
-    checkFlags(options);
-    useBackend(options, context);
-    const { record, comparison } = await distill(options, context);
-    if (options.json)
-      return printJson(context, { out: options.out, ...record, ...(comparison && { control: comparison }) });
-    const facts = `${formatNumber(record.tokens)} tokens in ${formatDuration(record.seconds)}, loss ${record.loss?.toFixed(4)}`;
-    context.terminal.out(`${options.out}: ${facts}\n`);
-    if (comparison) context.terminal.out(describe(comparison));
-  });
+  addBackendOptions(addTeamOptions(addTrainingOptions(addLossOptions(command)))).action(
+    async (options: Options) => {
+      checkFlags(options);
+      const team = launchedTeam(options);
+      useBackend(options, context);
+      await inTeam(team, undefined, context, async (distributed) => {
+        const { record, comparison } = await distill(options, distributed, context);
+        if (!isMain(distributed)) return;
+        if (options.json)
+          return printJson(context, {
+            out: options.out,
+            ...record,
+            ...(comparison && { control: comparison }),
+          });
+        const facts = `${formatNumber(record.tokens)} tokens in ${formatDuration(record.seconds)}, loss ${record.loss?.toFixed(4)}`;
+        context.terminal.out(`${options.out}: ${facts}\n`);
+        if (comparison) context.terminal.out(describe(comparison));
+      });
+    },
+  );
 };
 
 /** @throws UsageError for flags that do not go together */
-function checkFlags({ control, heldOut, teacherCache, teacherUrl, ...options }: Options): void {
+function checkFlags(
+  { control, heldOut, teacherCache, teacherUrl, ...options }: Options,
+  isTeam: boolean,
+): void {
   checkLossFlags(options);
   const isOther = options.loss === 'uld' || options.loss === 'sequence';
   const wrong: Readonly<Record<string, boolean>> = {
@@ -86,6 +100,7 @@ function checkFlags({ control, heldOut, teacherCache, teacherUrl, ...options }: 
       options.loss === 'uld' && (options.student === undefined || isConfigFile(options.student)),
     '--loss uld needs a student that exists: leave out --student-layers':
       options.loss === 'uld' && options.studentLayers !== undefined,
+    '--loss uld trains in one process: leave out mpirun': options.loss === 'uld' && isTeam,
     '--loss sequence has no arm without a teacher: leave out --control':
       options.loss === 'sequence' && Boolean(control),
   };

@@ -20,19 +20,27 @@ import { modelPath, openModel, openTokenizer } from '../model.js';
 import { localFiles } from '../sources.js';
 import { checkContext, stepsOf, type TrainingConfig, type TrainingOverrides } from '../training/config.js';
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
-import { finishRun, openRunDirectory, type RunOptions } from '../training/run-directory.js';
+import { finishRun, openRunDirectory, type RunOptions, runDirectoryOf } from '../training/run-directory.js';
 import {
   languageModelJob,
   runTraining,
   type TrainingRecord,
   trainingFacts,
 } from '../training/run-training.js';
+import {
+  addTeamOptions,
+  type Distributed,
+  inTeam,
+  isMain,
+  launchedTeam,
+  type TeamFlags,
+} from '../training/team.js';
 import { openTuningSet, type TuningSet } from '../training/tuning-batches.js';
 import { TUNING_RATE, TUNING_SEQUENCE, tuningDefaults } from '../training/tuning-defaults.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, number, type Verb } from '../verb.js';
 import { version } from '../version.js';
 
-interface Options extends BackendOptions, RunOptions, TrainingFlags, JsonOption {
+interface Options extends BackendOptions, RunOptions, TrainingFlags, TeamFlags, JsonOption {
   readonly data: readonly string[];
   readonly out: string;
   readonly dryRun?: boolean;
@@ -67,6 +75,7 @@ PEFT's layout (frugal generate MODEL --adapter DIR); that of --full is a model.`
       'frugal finetune model.gguf --data chats.jsonl --out runs/adapter',
       'frugal finetune hf:org/model --data chats.jsonl --rank 8 --targets q_proj v_proj --dora --out runs/adapter',
       'frugal finetune runs/base --data novel.txt --full --sequence 256 --out runs/tuned',
+      'mpirun -np 4 frugal finetune hf:org/model --data chats.jsonl --local-steps 50 --out runs/adapter',
     ],
   })
     .argument(...MODEL_ARGUMENT)
@@ -89,18 +98,22 @@ PEFT's layout (frugal generate MODEL --adapter DIR); that of --full is a model.`
     .option('--resume', 'go on from the last checkpoint')
     .option('--force', 'replace the result, and forget checkpoints')
     .option('--dry-run', 'check everything and say what would be done');
-  addBackendOptions(addTrainingOptions(command, DEFAULTS)).action(
+  addBackendOptions(addTeamOptions(addTrainingOptions(command, DEFAULTS))).action(
     async (source: string, options: Options) => {
       checkFlags(options);
       await refuseExisting(options.out, options.force);
       const path = await modelPath(source, context);
       const plan = await planRun(path, options, context);
+      const team = launchedTeam(options);
       if (options.dryRun) return describeRun(plan, options, context);
       useBackend(options, context);
-      const record = await finetune({ source, path, plan }, options, context);
-      if (options.json) return printJson(context, { out: options.out, ...factsOf(plan), ...record });
-      const facts = `${formatNumber(record.tokens)} tokens in ${formatDuration(record.seconds)}, loss ${record.loss?.toFixed(4)}`;
-      context.terminal.out(`${options.out}: ${facts}\n`);
+      await inTeam(team, undefined, context, async (distributed) => {
+        const record = await finetune({ source, path, plan, distributed }, options, context);
+        if (!isMain(distributed)) return;
+        if (options.json) return printJson(context, { out: options.out, ...factsOf(plan), ...record });
+        const facts = `${formatNumber(record.tokens)} tokens in ${formatDuration(record.seconds)}, loss ${record.loss?.toFixed(4)}`;
+        context.terminal.out(`${options.out}: ${facts}\n`);
+      });
     },
   );
 };
@@ -151,17 +164,24 @@ function adapterOptions(model: CausalLM, options: Options, seed: number): Adapte
 
 /** Trains as planned and saves the adapter, or the model with its tokenizer. */
 async function finetune(
-  { source, path, plan }: { readonly source: string; readonly path: string; readonly plan: RunPlan },
+  {
+    source,
+    path,
+    plan,
+    distributed,
+  }: {
+    readonly source: string;
+    readonly path: string;
+    readonly plan: RunPlan;
+    readonly distributed: Distributed | undefined;
+  },
   options: Options,
   context: Context,
 ): Promise<TrainingRecord> {
   const { training, set, adapter, kind } = plan;
   const { out, data, resume = false, force = false } = options;
-  const run = await openRunDirectory(
-    out,
-    { source, data, kind, adapter, pissa: options.pissa ?? false, training },
-    options,
-  );
+  const settings = { source, data, kind, adapter, pissa: options.pissa ?? false, training };
+  const run = isMain(distributed) ? await openRunDirectory(out, settings, options) : runDirectoryOf(out);
   const model = await openModel(path, context);
   const attach = options.pissa ? attachPrincipalAdapters : attachAdapters;
   let adapters: AdapterSet | null = null;
@@ -169,9 +189,10 @@ async function finetune(
   else unpackModel(model);
   const record = await runTraining(
     { ...languageModelJob(model, training, { balance: kind === 'full' }), batches: set.batches(training) },
-    { label: 'finetune', config: training, run, resume },
+    { label: 'finetune', config: training, run, resume, distributed },
     context,
   );
+  if (!isMain(distributed)) return record;
   const manifest: Manifest = {
     version: 1,
     createdBy: `frugal ${version}`,

@@ -19,7 +19,7 @@ import {
   type TrainingRecord,
   trainingFacts,
 } from '../training/run-training.js';
-import { inTeam, withLaunch } from '../training/team.js';
+import { inTeam, isMain, mainFirst, withLaunch } from '../training/team.js';
 import { openTrainingData } from '../training/training-data.js';
 import { addVerb, integer, type JsonOption, type Verb } from '../verb.js';
 import { version } from '../version.js';
@@ -87,7 +87,7 @@ export const pretrainVerb: Verb = (program, context) => {
     useBackend(options, context);
     await inTeam(experiment.distributed, options.rank, context, async (distributed) => {
       const record = await pretrain(experiment, options, context, distributed);
-      if ((distributed?.collective.rank ?? 0) > 0) return;
+      if (!isMain(distributed)) return;
       if (options.json) return printJson(context, { out: experiment.out, ...record });
       tell(experiment.out, record, context);
     });
@@ -115,23 +115,23 @@ export async function pretrain(
   distributed?: TrainOptions['distributed'],
 ): Promise<TrainingRecord> {
   const { data, out, training, evaluation } = experiment;
-  const isMain = (distributed?.collective.rank ?? 0) === 0;
+  const isFirst = isMain(distributed);
   const tokenizer = await loadTokenizer(experiment.tokenizer);
   const model = createModel(modelConfig(experiment, tokenizer), { seed: training.seed });
   checkContext(model, training, evaluation);
   // Only the first process looks at what is there, and writes.
-  const run = isMain ? await openRunDirectory(out, experiment, options) : runDirectoryOf(out);
+  const run = isFirst ? await openRunDirectory(out, experiment, options) : runDirectoryOf(out);
   const resume = options.resume ?? false;
-  if (!isMain) await distributed?.collective.barrier();
-  const dataset = await openTrainingData(data, tokenizer, { out, resume: resume || !isMain }, context);
-  if (isMain) await distributed?.collective.barrier();
+  const dataset = await mainFirst(distributed, () =>
+    openTrainingData(data, tokenizer, { out, resume: resume || !isFirst }, context),
+  );
   const evaluate = evaluation && (await evaluationOf(model, tokenizer, evaluation, training));
   const record = await runTraining(
     { ...languageModelJob(model, training), batches: batchesOf(dataset, training) },
     { label: 'pretrain', config: training, run, resume, evaluate, distributed },
     context,
   );
-  if (!isMain) return record;
+  if (!isFirst) return record;
   await saveModel(model, out, {
     tokenizerFiles: tokenizer.files(),
     force: options.force ?? false,

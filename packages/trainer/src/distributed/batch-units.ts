@@ -1,4 +1,4 @@
-import type { TrainBatch } from '@frugal/tensor-core/nn';
+import type { StoredDistributions, TrainBatch } from '@frugal/tensor-core/nn';
 import { TrainerError } from '../errors.js';
 
 /** How a micro-batch falls into units, each of which one process computes by itself. */
@@ -8,14 +8,14 @@ export interface BatchUnits<B> {
   slice(batch: B, from: number, to: number): B;
 }
 
-/** The unit is one sequence. @throws TrainerError for batches that hold something of a teacher's */
+/** The unit is one sequence. @throws TrainerError for batches in the tokens of two tokenizers */
 export const sequenceUnits: BatchUnits<TrainBatch> = {
   count: ({ sequences }) => sequences.length,
   slice({ sequences, targets, weights, teacher, rowPairs, distributions }, from, to) {
-    if (teacher || rowPairs || distributions) {
+    if (teacher || rowPairs) {
       throw new TrainerError({
         where: 'distributed',
-        what: 'batches with rows of a teacher cannot be divided among processes',
+        what: 'batches in the tokens of two tokenizers cannot be divided among processes',
         hint: 'Give distributed.units, or train in one process.',
       });
     }
@@ -26,6 +26,19 @@ export const sequenceUnits: BatchUnits<TrainBatch> = {
       sequences: sequences.slice(from, to),
       targets: targets.subarray(start, end),
       ...(weights && { weights: weights.subarray(start, end) }),
+      ...(distributions && { distributions: rowsOf(distributions, start, end) }),
     };
   },
 };
+
+function rowsOf(
+  { topK, indices, logs }: StoredDistributions,
+  start: number,
+  end: number,
+): StoredDistributions {
+  return {
+    topK,
+    indices: indices.subarray(start * topK, end * topK),
+    logs: logs.subarray(start * (topK + 1), end * (topK + 1)),
+  };
+}
