@@ -55,8 +55,8 @@ export const distillVerb: Verb = (program, context) => {
     .option('--force', 'replace the result, and forget checkpoints');
   addBackendOptions(addTeamOptions(addTrainingOptions(addLossOptions(command)))).action(
     async (options: Options) => {
-      checkFlags(options);
       const team = launchedTeam(options);
+      checkFlags(options, team !== undefined);
       useBackend(options, context);
       await inTeam(team, undefined, context, async (distributed) => {
         const { record, comparison } = await distill(options, distributed, context);
