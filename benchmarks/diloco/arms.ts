@@ -55,11 +55,10 @@ export async function startModel(laboratory: Laboratory): Promise<string> {
 }
 
 /**
- * Trains further and scores. Exchanging gradients in every step is what one process computes alone, up to the order of sums
+ * Trains the model in `start` further and scores it. Exchanging gradients in every step is what one process computes alone, up to the order of sums
  * (`packages/trainer/test/distributed.test.ts`): that arm is trained so, which takes half as long, and its traffic is counted apart.
  */
-export async function runArm(laboratory: Laboratory, arm: Arm): Promise<Outcome> {
-  const start = await startModel(laboratory);
+export async function runArm(start: string, laboratory: Laboratory, arm: Arm): Promise<Outcome> {
   const [first, ...others] = await trainRanks(start, laboratory, arm, arm.local ? RANKS : 1);
   for (const { model } of others) model.dispose();
   const bitsPerByte = await score(laboratory, first.model);

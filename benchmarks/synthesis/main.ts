@@ -10,14 +10,14 @@ import { type Pair, readPairs } from './pairs.js';
 
 /**
  * Does a model gain from what another writes? Names of diseases and their sections of ICD-10-CM: a teacher learned 4,000
- * of them, a student saw names alone. `frugal data synthesize` lets the teacher label further names, three answers each, and
- * scores the student on 400 real pairs that nobody saw. Then the same with a teacher whose labels were shuffled, which must stop.
+ * of them, a student 300. `frugal data synthesize` lets the teacher label further names, three answers each, and scores the
+ * student on 400 real pairs that nobody saw. Then the same with a teacher whose labels were shuffled, which must stop.
  * `npm run bench -- synthesis`; `-- synthesis -- --quick` checks that the program works. Teachers and student are kept.
  */
 const isQuick = process.argv.includes('--quick');
 const SIZE = isQuick
-  ? { each: 120, heldOut: 40, perRound: 30, rounds: 1, names: '20', labels: '10' }
-  : { each: 4000, heldOut: 400, perRound: 1000, rounds: 2, names: '150', labels: '600' };
+  ? { each: 120, heldOut: 40, perRound: 30, rounds: 1, few: 20, names: 20, labels: 10 }
+  : { each: 4000, heldOut: 400, perRound: 1000, rounds: 2, few: 300, names: 150, labels: 600 };
 
 const folder = join('.cache/synthesis', isQuick ? 'quick' : 'full');
 const at = (name: string) => join(folder, name);
@@ -48,7 +48,7 @@ async function makeModels(): Promise<void> {
     at('tokenizer'),
   ]);
   for (const [name, width, layers] of [
-    ['student', 64, 2],
+    ['small', 64, 2],
     ['large', 128, 3],
   ] as const) {
     const model = {
@@ -60,26 +60,21 @@ async function makeModels(): Promise<void> {
       max_position_embeddings: 128,
       tie_word_embeddings: true,
     };
-    const training = { steps: Number(SIZE.names), sequence: 64, batch: 16, learningRate: 0.02 };
+    const training = { steps: SIZE.names, sequence: 64, batch: 16, learningRate: 0.02 };
     const experiment = { model, data: ['names.jsonl'], tokenizer: 'tokenizer', out: name, training };
     await saveFile(at(`${name}.yaml`), JSON.stringify(experiment));
     once(name, ['pretrain', at(`${name}.yaml`), '--resume']);
   }
-  for (const teacher of ['teacher', 'saboteur']) {
-    const training = [
-      '--full',
-      '--steps',
-      SIZE.labels,
-      '--batch',
-      '32',
-      '--learning-rate',
-      '0.002',
-      '--sequence',
-      '64',
-    ];
-    const data = ['--data', at(`${teacher}.jsonl`), '--out', at(teacher), '--resume'];
-    once(teacher, ['finetune', at('large'), ...data, ...training]);
-  }
+  tune('student', 'small', SIZE.names);
+  for (const teacher of ['teacher', 'saboteur']) tune(teacher, 'large', SIZE.labels);
+}
+
+/** Teaches a pretrained model the pairs in the file of its name. */
+function tune(name: string, base: string, steps: number): void {
+  const settings = { steps, batch: 32, 'learning-rate': 0.002, sequence: 64 };
+  const training = Object.entries(settings).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
+  const data = ['--data', at(`${name}.jsonl`), '--out', at(name), '--resume'];
+  once(name, ['finetune', at(base), '--full', ...data, ...training]);
 }
 
 /** One loop, from its beginning. */
@@ -119,6 +114,7 @@ await save(
   'texts.jsonl',
   known.map(({ name, section }) => ({ text: `${name}\n${section}` })),
 );
+await save('student.jsonl', labelled.slice(0, SIZE.few).map(chat));
 await save('teacher.jsonl', labelled.map(chat));
 await save(
   'saboteur.jsonl',
