@@ -70,14 +70,14 @@ const asked = (i: number) =>
   candidate(`What is the capital of country number ${i}?`, `City ${i}`, `City ${i}`);
 
 describe('runSyntheticLoop', () => {
-  it('goes on while it gains, and stops when the interval includes zero', async () => {
+  it('goes on while it gains, and stops when its interval is not above zero', async () => {
     const lab = laboratory(async (round) =>
       round <= 2
         ? Array.from({ length: 12 }, (_, i) => asked(12 * (round - 1) + i))
         : Array.from({ length: 12 }, (_, i) => asked(100 + i)),
     );
     const report = await runSyntheticLoop({ ...lab, copies: 1 }); // the questions differ in one word
-    expect(report.stopped).toBe('no gain: the interval includes zero');
+    expect(report.stopped).toBe('no gain: its interval is not above zero');
     expect(report.rounds.map(({ kept, gain }) => [kept, gain?.difference])).toEqual([
       [true, 0.3],
       [true, 0.3],

@@ -73,7 +73,7 @@ export type StopReason =
   | 'no new examples'
   | 'collapse: too little diversity'
   | 'collapse: perplexity of real text rose'
-  | 'no gain: the interval includes zero';
+  | 'no gain: its interval is not above zero';
 
 export interface SyntheticReport extends SyntheticProgress {
   readonly stopped: StopReason;
@@ -130,7 +130,7 @@ export async function runSyntheticLoop<Score>(
       await options.undo?.(round);
       await note({ ...measured, kept: false });
       return finish(
-        strays ? 'collapse: perplexity of real text rose' : 'no gain: the interval includes zero',
+        strays ? 'collapse: perplexity of real text rose' : 'no gain: its interval is not above zero',
       );
     }
     examples = tried;
