@@ -45,9 +45,9 @@ const trainingSchema = settings({
 const distributedSchema = settings({
   /** Exchange weights after so many steps only (DiLoCo); left out: gradients in every step. */
   localSteps: count.optional(),
-  /** Of the step that is taken then. */
-  outerLearningRate: z.number().positive().default(0.7),
-  outerMomentum: z.number().min(0).lt(1).default(0.9),
+  /** Of the step that is taken then; 1 and 0: to the mean of all ranks. */
+  outerLearningRate: z.number().positive().default(1),
+  outerMomentum: z.number().min(0).lt(1).default(0),
   /** How fast each rank is, compared with the others; left out: as measured. */
   speeds: z.array(z.number().positive()).optional(),
   /** Exchange files here instead, among so many processes, each of which is told its --rank. */

@@ -19,9 +19,9 @@ export interface DistributedOptions<B> {
 /** DiLoCo (arXiv:2311.08105): every rank trains alone for `steps` steps, then all take one step along their mean change. */
 export interface LocalUpdateOptions {
   readonly steps: number;
-  /** Default 0.7. */
+  /** Default 1: with `momentum` 0 the step leads to the mean of the ranks. */
   readonly learningRate?: number;
-  /** Nesterov momentum. Default 0.9. */
+  /** Nesterov momentum. Default 0: with 0.9 and a rate of 0.7, as in the paper, runs of few exchanges end worse (docs/log.md). */
   readonly momentum?: number;
 }
 

@@ -24,7 +24,7 @@ export class OuterOptimizer {
 
   constructor(
     private readonly parameters: readonly NamedParameter[],
-    { learningRate = 0.7, momentum = 0.9 }: LocalUpdateOptions,
+    { learningRate = 1, momentum = 0 }: LocalUpdateOptions,
   ) {
     const size = parameters.reduce((sum, { parameter }) => sum + parameter.value.size, 0);
     this.anchor = new Float32Array(size);
