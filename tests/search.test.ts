@@ -10,11 +10,15 @@ import {
   type SearchTarget,
   searchPage,
   searchRecipe,
+  standardOptions,
+  standardStructures,
 } from '@frugal/compress';
 import { perplexityScore } from '@frugal/eval';
-import { createModel, loadModel, savedBytes, saveModel } from '@frugal/models';
+import { createModel, loadModel, savedBytes, saveModel, skeleton } from '@frugal/models';
+import { layerPruning, magnitude, sparseGptPruning } from '@frugal/prune';
 import { ggufQuantization, gptqQuantization, roundToNearest } from '@frugal/quant';
-import { nextTokenBatch } from '@frugal/tensor-core/nn';
+import { noGrad, scope, zeros as zerosOf } from '@frugal/tensor-core';
+import { type CausalLM, nextTokenBatch, type Parameter, stepBatch } from '@frugal/tensor-core/nn';
 import { cosine, createOptimizer, languageModelLoss, train } from '@frugal/trainer';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { useNativeBackend } from './support/native.js';
@@ -87,6 +91,13 @@ beforeAll(async () => {
 });
 afterAll(() => (isNative ? rm(folder, { recursive: true, force: true }) : undefined));
 
+const allMethods = [...methods, layerPruning, magnitude, sparseGptPruning];
+
+const fewer = (name: string, path: string) => ({
+  name,
+  modifiers: [{ type: 'prune.layers', targets: { include: [path] }, exactly: true }],
+});
+
 function search(target: SearchTarget, more: Partial<SearchOptions> = {}) {
   const size: SearchOptions['size'] = (model, packed) => savedBytes(model, packed, 'frugal');
   return searchRecipe(open, target, { methods, calibration, score, size, probeTokens: 768, ...more });
@@ -138,6 +149,109 @@ describe('search', () => {
     expect(growth).toBeLessThanOrEqual(0.05);
     expect(growth).toBeGreaterThanOrEqual(0.8 * 0.05);
     expect(searchPage(result)).toContain('<svg');
+  });
+
+  it('takes a layer away that does nothing, and keeps those that do something', async () => {
+    const bytes = 20_000;
+    const rebuild = skeleton;
+    const structures = [fewer('the first', 'blocks.0'), fewer('the second', 'blocks.1')];
+    // The second block adds nothing to the residual stream.
+    const open = async () => {
+      const model = await loadModel(join(folder, 'trained'));
+      for (const path of ['blocks.1.attention.output.weight', 'blocks.1.mlp.down.weight']) {
+        const parameter = [...model.namedParameters()].find(([name]) => name === path)?.[1] as Parameter;
+        parameter.value = zerosOf(parameter.shape);
+      }
+      return model;
+    };
+    const size: SearchOptions['size'] = (model, packed) => savedBytes(model, packed, 'frugal');
+    const options = { methods: allMethods, calibration, score, size, probeTokens: 768, rebuild };
+    const target: SearchTarget = { kind: 'size', bytes };
+    const plain = await searchRecipe(open, target, options);
+    const result = await searchRecipe(open, target, { ...options, structures });
+    expect(result.structure).toBe('the second');
+    const [all, first, second] = result.structures ?? [];
+    expect(all).toMatchObject({ divergence: 0, found: { chosen: plain.chosen } });
+    expect(second.divergence).toBeLessThan(1e-6);
+    expect(first.divergence).toBeGreaterThan(0.1);
+    expect(result.chosen.predicted).toBeLessThan(plain.chosen.predicted);
+    const scoreOf = async (recipe: Recipe) => {
+      const { model } = await compress(await open(), recipe, { methods: allMethods, calibration, rebuild });
+      expect(savedBytes(model, new Map(), 'frugal')).toBeLessThanOrEqual(bytes);
+      return score.evaluate(model);
+    };
+    expect(await scoreOf(result.recipe)).toBeLessThan(await scoreOf(plain.recipe));
+    expect(searchPage(result)).toContain('Structures that were tried');
+  });
+
+  it('goes on where it was killed, with several structures', async () => {
+    const target: SearchTarget = { kind: 'loss', share: 0.3 };
+    const more = { structures: [fewer('one layer', 'blocks.1')], methods: allMethods, rebuild: skeleton };
+    const file = join(folder, 'structures.json');
+    const whole = await search(target, more);
+    const first = await openSearchStore(file, 'key', { resume: false });
+    let left = 25;
+    const save: typeof first.save = async (state) => {
+      await first.save(state);
+      if (--left === 0) throw new Error('killed');
+    };
+    await expect(search(target, { ...more, store: { ...first, save } })).rejects.toThrow('killed');
+    const store = await openSearchStore(file, 'key', { resume: true });
+    expect(Object.keys(store.state.structures ?? {}).length).toBeGreaterThan(0);
+    expect(await search(target, { ...more, store })).toEqual(whole);
+  });
+
+  it('finds zeros where they are free', async () => {
+    const sparse = parseRecipe({
+      version: 1,
+      seed: 0,
+      stages: [
+        {
+          name: 'zeros',
+          modifiers: [{ type: 'prune.magnitude', targets: { include: ['blocks.**'] }, sparsity: '2:4' }],
+        },
+      ],
+    });
+    // Its weights have the zeros of 2:4 from the start: in this model they cost no more than 8 bits do.
+    await saveModel(
+      (await compress(await open(), sparse, { methods: allMethods, calibration })).model,
+      join(folder, 'zeros'),
+    );
+    const openSparse = () => loadModel(join(folder, 'zeros'));
+    const size: SearchOptions['size'] = (model, packed) => savedBytes(model, packed, 'frugal');
+    const options = { methods: allMethods, calibration, score, size, probeTokens: 768 };
+    const model = await openSparse();
+    const plain = await searchRecipe(openSparse, { kind: 'size', bytes: 29_000 }, options);
+    const result = await searchRecipe(
+      openSparse,
+      { kind: 'size', bytes: 29_000 },
+      { ...options, options: standardOptions(model, { sparsity: true }) },
+    );
+    const zeros = result.choices.filter(({ option }) => option === '2:4 zeros, int8');
+    expect(zeros.length).toBeGreaterThan(result.choices.length / 2);
+    expect(result.chosen.predicted).toBeLessThan(plain.chosen.predicted);
+    // On text that the search did not see.
+    const logits = (of: CausalLM) =>
+      scope(() =>
+        noGrad(() => of.forward(stepBatch(walks(8, 3), { vocabularySize: VOCABULARY })).logits()),
+      ).toFloat32();
+    const wanted = await logits(model);
+    const distanceOf = async ({ recipe }: { recipe: Recipe }) => {
+      const made = (await compress(await openSparse(), recipe, { methods: allMethods, calibration })).model;
+      return (await logits(made)).reduce((sum, value, i) => sum + (value - wanted[i]) ** 2, 0);
+    };
+    expect(await distanceOf(result)).toBeLessThan(0.5 * (await distanceOf(plain)));
+  });
+
+  it('knows shapes that fit the model', () => {
+    const model = createModel({ ...config, num_hidden_layers: 16 }, { seed: 1 });
+    expect(standardStructures(model, { layers: true, width: true }).map(({ name }) => name)).toEqual([
+      '14 of 16 layers',
+      '12 of 16 layers',
+      'MLPs 0.875 times as wide',
+      'MLPs 0.75 times as wide',
+    ]);
+    expect(standardStructures(model, {})).toEqual([]);
   });
 
   it('ends with the same recipe when it was killed again and again', async () => {

@@ -7,9 +7,11 @@ import {
   type SearchTarget,
   searchPage,
   searchRecipe,
+  standardOptions,
+  standardStructures,
 } from '@frugal/compress';
 import { measureSpeed, perplexityScore } from '@frugal/eval';
-import { savedBytes, skeleton } from '@frugal/models';
+import { configOf, savedBytes, skeleton } from '@frugal/models';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { calibrationFor, holdOut } from './calibration.js';
 import { storedDType, weightsHash, withCheckpoint } from './checkpoint.js';
@@ -28,8 +30,14 @@ export interface SearchInputs {
   readonly validation?: readonly string[] | undefined;
   readonly validationTokens: number;
   readonly layout: QuantizedLayoutName;
+  /** What is chosen beside formats. */
+  readonly choices: readonly SearchChoice[];
   readonly resume?: boolean | undefined;
 }
+
+/** What a search can choose beside the bits of each layer. */
+export const searchChoices = ['sparsity', 'width', 'layers'] as const;
+export type SearchChoice = (typeof searchChoices)[number];
 
 export interface FoundRecipe {
   readonly result: SearchResult;
@@ -44,13 +52,18 @@ export interface FoundRecipe {
  * @throws CommandError for texts that are too short, CompressError for targets out of reach
  */
 export async function findRecipe(path: string, inputs: SearchInputs, context: Context): Promise<FoundRecipe> {
-  const { out, target, layout, resume = false } = inputs;
+  const { out, target, layout, choices, resume = false } = inputs;
   const { calibration, validation } = await textsOf(path, inputs);
-  const dtype = await withCheckpoint(path, async (checkpoint) => storedDType(checkpoint));
+  const { dtype, shape } = await withCheckpoint(path, async (checkpoint) => ({
+    dtype: storedDType(checkpoint),
+    shape: skeleton(await configOf(checkpoint)),
+  }));
+  const may = (choice: SearchChoice) => choices.includes(choice);
   const key = JSON.stringify({
     model: await weightsHash(path),
     target,
     layout,
+    choices: [...choices].sort(),
     calibration: sequencesHash(calibration),
     validation: sequencesHash(validation),
   });
@@ -67,6 +80,8 @@ export async function findRecipe(path: string, inputs: SearchInputs, context: Co
     const result = await withProgress(context, 'Searching', (update) =>
       searchRecipe(() => openModel(path, quiet(context)), target, {
         methods,
+        options: standardOptions(shape, { sparsity: may('sparsity') }),
+        structures: standardStructures(shape, { layers: may('layers'), width: may('width') }),
         calibration,
         score,
         latency,

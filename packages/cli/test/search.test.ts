@@ -40,6 +40,19 @@ describe('compress with a search', () => {
     expect(existsSync(at('small.search.json'))).toBe(false);
   });
 
+  it('tries other shapes, tells what came of each, and writes what a recipe can repeat', async () => {
+    const choices = ['--choices', 'sparsity', 'width', 'layers'];
+    const { code, out, err } = await search('shaped', ['--target-size', '20kB', ...choices]);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toMatch(/all layers, full width/);
+    expect(out).toMatch(/1 of 2 layers/);
+    expect(out).toMatch(/MLPs 0\.75 times as wide/);
+    expect(out).toMatch(/\(chosen\)/);
+    expect((await stat(at('shaped/model.safetensors'))).size).toBeLessThanOrEqual(20_000);
+    const wrong = await search('wrong', ['--target-size', '20kB', '--choices', 'depth']);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringMatching(/sparsity, width, layers/)]);
+  });
+
   it('takes a limit of latency, and says when nothing is that fast', async () => {
     const { code, err } = await search('fast', ['--max-latency', '0.0001ms']);
     expect([code, err]).toEqual([

@@ -43,16 +43,17 @@ export { configOfLayers, type Rebuild } from './restructure.js';
 export { openRunStore, type RunStore, type StoredPart } from './run-store.js';
 export { type Allocation, Knapsack, type PricedChoice } from './search/knapsack.js';
 export { type MethodSpec, type SearchOption, standardOptions } from './search/option.js';
-export {
-  type SearchOptions,
-  type SearchPoint,
-  type SearchProgress,
-  type SearchResult,
-  type SearchTarget,
-  searchRecipe,
+export type {
+  SearchOptions,
+  SearchPoint,
+  SearchProgress,
+  SearchResult,
+  SearchTarget,
 } from './search/search.js';
 export { paretoChart, searchPage } from './search/search-page.js';
 export { openSearchStore, type SearchState, type SearchStore } from './search/search-store.js';
+export { type StructureResult, searchRecipe } from './search/search-structures.js';
+export { type SearchStructure, standardStructures } from './search/structure.js';
 export type { CheckpointSize } from './search/unit.js';
 export { findSites, type LinearSite, linearSites, type Site, type SiteKind } from './site.js';
 export { type SpreadErrorOptions, spreadError } from './spread-error.js';

@@ -4,14 +4,15 @@ import { renderTable } from '@frugal/report';
 import type { Command } from 'commander';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
-import { type FoundRecipe, findRecipe } from '../search.js';
-import { byteCount, duration, integer, share } from '../verb.js';
+import { type FoundRecipe, findRecipe, type SearchChoice, searchChoices } from '../search.js';
+import { byteCount, duration, integer, Option, share } from '../verb.js';
 
 /** Options of a verb that can search a recipe. */
 export interface SearchFlags {
   readonly targetSize?: number;
   readonly maxLoss?: number;
   readonly maxLatency?: number;
+  readonly choices?: readonly SearchChoice[];
   readonly validation?: readonly string[];
   readonly validationTokens: number;
 }
@@ -44,6 +45,12 @@ export function addSearchOptions(command: Command): Command {
       '--max-latency <TIME>',
       'search the best recipe whose new tokens take at most this on this machine: 8ms',
       duration,
+    )
+    .addOption(
+      new Option(
+        '--choices <KINDS...>',
+        'what a search chooses beside the bits of each layer: zeros, narrower MLPs, fewer layers; each shape is measured by itself',
+      ).choices(searchChoices),
     )
     .option('--validation <FILES...>', 'text for measuring perplexity (default: a part of --calibration)')
     .option('--validation-tokens <N>', 'how much of it is used', integer(2), 16_384);
@@ -80,10 +87,31 @@ export async function search(
   context: Context,
 ): Promise<FoundRecipe> {
   // Mixtures need a layout that holds every format, and one whose sizes add up.
-  const { layout = 'frugal', calibration = [], json } = options;
-  const found = await findRecipe(path, { ...options, target, layout, calibration }, context);
-  if (!json) printFront(found.result, context);
+  const { layout = 'frugal', calibration = [], choices = [], json } = options;
+  const found = await findRecipe(path, { ...options, target, layout, calibration, choices }, context);
+  if (!json) {
+    printStructures(found.result, context);
+    printFront(found.result, context);
+  }
   return found;
+}
+
+/** What came of each shape of the model. */
+function printStructures({ structure, structures = [] }: SearchResult, { terminal }: Context): void {
+  if (structures.length === 0) return;
+  const columns = [
+    { title: 'structure' },
+    { title: 'divergence by itself (nats)', digits: 3 },
+    { title: 'size', format: 'bytes' as const },
+    { title: 'predicted divergence (nats)', digits: 3 },
+  ];
+  const rows = structures.map(({ name, divergence, found }) => [
+    name === structure ? `${name} (chosen)` : name,
+    divergence,
+    found?.chosen.bytes ?? null,
+    found?.chosen.predicted ?? null,
+  ]);
+  terminal.out(`${renderTable(columns, rows)}\n\n`);
 }
 
 /** The Pareto front: what the best mixtures and the same format everywhere cost. */

@@ -33,19 +33,19 @@ export class Divergence {
     this.count = this.rows.reduce((sum, { size }) => sum + size, 0);
     const walk = new CalibrationWalk(model, sequences);
     try {
-      this.reference = walk.outputs(0, (output, s) => this.logProbabilities(output, s));
+      this.reference = walk.outputs(0, (output, s) => this.logProbabilities(model, output, s));
     } finally {
       walk.dispose();
     }
   }
 
   /** Of the model as it is now, from a walk over the same sequences that has reached block `index`. */
-  async after(walk: CalibrationWalk, index: number): Promise<number> {
+  async after(walk: CalibrationWalk, index: number, model = this.model): Promise<number> {
     const sums = walk.outputs(index, (output, s) => {
       const before = this.reference[s];
       return before
         .exp()
-        .mul(before.sub(this.logProbabilities(output, s)))
+        .mul(before.sub(this.logProbabilities(model, output, s)))
         .sum();
     });
     let total = 0;
@@ -56,11 +56,11 @@ export class Divergence {
     return Math.max(0, total / this.count);
   }
 
-  /** Of the model as it is now, from the tokens on. */
-  async now(): Promise<number> {
-    const walk = new CalibrationWalk(this.model, this.sequences);
+  /** Of the model as it is now, or of another one with the same vocabulary, from the tokens on. */
+  async now(model = this.model): Promise<number> {
+    const walk = new CalibrationWalk(model, this.sequences);
     try {
-      return await this.after(walk, 0);
+      return await this.after(walk, 0, model);
     } finally {
       walk.dispose();
     }
@@ -70,9 +70,9 @@ export class Divergence {
     for (const held of [...this.reference, ...this.rows]) held.dispose();
   }
 
-  private logProbabilities({ hidden }: Output, sequence: number): Tensor {
+  private logProbabilities({ head }: CausalLM, { hidden }: Output, sequence: number): Tensor {
     return scope(() =>
-      noGrad(() => this.model.head.forward(hidden.gatherRows(this.rows[sequence])).cast('f32').logSoftmax()),
+      noGrad(() => head.forward(hidden.gatherRows(this.rows[sequence])).cast('f32').logSoftmax()),
     );
   }
 }

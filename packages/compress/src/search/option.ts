@@ -20,9 +20,13 @@ const outside: Targets = { include: ['**'], exclude: ['blocks.**'] };
 
 /**
  * What a search chooses from when nobody says otherwise: integer groups of 2, 3 and 4 bits by GPTQ, 5, 6 and 8 bits rounded to
- * nearest, and the layer as it is. The head is rounded to nearest too, because an embedding may share its matrix.
+ * nearest, and the layer as it is. The head is rounded to nearest too, because an embedding may share its matrix. With
+ * `sparsity` also every other weight zero, in twos of four or anywhere, the rest in 8 bits.
  */
-export function standardOptions(model: Model): SearchOption[] {
+export function standardOptions(
+  model: Model,
+  { sparsity = false }: { readonly sparsity?: boolean } = {},
+): SearchOption[] {
   const wide = groupSize(model);
   const gptq = (format: string): SearchOption => ({
     name: format,
@@ -33,6 +37,14 @@ export function standardOptions(model: Model): SearchOption[] {
     name: `${format}, nearest`,
     steps: [{ type: 'quant.rtn', format }],
     targets: outside,
+  });
+  const sparse = (sparsity: string | number, format: string): SearchOption => ({
+    name: `${typeof sparsity === 'number' ? `${100 * sparsity} %` : sparsity} zeros, int8`,
+    steps: [
+      { type: 'prune.sparsegpt', sparsity },
+      { type: 'quant.rtn', format },
+    ],
+    targets: blocks,
   });
   const groups = [...new Set([wide, 32])];
   return [
@@ -49,6 +61,7 @@ export function standardOptions(model: Model): SearchOption[] {
       name: 'int8-channel',
       steps: [{ type: 'quant.rtn', format: 'int8-channel', activation: 'none' }],
     },
+    ...(sparsity ? [sparse('2:4', '2:4-int8'), sparse(0.5, 'bitmap-int8')] : []),
     { name: 'as it is', steps: [] },
   ];
 }

@@ -6,11 +6,13 @@ export function searchPage(result: SearchResult, title = 'Search'): string {
   const { chosen, candidates } = result;
   const subtitle = `${formatBytes(chosen.bytes)}, predicted divergence ${chosen.predicted.toPrecision(3)} nats`;
   const measured = candidates.length > 0 ? [measuredSection(result)] : [];
-  return htmlPage({ title, subtitle, sections: [frontSection(result), ...measured, choiceSection(result)] });
+  const shapes = result.structures ? [structureSection(result.structures)] : [];
+  const sections = [frontSection(result), ...shapes, ...measured, choiceSection(result)];
+  return htmlPage({ title, subtitle, sections });
 }
 
 /** Size against predicted loss: what a search can choose, and the same format everywhere beside it. Returns SVG. */
-export function paretoChart({ frontier, uniform, chosen }: SearchResult): string {
+export function paretoChart({ frontier, uniform, chosen, structure, structures = [] }: SearchResult): string {
   const point = ({ bytes, predicted }: { bytes: number; predicted: number }, label?: string) => ({
     x: bytes,
     y: predicted,
@@ -22,7 +24,10 @@ export function paretoChart({ frontier, uniform, chosen }: SearchResult): string
     yLabel: 'predicted divergence, nats',
     yScale: 'log',
     series: [
-      { name: 'mixed', points: frontier.map((each) => point(each)) },
+      { name: structure ?? 'mixed', points: frontier.map((each) => point(each)) },
+      ...structures.flatMap(({ name, found }) =>
+        found && name !== structure ? [{ name, points: found.frontier.map((each) => point(each)) }] : [],
+      ),
       { name: 'the same everywhere', points: uniform.map((each) => point(each, each.option)) },
       { name: 'chosen', points: [point(chosen, 'chosen')] },
     ],
@@ -43,6 +48,24 @@ function frontSection(result: SearchResult): Section {
   const text =
     'Predicted: the sum of what each layer does alone to the predictions of the model, KL(original ‖ changed).';
   return { title: 'What can be had', text, charts: [paretoChart(result)], table: { columns, rows } };
+}
+
+function structureSection(structures: NonNullable<SearchResult['structures']>): Section {
+  const columns = [
+    { title: 'structure' },
+    { title: 'divergence by itself (nats)', digits: 3 },
+    { title: 'bytes', format: 'bytes' as const },
+    { title: 'predicted divergence (nats)', digits: 3 },
+    { title: 'problem' },
+  ];
+  const rows = structures.map(({ name, divergence, found, problem }) => [
+    name,
+    divergence,
+    found?.chosen.bytes ?? null,
+    found?.chosen.predicted ?? null,
+    problem ?? '',
+  ]);
+  return { title: 'Structures that were tried', table: { columns, rows } };
 }
 
 function measuredSection({ candidates, scoreBefore }: SearchResult): Section {

@@ -19,6 +19,8 @@ export interface SearchState {
   readonly sensitivity: Readonly<Record<string, UnitSensitivity>>;
   readonly scoreBefore?: number;
   readonly candidates: readonly MeasuredCandidate[];
+  /** Where several structures are tried: the state of each, by name. */
+  readonly structures?: Readonly<Record<string, SearchState>>;
 }
 
 /** Keeps what was measured, so that a search goes on after an interruption and ends the same. */

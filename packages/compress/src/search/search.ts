@@ -7,8 +7,10 @@ import { fitLatency, fitLoss, fitSize, measuredBefore } from './fit.js';
 import { type Allocation, Knapsack } from './knapsack.js';
 import { type SearchOption, standardOptions } from './option.js';
 import type { MeasuredCandidate, SearchState, SearchStore } from './search-store.js';
+import type { StructureResult } from './search-structures.js';
 import { searchedRecipe } from './searched-recipe.js';
 import { measureSensitivity, predictedLosses } from './sensitivity.js';
+import type { SearchStructure } from './structure.js';
 import { type CheckpointSize, findUnits, type SearchUnit } from './unit.js';
 
 /**
@@ -28,6 +30,8 @@ export interface SearchOptions extends Pick<CompressOptions, 'methods' | 'storag
   readonly latency?: ((model: CausalLM) => Promise<number>) | undefined;
   /** What there is to choose from; default: {@link standardOptions}. */
   readonly options?: readonly SearchOption[] | undefined;
+  /** Smaller shapes that are tried beside the model as it is; default: none. */
+  readonly structures?: readonly SearchStructure[] | undefined;
   /** Of one layout, so that what layers take adds up; default: what weights take in memory. */
   readonly size?: CheckpointSize | undefined;
   /** Calibration tokens that sensitivity is measured with; default 2048. */
@@ -59,6 +63,9 @@ export interface SearchResult {
   /** What was chosen for each layer, in the order of the model. */
   readonly choices: readonly { readonly target: string; readonly option: string; readonly bytes: number }[];
   readonly chosen: SearchPoint;
+  /** Where several structures were tried: the one that was chosen, and what came of each. */
+  readonly structure?: string;
+  readonly structures?: readonly StructureResult[];
   /** The best that can be had at each size, as predicted. */
   readonly frontier: readonly SearchPoint[];
   /** The same option for every layer that can take it, as predicted. */
@@ -77,26 +84,8 @@ const FRONTIER_POINTS = 16;
 /** Tokens of a sequence that sensitivity is measured with. */
 const PROBE_LENGTH = 256;
 
-/**
- * Finds a recipe: measures how sensitive each layer is, chooses a format for each by dynamic programming, and for a limit of
- * loss runs recipes until one uses the limit up. Every answer is repeatable: the same inputs give the same recipe.
- * @param open gives the model as it is, a new one each time
- * @throws CompressError when the target is out of reach
- */
-export async function searchRecipe(
-  open: () => Promise<CausalLM>,
-  target: SearchTarget,
-  options: SearchOptions,
-): Promise<SearchResult> {
-  const model = await open();
-  try {
-    return await new Search(open, model, options).run(target);
-  } finally {
-    disposeModel(model);
-  }
-}
-
-class Search {
+/** The search for one model: every layer keeps its shape. */
+export class Search {
   private readonly units: readonly SearchUnit[];
   private state: SearchState;
 
@@ -104,6 +93,8 @@ class Search {
     private readonly open: () => Promise<CausalLM>,
     private readonly model: CausalLM,
     private readonly options: SearchOptions,
+    /** Whether a model that reaches the target as it is counts as found. */
+    private readonly mayStay = false,
   ) {
     const { options: asked = standardOptions(model), methods, storage, size } = options;
     this.state = options.store?.state ?? { sensitivity: {}, candidates: [] };
@@ -159,7 +150,7 @@ class Search {
       return (await this.measure(allocation))?.latency ?? null;
     });
     const milliseconds = (seconds: number) => `${(1000 * seconds).toFixed(2)} ms`;
-    if (chosen && this.recipeOf(chosen).stages.length === 0) {
+    if (chosen && !this.changes(chosen)) {
       throw new CompressError({
         where: 'search',
         what: 'the model is as fast as that as it is',
@@ -182,7 +173,7 @@ class Search {
 
   private bySize(knapsack: Knapsack, bytes: number): Allocation {
     const chosen = fitSize(knapsack, (allocation) => this.sizeOf(allocation), bytes);
-    if (this.recipeOf(chosen).stages.length > 0) return chosen;
+    if (this.changes(chosen)) return chosen;
     throw new CompressError({
       where: 'search',
       what: 'the model is not larger than that as it is',
@@ -197,7 +188,7 @@ class Search {
       const measured = await this.measure(allocation);
       return measured && Math.log(measured.score / scoreBefore);
     });
-    if (chosen && this.recipeOf(chosen).stages.length > 0) return chosen;
+    if (chosen && this.changes(chosen)) return chosen;
     const measured = this.state.candidates.map(
       ({ score }) => `${((score / scoreBefore - 1) * 100).toFixed(2)} %`,
     );
@@ -284,6 +275,11 @@ class Search {
     return searchedRecipe(this.units, picks, this.options.seed ?? 0);
   }
 
+  /** Whether an allocation is an answer: one that changes something, unless nothing needs to be. */
+  private changes(allocation: Allocation): boolean {
+    return this.mayStay || this.recipeOf(allocation).stages.length > 0;
+  }
+
   private point(allocation: Allocation): SearchPoint {
     return { bytes: this.sizeOf(allocation), predicted: allocation.loss };
   }
@@ -320,7 +316,7 @@ class Search {
 }
 
 /** The beginnings of sequences from all over the calibration, with about this many tokens together. */
-function firstTokens(sequences: readonly ArrayLike<number>[], tokens: number): Int32Array[] {
+export function firstTokens(sequences: readonly ArrayLike<number>[], tokens: number): Int32Array[] {
   const lengths = sequences.map(({ length }) => Math.min(length, PROBE_LENGTH));
   const mean = lengths.reduce((sum, length) => sum + length, 0) / sequences.length;
   const count = Math.min(sequences.length, Math.ceil(tokens / mean));
