@@ -1,10 +1,11 @@
 import type { Manifest } from '@frugal/checkpoint';
-import type { CausalLM, Model, Module, Score } from '@frugal/tensor-core/nn';
+import type { CausalLM, Model, Score } from '@frugal/tensor-core/nn';
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
+import { modelBytes } from './model-bytes.js';
 import type { Modifier, ModifierFactory, StorageCheck } from './modifier.js';
-import { captureModules, holders, packedWeightOf, restoreModules } from './module-state.js';
+import { captureModules, holders, restoreModules } from './module-state.js';
 import { plan } from './plan.js';
 import type { Recipe } from './recipe.js';
 import type { CompressReport, StageReport } from './report.js';
@@ -133,15 +134,6 @@ export function createModifier(spec: Modifier['spec'], methods: readonly Modifie
     got: spec.type,
     expected: methods.map(({ type }) => type).join(', '),
   });
-}
-
-/** Bytes of all parameters, buffers and packed weights, shared ones once. */
-export function modelBytes(model: Module): number {
-  const storages = new Set([...model.parameters().map(({ value }) => value.storage)]);
-  for (const [, buffer] of model.namedBuffers()) storages.add(buffer.value.storage);
-  for (const [, module] of model.namedModules())
-    for (const part of packedWeightOf(module)?.parts ?? []) storages.add(part.storage);
-  return [...storages].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 interface Stage extends TrainingStage {

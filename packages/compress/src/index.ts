@@ -6,13 +6,13 @@ export {
   compress,
   compressWeights,
   createModifier,
-  modelBytes,
   type WeightOnlyOptions,
 } from './compress.js';
 export { defineMethod } from './define-method.js';
 export type { Edit } from './edit.js';
 export { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
 export { type InverseFactor, inverseFactor } from './hessian.js';
+export { modelBytes } from './model-bytes.js';
 export type {
   LossInputs,
   Modifier,
