@@ -74,8 +74,8 @@ run_packages() {
 # Each example does all of its work in its quick form, in a folder of its own.
 run_examples() {
   local example code=0
-  for example in examples/*/; do
-    example=$(basename "$example")
+  for example in examples/*/src/main.ts; do
+    example=$(basename "$(dirname "$(dirname "$example")")")
     echo "== $example"
     FRUGAL_RUN_DIR=$(mktemp -d) node "examples/$example/dist/main.js" --quick --no-serve || code=1
   done

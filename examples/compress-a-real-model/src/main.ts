@@ -1,10 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { defaultBackend } from '@frugal/backend-cpu';
+import { parseArguments, runExample } from '@frugal/example-support';
 import { loadModel } from '@frugal/models';
 import { closeOnSignal, serveModels } from '@frugal/serve';
-import { setBackend } from '@frugal/tensor-core';
+import type { Backend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { type Measured, measure, type Scores, scoresOf } from './evaluate.js';
 import { forms } from './forms.js';
@@ -21,29 +20,11 @@ const usage = `Compresses SmolLM2-135M-Instruct in six ways, compares them, and 
   --port N       port of the chat page (default 8080)
 `;
 
-function parseArguments() {
-  try {
-    return parseArgs({
-      options: {
-        quick: { type: 'boolean', default: false },
-        model: { type: 'string' },
-        'no-serve': { type: 'boolean', default: false },
-        port: { type: 'string', default: '8080' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${usage}`);
-    return process.exit(2);
-  }
-}
+const { quick, serve, port, others } = parseArguments(usage, { model: { type: 'string' } });
 
-async function chooseSource(options: ReturnType<typeof parseArguments>, folder: string) {
-  const backend = defaultBackend();
-  setBackend(backend);
-  console.error(backend.description);
-  const isNative = backend.name !== 'reference';
-  const file = isNative && !options.quick ? findModel(options.model) : null;
+async function chooseSource({ name }: Backend, folder: string) {
+  const isNative = name !== 'reference';
+  const file = isNative && !quick ? findModel(others.model as string | undefined) : null;
   const size: Settings['size'] = file ? 'full' : isNative ? 'quick' : 'nano';
   const home = join(folder, size);
   await mkdir(home, { recursive: true });
@@ -75,31 +56,19 @@ async function run(source: Source, home: string, chosen: Settings) {
   return { models, results };
 }
 
-async function main(): Promise<void> {
-  const options = parseArguments();
-  if (options.help) return console.log(usage);
-  if (!/^\d{1,5}$/.test(options.port)) {
-    console.error(`--port takes a number: got ${options.port}.`);
-    return process.exit(2);
-  }
+runExample(async (backend) => {
   process.env.FRUGAL_RUN_DIR ??= 'runs/compress-a-real-model';
-  const { source, home, chosen } = await chooseSource(options, process.env.FRUGAL_RUN_DIR);
+  const { source, home, chosen } = await chooseSource(backend, process.env.FRUGAL_RUN_DIR);
   const { models, results } = await run(source, home, chosen);
   printResults(source.label, results);
   console.log(`Charts: ${await saveResults(home, source.label, results)}`);
-  if (options['no-serve']) return;
+  if (!serve) return;
   const served = [...models].map(([name, model]) => ({
     name: name.replace(/[^a-z0-9]+/gi, '-'),
     model,
     tokenizer: source.tokenizer,
   }));
-  const server = await serveModels({ models: served, port: Number(options.port) });
+  const server = await serveModels({ models: served, port });
   console.log(`\nSide by side: ${server.url}   API: ${server.url}v1   (Ctrl-C ends)`);
   await closeOnSignal(server);
-}
-
-main().catch((error: unknown) => {
-  // Our errors explain themselves, `[where] what: got …`; a stack is for the others.
-  console.error(error instanceof Error && error.message.startsWith('[') ? error.message : error);
-  process.exitCode = 1;
 });

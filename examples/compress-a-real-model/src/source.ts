@@ -1,11 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '@frugal/checkpoint';
 import { splitByHash } from '@frugal/data';
 import { loadCorpus } from '@frugal/example-pretrain-distill-deploy/corpus';
 import { prepare, pretrain, RunDirectory, settings } from '@frugal/example-pretrain-distill-deploy/steps';
+import { fetchFiles } from '@frugal/example-support';
 import { convertModel, tokenizerOf } from '@frugal/models';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Settings } from './settings.js';
@@ -24,11 +23,9 @@ export interface Source {
 /** SmolLM2-135M-Instruct from `--model` or from the Python package that holds it; null, with the reason printed. */
 export function findModel(named: string | undefined): string | null {
   if (named !== undefined) return named;
-  const script = join(fileURLToPath(new URL('../../..', import.meta.url)), 'scripts/fetch-test-model.mjs');
-  const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8' });
-  if (status === 0) return stdout.trim();
-  console.error(`SmolLM2 cannot be had, so a small model is trained instead: ${stderr.trim()}`);
-  return null;
+  const tell = (reason: string) =>
+    console.error(`SmolLM2 cannot be had, so a small model is trained instead: ${reason}`);
+  return fetchFiles('fetch-test-model.mjs', tell)?.[0] ?? null;
 }
 
 /** The weights of a GGUF file as bf16: what everything is made of and compared with. */

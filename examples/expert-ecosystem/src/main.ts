@@ -1,9 +1,7 @@
-import { parseArgs } from 'node:util';
-import { defaultBackend } from '@frugal/backend-cpu';
 import { perplexity } from '@frugal/eval';
+import { parseArguments, runExample } from '@frugal/example-support';
 import { extendMixture, fitGates, mixModels } from '@frugal/models';
 import { inspectRouting } from '@frugal/moe';
-import { setBackend } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { type Domain, prepare } from './prepare.js';
 import { type Settings, settings } from './settings.js';
@@ -16,34 +14,10 @@ const usage = `Trains a base and a specialist per domain, mixes them into one mo
   --seed N     another run (default 1)
 `;
 
-function chooseSettings(): Settings {
-  const options = {
-    quick: { type: 'boolean', default: false },
-    seed: { type: 'string', default: '1' },
-    'no-serve': { type: 'boolean' }, // of all examples alike; nothing is served here
-    help: { type: 'boolean', short: 'h', default: false },
-  } as const;
-  let values: ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
-  try {
-    values = parseArgs({ options }).values;
-    if (!/^\d{1,15}$/.test(values.seed))
-      throw new TypeError(`--seed takes a whole number: got ${values.seed}.`);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${usage}`);
-    process.exit(2);
-  }
-  if (values.help) {
-    console.log(usage);
-    process.exit(0);
-  }
-  return { ...settings[values.quick ? 'quick' : 'full'], seed: Number(values.seed) };
-}
+const { quick, seed } = parseArguments(usage);
 
-async function main(): Promise<void> {
-  const chosen = chooseSettings();
-  const backend = defaultBackend();
-  setBackend(backend);
-  console.error(backend.description);
+runExample(async () => {
+  const chosen: Settings = { ...settings[quick ? 'quick' : 'full'], seed };
   const { tokenizer, first, added } = await prepare(chosen);
   const score = async (model: CausalLM, domains: readonly Domain[]): Promise<Scores> => {
     const scores: Record<string, number> = {};
@@ -85,10 +59,4 @@ async function main(): Promise<void> {
   printMixture(rows, { first: first.map(({ name }) => name), added: added.name });
   const routed = all.map(({ name, gate }) => ({ name, sequences: gate.slice(0, 8) }));
   printSpecialization(await inspectRouting(extended, routed));
-}
-
-main().catch((error: unknown) => {
-  // Our errors explain themselves, `[where] what: got …`; a stack is for the others.
-  console.error(error instanceof Error && error.message.startsWith('[') ? error.message : error);
-  process.exitCode = 1;
 });

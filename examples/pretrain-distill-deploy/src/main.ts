@@ -1,6 +1,5 @@
-import { parseArgs } from 'node:util';
-import { defaultBackend } from '@frugal/backend-cpu';
-import { setBackend } from '@frugal/tensor-core';
+import { Interrupted, parseArguments, runExample } from '@frugal/example-support';
+import type { Backend } from '@frugal/tensor-core';
 import { distill } from './distill.js';
 import { type Measured, measure } from './evaluate.js';
 import { prepare } from './prepare.js';
@@ -19,56 +18,10 @@ const usage = `Trains a tokenizer and a teacher, distils a student, quantizes it
   --seed N     another run (default 1)
 `;
 
-interface Arguments {
-  readonly quick: boolean;
-  readonly serve: boolean;
-  readonly port: number;
-  readonly seed: number;
-}
+const { quick, seed, serve, port } = parseArguments(usage);
 
-function parseArguments(): Arguments {
-  const values = parseOptions();
-  if (values.help) {
-    console.log(usage);
-    process.exit(0);
-  }
-  return {
-    quick: values.quick,
-    serve: !values['no-serve'],
-    port: wholeNumber('--port', values.port),
-    seed: wholeNumber('--seed', values.seed),
-  };
-}
-
-function parseOptions() {
-  const options = {
-    quick: { type: 'boolean', default: false },
-    'no-serve': { type: 'boolean', default: false },
-    port: { type: 'string', default: '8080' },
-    seed: { type: 'string', default: '1' },
-    help: { type: 'boolean', short: 'h', default: false },
-  } as const;
-  try {
-    return parseArgs({ options }).values;
-  } catch (error) {
-    return wrongUsage((error as Error).message);
-  }
-}
-
-function wholeNumber(option: string, text: string): number {
-  return /^\d{1,15}$/.test(text) ? Number(text) : wrongUsage(`${option} takes a whole number: got ${text}.`);
-}
-
-function wrongUsage(message: string): never {
-  console.error(`${message}\n\n${usage}`);
-  process.exit(2);
-}
-
-function chooseSettings({ quick, seed }: Arguments): Settings {
-  const backend = defaultBackend();
-  setBackend(backend);
-  console.error(backend.description);
-  const size = backend.name === 'reference' ? 'nano' : quick ? 'quick' : 'full';
+function chooseSettings({ name }: Backend): Settings {
+  const size = name === 'reference' ? 'nano' : quick ? 'quick' : 'full';
   if (size === 'nano')
     console.error(
       'Without the native backend this runs a nano size: it shows that everything works, and no quality.',
@@ -93,12 +46,11 @@ async function trainAll(laboratory: Laboratory): Promise<Map<string, Trained>> {
   ]);
 }
 
-async function main(): Promise<void> {
-  const chosen = parseArguments();
+runExample(async (backend) => {
   const abort = new AbortController();
   const stop = () => abort.abort(new Interrupted());
   process.once('SIGINT', stop);
-  const size = chooseSettings(chosen);
+  const size = chooseSettings(backend);
   const run = await RunDirectory.open(size);
   console.error(`Results in ${run.path}`);
   const laboratory: Laboratory = {
@@ -115,18 +67,5 @@ async function main(): Promise<void> {
   });
   printTable(results);
   process.off('SIGINT', stop);
-  if (chosen.serve) await serveStudent(models, laboratory, chosen.port);
-}
-
-class Interrupted extends Error {}
-
-main().catch((error: unknown) => {
-  if (error instanceof Interrupted) {
-    console.error('\nStopped. Run it again to continue from here.');
-    process.exitCode = 130;
-    return;
-  }
-  // Our errors explain themselves, `[where] what: got …`; a stack is for the others.
-  console.error(error instanceof Error && error.message.startsWith('[') ? error.message : error);
-  process.exitCode = 1;
+  if (serve) await serveStudent(models, laboratory, port);
 });

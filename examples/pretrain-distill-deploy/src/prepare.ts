@@ -13,7 +13,10 @@ export interface Prepared {
 }
 
 /** Splits the corpus, trains a tokenizer on the training side, and packs it. */
-export async function prepare(settings: Settings, run: RunDirectory): Promise<Prepared> {
+export async function prepare(
+  settings: Pick<Settings, 'heldOut' | 'vocabularySize' | 'evaluationBytes'>,
+  run: RunDirectory,
+): Promise<Prepared> {
   const { train, heldOut } = splitByHash(await loadCorpus(), settings.heldOut);
   if (!run.has('tokenizer')) {
     const texts = train.map(({ text }) => text);

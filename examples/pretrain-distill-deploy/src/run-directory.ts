@@ -3,14 +3,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveFile } from '@frugal/checkpoint';
-import type { Settings } from './settings.js';
 
 /** Where a run keeps its results. Runs with other settings get another folder, so nothing is ever overwritten. */
 export class RunDirectory {
   private constructor(readonly path: string) {}
 
   static async open(
-    settings: Settings,
+    settings: { readonly size: string },
     base = process.env.FRUGAL_RUN_DIR ?? 'runs/pretrain-distill-deploy',
   ): Promise<RunDirectory> {
     const hash = createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 8);
