@@ -1,0 +1,1 @@
+export { packageBuild as default } from '../../scripts/tsup-config.js';
