@@ -128,3 +128,11 @@ async function score({ data, settings }: Laboratory, model: CausalLM): Promise<n
     sum += (await perplexity(model, data.tokenizer, texts, { context: settings.sequence })).bitsPerByte;
   return sum / data.heldOut.size;
 }
+
+/** Held-out bits per byte of a saved model. */
+export async function scoreFile(path: string, laboratory: Laboratory): Promise<number> {
+  const model = await loadModel(path);
+  const bitsPerByte = await score(laboratory, model);
+  model.dispose();
+  return bitsPerByte;
+}

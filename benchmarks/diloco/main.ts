@@ -7,14 +7,14 @@ import {
 } from '@frugal/example-pretrain-distill-deploy/steps';
 import { setBackend } from '@frugal/tensor-core';
 import { type Row, report } from '../shared/result.js';
-import { type Arm, type Outcome, runArm, startModel } from './arms.js';
+import { type Arm, type Outcome, runArm, scoreFile, startModel } from './arms.js';
 
 /**
  * What DiLoCo costs in quality and saves in traffic: a Llama of 0.2 M parameters, pretrained on 1 M tokens of real text, goes on for
  * 300 steps of 1,024 tokens by two ranks that exchange gradients in every step, and by two that exchange weights after 50 steps,
- * with the same tokens in the same order and the same learning rate, which is the better of two for gradients in every step.
- * The outer step is chosen with a seed of its own; then three seeds. Runs that are done are kept in `.cache/diloco`.
- * `npm run bench -- diloco`; `-- diloco -- --quick` checks that the program works.
+ * with the same tokens in the same order. Each arm takes the best of the same learning rates; that and the outer step are
+ * chosen with a seed of their own; then three seeds. What the model scored before says how much there was to gain. Runs that are
+ * done are kept in `.cache/diloco`. `npm run bench -- diloco`; `-- diloco -- --quick` checks that the program works.
  */
 const SEEDS = [1, 2, 3];
 const TUNING_SEED = 101;
@@ -22,7 +22,9 @@ const TUNING_SEED = 101;
 const MOST = { traffic: 0.01, loss: 1.02 };
 /** Steps between two exchanges. */
 const STEPS = 50;
-const RATES = [0.005, 0.01];
+const RATES = [0.00125, 0.0025, 0.005, 0.01];
+/** The one that outer steps are compared at. */
+const OUTER_RATE = 0.005;
 /** Outer learning rate and momentum: the mean of the ranks, a little more than it, and that of the paper. */
 const OUTER = [
   [1, 0],
@@ -40,10 +42,11 @@ const size: Settings = {
 };
 const further = { batch: 8, student: { ...size.student, tokens: isQuick ? 55_000 : 307_200 } };
 
+const run = await RunDirectory.open(size, '.cache/diloco');
+const data = await prepare(size, run);
+const laboratory = { settings: size, run, data, signal: new AbortController().signal };
+
 async function outcomeOf(arm: Arm, seed: number): Promise<Outcome> {
-  const run = await RunDirectory.open(size, '.cache/diloco');
-  const data = await prepare(size, run);
-  const laboratory = { settings: size, run, data, signal: new AbortController().signal };
   const outcome = await run.once(`${arm.name}, seed ${seed}.json`, async () => {
     const start = await startModel(laboratory);
     return runArm(start, { ...laboratory, settings: { ...size, ...further, seed } }, arm);
@@ -71,14 +74,15 @@ setBackend(cpuBackend());
 const everyStep = await tryAll(
   RATES.map((learningRate) => ({ name: `every step, ${learningRate}`, learningRate })),
 );
-const { learningRate } = everyStep[0].arm;
-const local = await tryAll(
-  OUTER.map(([outer, momentum]) => ({
-    name: `local, ${learningRate}, outer ${outer} and ${momentum}`,
-    learningRate,
-    local: { steps: STEPS, learningRate: outer, momentum },
-  })),
-);
+const localArm = (learningRate: number, [outer, momentum]: readonly number[]): Arm => ({
+  name: `local, ${learningRate}, outer ${outer} and ${momentum}`,
+  learningRate,
+  local: { steps: STEPS, learningRate: outer, momentum },
+});
+const outer = await tryAll(OUTER.map((step) => localArm(OUTER_RATE, step)));
+const { learningRate: rate = 1, momentum = 0 } = outer[0].arm.local ?? {};
+const local = await tryAll(RATES.map((learningRate) => localArm(learningRate, [rate, momentum])));
+const before = await scoreFile(await startModel(laboratory), laboratory);
 const [ours, theirs]: [Outcome[], Outcome[]] = [[], []];
 for (const seed of SEEDS) {
   ours.push(await outcomeOf(local[0].arm, seed));
@@ -98,11 +102,13 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 const [lossRatio, trafficRatio] = [mean(ratios(loss)), mean(ratios(traffic))];
 report([loss, traffic], {
   tokens: { start: size.student.tokens, further: further.student.tokens },
-  tried: [...everyStep, ...local].map(({ arm, bitsPerByte }) => ({ arm: arm.name, bitsPerByte })),
+  tried: [...everyStep, ...outer, ...local].map(({ arm, bitsPerByte }) => ({ arm: arm.name, bitsPerByte })),
+  before,
   chosen: [everyStep[0].arm.name, local[0].arm.name],
   lossRatio,
   trafficRatio,
 });
+console.log(`before: ${before.toFixed(4)} bits per byte`);
 console.log(
   `loss × ${lossRatio.toFixed(4)} (at most ${MOST.loss}), traffic × ${trafficRatio.toFixed(5)} (at most ${MOST.traffic})`,
 );
