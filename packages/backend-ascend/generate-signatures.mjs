@@ -1,30 +1,21 @@
 #!/usr/bin/env node
 /**
- * Writes src/abi/signatures.ts: the parameters of the ops that this backend calls, in the order of CANN's headers.
- * Usage: generate-signatures.mjs SIGNATURES.json, where that file maps `aclnnAdd` to { params: [[name, type], …] } as read
+ * Writes src/abi/signatures.ts from test/fixtures/aclnn-signatures.json, which holds the parameters of the ops that this
+ * backend calls, with their types, as the headers of CANN list them (and whether those of CANN 8.1 do). To call another
+ * op, add it there, from its header.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 
-const OPS =
-  `Neg Abs Sign Exp Log Sqrt Rsqrt Sin Cos Tanh Sigmoid Erf Floor IsFinite LogicalNot Cast NanToNum Clamp
-  Add Sub Mul Div PowTensorTensor Maximum Minimum EqTensor LtTensor LeTensor NeScalar GeScalar SWhere
-  InplaceFillScalar Arange InplaceCopy Cat ReduceSum Amax ArgMax Cumsum Sort GatherV2 Gather IndexAdd ScatterAdd
-  InplaceIndexCopy Matmul Silu GeluV2 Softmax LogSoftmax SoftmaxBackward RmsNorm`.split(/\s+/);
+const read = (path) => readFileSync(new URL(path, import.meta.url), 'utf8');
 
-const all = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-
-/** Types of the parameters but for the last two, which every phase 1 has. */
-function typesOf(op) {
-  const { params } = all[`aclnn${op}`];
-  const ends = params.slice(-2).map(([, type]) => type);
-  if (ends.join() !== 'out u64,out ptr') throw new Error(`aclnn${op} ends with ${ends}`);
-  return params.slice(0, -2).map(([, type]) => type);
-}
-
-const lines = OPS.map((op) => {
-  const types = typesOf(op).map((type) => `'${type.replace('(i32)', '')}'`);
-  return `  ${op}: [${types.join(', ')}],`;
-});
+const lines = Object.entries(JSON.parse(read('test/fixtures/aclnn-signatures.json'))).map(
+  ([op, { parameters }]) => {
+    const ends = parameters.slice(-2).map(([, type]) => type);
+    if (ends.join() !== 'out u64,out ptr') throw new Error(`aclnn${op} ends with ${ends}`);
+    const types = parameters.slice(0, -2).map(([, type]) => `'${type.replace('(i32)', '')}'`);
+    return `  ${op}: [${types.join(', ')}],`;
+  },
+);
 writeFileSync(
   new URL('src/abi/signatures.ts', import.meta.url),
   `// Written by generate-signatures.mjs from CANN's headers: change the list there.

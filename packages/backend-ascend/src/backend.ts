@@ -5,21 +5,32 @@ import {
   type Kernel,
   type Kernels,
   type OpName,
+  type OpSpecs,
   type Storage,
   sizeOf,
+  type TensorInfo,
   type TensorView,
 } from '@frugal/tensor-core';
 import type { Libraries } from './abi/library.js';
 import { Device, operandOf } from './device.js';
+import { attentionKernels } from './kernels/attention.js';
 import { binaryKernels } from './kernels/binary.js';
+import { cachedAttentionKernels } from './kernels/cached-attention.js';
 import { creationKernels } from './kernels/creation.js';
+import type { Fused } from './kernels/family.js';
+import { gateKernels } from './kernels/gate.js';
+import { groupedKernels } from './kernels/grouped.js';
 import { hostKernels } from './kernels/host.js';
 import { indexingKernels } from './kernels/indexing.js';
 import { layerKernels } from './kernels/layers.js';
 import { matmulKernels } from './kernels/matmul.js';
 import { movementKernels } from './kernels/movement.js';
 import { mutationKernels } from './kernels/mutation.js';
+import { normKernels } from './kernels/norm.js';
+import { optimizerKernels } from './kernels/optimizer.js';
+import { packedMatmulKernels } from './kernels/packed-matmul.js';
 import { reduceKernels } from './kernels/reduce.js';
+import { ropeKernels } from './kernels/rope.js';
 import { unaryKernels } from './kernels/unary.js';
 import { unpackKernels } from './kernels/unpack.js';
 import { AscendStorage } from './storage.js';
@@ -38,6 +49,24 @@ const families = [
   hostKernels,
 ];
 
+/** Ops that core composes where this CANN or chip does not have them. */
+const fusedFamilies = [
+  normKernels,
+  ropeKernels,
+  gateKernels,
+  attentionKernels,
+  cachedAttentionKernels,
+  groupedKernels,
+  packedMatmulKernels,
+  optimizerKernels,
+];
+
+/** Bytes of an upload that the host remembers: lengths and page tables, not weights. */
+const REMEMBERED = 4096;
+
+/** Chips whose CANN has none of the fused ops. */
+const PLAIN_CHIPS = /^Ascend(310|910A|910B$|910Pro|910Premium)/;
+
 /** Chips without bf16. */
 const OLD_CHIPS = /^Ascend(310P|310B|910A|910B$|910Pro|910Premium)/;
 
@@ -47,7 +76,9 @@ export class AscendBackend implements Backend {
   readonly description: string;
   readonly capabilities: Capabilities;
   readonly kernels: Kernels;
-  private readonly device: Device;
+  /** @internal */
+  readonly device: Device;
+  private readonly fused: ReadonlyMap<OpName, Fused<OpName>>;
   private isClosed = false;
 
   /** @throws AscendUnavailableError, BackendError when the device cannot be used */
@@ -62,7 +93,12 @@ export class AscendBackend implements Backend {
       subnormals: false,
       memory: 'device',
     };
-    this.kernels = framed(this.device);
+    this.fused = PLAIN_CHIPS.test(soc) ? new Map() : fusedOps(this.device);
+    this.kernels = framed(this.device, this.fused);
+  }
+
+  supports<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
+    return this.fused.get(op)?.takes(inputs, attributes) ?? true;
   }
 
   /** @throws AscendMemoryError */
@@ -77,7 +113,8 @@ export class AscendBackend implements Backend {
   upload(bytes: Uint8Array): Storage {
     const block = this.device.allocator.take(bytes.byteLength);
     this.device.upload(block.address, bytes);
-    return new AscendStorage(this, bytes.byteLength, block);
+    const remembered = bytes.byteLength <= REMEMBERED ? bytes.slice() : null;
+    return new AscendStorage(this, bytes.byteLength, block, remembered);
   }
 
   async read(view: TensorView): Promise<Uint8Array> {
@@ -102,16 +139,31 @@ export class AscendBackend implements Backend {
   }
 }
 
-function framed(device: Device): Kernels {
-  const kernels: Record<string, Kernel<OpName>> = {};
-  for (const family of families) {
-    for (const [op, kernel] of Object.entries(family(device)) as [string, Kernel<OpName>][]) {
-      kernels[op] = (inputs, outputs, attributes) => {
+/** Ops that FRUGAL_ASCEND_COMPOSE names (`attention,rope`, or `all`): where a fused kernel is in doubt. */
+function composed(): (op: string) => boolean {
+  const names = (process.env.FRUGAL_ASCEND_COMPOSE ?? '').split(',').map((name) => name.trim());
+  return (op) => names.includes('all') || names.includes(op);
+}
+
+function fusedOps(device: Device): ReadonlyMap<OpName, Fused<OpName>> {
+  const isComposed = composed();
+  const entries = fusedFamilies.flatMap(
+    (family) => Object.entries(family(device)) as [OpName, Fused<OpName>][],
+  );
+  return new Map(entries.filter(([op]) => !isComposed(op)));
+}
+
+function framed(device: Device, fused: ReadonlyMap<OpName, Fused<OpName>>): Kernels {
+  const plain = families.flatMap((family) => Object.entries(family(device)) as [OpName, Kernel<OpName>][]);
+  const all = [...plain, ...[...fused].map(([op, { run }]) => [op, run] as const)];
+  return Object.fromEntries(
+    all.map(([op, kernel]): [OpName, Kernel<OpName>] => [
+      op,
+      (inputs, outputs, attributes) => {
         // Ops that make nothing are done; those that change an input make no output.
         if (outputs.length > 0 && outputs.every(({ shape }) => sizeOf(shape) === 0)) return;
         device.frame(() => kernel(inputs, outputs, attributes));
-      };
-    }
-  }
-  return kernels as Kernels;
+      },
+    ]),
+  );
 }

@@ -11,7 +11,7 @@ export class Device {
   readonly runtime: Runtime;
   readonly allocator: Allocator;
   readonly soc: string;
-  private readonly stream: Address;
+  readonly stream: Address;
   private readonly operations: Operations;
   private temporaries: Block[] = [];
 
@@ -40,6 +40,11 @@ export class Device {
 
   has(name: OperationName): boolean {
     return this.operations.has(name);
+  }
+
+  /** The first of some versions of an op that this CANN has: the best comes first. */
+  first<N extends OperationName>(...names: readonly N[]): N | null {
+    return names.find((name) => this.has(name)) ?? null;
   }
 
   run<N extends OperationName>(name: N, ...inputs: Arguments<N>): void {
@@ -72,6 +77,21 @@ export class Device {
     };
   }
 
+  /** A tensor of one number, without axes unless `shape` says so. */
+  constant(number: number, type: AclType = 'f32', shape: Shape = []): Operand {
+    const made = this.scratch(shape, type);
+    this.fill(made, number);
+    return made;
+  }
+
+  /** The same elements in row-major order: `operand` itself where they are. */
+  contiguous(operand: Operand): Operand {
+    if (isContiguous(operand.shape, operand.strides)) return operand;
+    const plain = this.scratch(operand.shape, operand.type);
+    this.copy(plain, operand);
+    return plain;
+  }
+
   /** The same elements as another type: `operand` itself where it has that one. */
   cast(operand: Operand, type: AclType): Operand {
     if (operand.type === type) return operand;
@@ -98,10 +118,7 @@ export class Device {
     const bytes = new Uint8Array(sizeOf(operand.shape) * widthOf(operand.type));
     if (bytes.byteLength === 0) return bytes;
     this.frame(() => {
-      const plain = isContiguous(operand.shape, operand.strides)
-        ? operand
-        : this.scratch(operand.shape, operand.type);
-      if (plain !== operand) this.copy(plain, operand);
+      const plain = this.contiguous(operand);
       this.synchronize();
       this.runtime.download(bytes, plain.address + BigInt(plain.offset * widthOf(plain.type)));
     });
@@ -135,6 +152,17 @@ export function operandOf(view: TensorView): Operand {
 /** Truth values as the bytes 0 and 1, for ops that take no bool. */
 export function asNumbers(operand: Operand): Operand {
   return operand.type === 'bool' ? { ...operand, type: 'u8' } : operand;
+}
+
+/** The same memory with other axes. */
+export function viewOf(operand: Operand, shape: Shape, strides: readonly number[]): Operand {
+  return { ...operand, shape, strides };
+}
+
+/** The same with one more axis of length 1 in front. */
+export function asBatch(operand: Operand): Operand {
+  const { shape, strides } = operand;
+  return viewOf(operand, [1, ...shape], [shape.length > 0 ? shape[0] * strides[0] : 1, ...strides]);
 }
 
 /** `sizes` elements from `starts` on. */

@@ -7,6 +7,8 @@ export class AscendStorage extends Storage {
     backend: Backend,
     byteLength: number,
     readonly block: Block,
+    /** What was uploaded, of small tensors: ops that want lengths on the host need not wait for them. */
+    readonly bytes: Uint8Array | null = null,
   ) {
     super(backend, byteLength);
   }

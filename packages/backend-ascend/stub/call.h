@@ -24,7 +24,7 @@ class Call {
     if (block.id) blocks_.push_back(block.id);
     require(std::count(types.begin(), types.end(), object->dtype) > 0, std::string(name) + ": dtype not supported, " + describe(*object));
     require(object->dims.size() <= 8, std::string(name) + ": more than 8 axes");
-    return {object->dtype, object->dims, object->strides, backing(object->data) + object->offset * sizeOf(object->dtype)};
+    return {object->dtype, object->dims, object->strides, backing(object->data) + bytesOf(object->dtype, object->offset)};
   }
 
   double scalar(const void* handle, const char* name) {

@@ -8,7 +8,7 @@
 
 namespace stub {
 
-enum DType { f32 = 0, f16 = 1, i8 = 2, i32 = 3, u8 = 4, i64 = 9, f64 = 11, boolean = 12, bf16 = 27 };
+enum DType { f32 = 0, f16 = 1, i8 = 2, i32 = 3, u8 = 4, i64 = 9, f64 = 11, boolean = 12, bf16 = 27, i4 = 29 };
 
 inline size_t sizeOf(int dtype) {
   switch (dtype) {
@@ -18,6 +18,11 @@ inline size_t sizeOf(int dtype) {
     case i64: case f64: return 8;
     default: return 0;
   }
+}
+
+/** Bytes that `count` elements take: two of i4 share one. */
+inline int64_t bytesOf(int dtype, int64_t count) {
+  return dtype == i4 ? (count + 1) / 2 : count * static_cast<int64_t>(sizeOf(dtype));
 }
 
 inline bool isFloat(int dtype) { return dtype == f32 || dtype == f16 || dtype == bf16 || dtype == f64; }
@@ -100,7 +105,11 @@ struct View {
 
   int64_t size() const { return product(dims); }
   size_t width() const { return sizeOf(dtype); }
-  double at(int64_t element) const { return load(data + element * width(), dtype); }
+  double at(int64_t element) const {
+    if (dtype != i4) return load(data + element * width(), dtype);
+    const int nibble = data[element / 2] >> (element % 2 ? 4 : 0) & 15;
+    return nibble < 8 ? nibble : nibble - 16;
+  }
   void set(int64_t element, double value) const { store(data + element * width(), dtype, value); }
   /** The same with `rank` axes, repeated along those that `target` has longer. */
   View broadcast(const Dims& target) const {

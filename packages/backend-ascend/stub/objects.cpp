@@ -59,13 +59,13 @@ void checkTensor(const Object& tensor) {
   for (size_t axis = 0; axis < tensor.dims.size(); axis++) {
     if (tensor.dims[axis] == 0) empty = true;
     last += (tensor.dims[axis] - 1) * tensor.strides[axis];
-    if (tensor.strides[axis] < 0) violation("view-range", "aclCreateTensor: a negative stride in " + what);
+    if (tensor.strides[axis] < 0) violation("negative-stride", "aclCreateTensor: a negative stride in " + what);
   }
   if (empty) return;
   if (last >= tensor.storage || tensor.offset < 0) violation("view-range", "aclCreateTensor: " + what + " reaches beyond its storage");
   const Block block = blockOf(tensor.data);
   const auto address = reinterpret_cast<uint64_t>(tensor.data);
-  const uint64_t end = address + tensor.storage * sizeOf(tensor.dtype);
+  const uint64_t end = address + bytesOf(tensor.dtype, tensor.storage);
   if (block.id == 0 || end > block.base + block.size)
     violation("storage-range", "aclCreateTensor: the storage of " + what + " is not inside one block of the device");
 }
@@ -129,7 +129,7 @@ using namespace stub;
 ABI const void* aclCreateTensor(const int64_t* dims, uint64_t rank, int dtype, const int64_t* strides, int64_t offset,
                                 int format, const int64_t* storageDims, uint64_t storageRank, void* data) {
   if ((!dims && rank) || (!storageDims && storageRank)) return nullptr;
-  if (sizeOf(dtype) == 0) {
+  if (bytesOf(dtype, 2) == 0) {
     violation("dtype", "aclCreateTensor with dtype " + std::to_string(dtype));
     return nullptr;
   }

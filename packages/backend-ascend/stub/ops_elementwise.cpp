@@ -73,6 +73,7 @@ UNARY(Cos, kFloats, std::cos(x))
 UNARY(Tanh, kFloats, std::tanh(x))
 UNARY(Erf, kFloats, std::erf(x))
 UNARY(Floor, kFloats, std::floor(x))
+UNARY(Round, kFloats, std::nearbyint(x))  // ties to even
 
 PHASE1(IsFinite, const void* self, const void* out) {
   CALL(IsFinite);
@@ -208,6 +209,38 @@ PHASE1(SWhere, const void* condition, const void* self, const void* other, const
     walk(dims, {&chosen.strides, &a.strides, &b.strides, &out.strides}, [&](const Dims& at) {
       const View& from = chosen.at(at[0]) != 0 ? a : b;
       memcpy(out.data + at[3] * out.width(), from.data + at[&from == &a ? 1 : 2] * out.width(), out.width());
+    });
+  });
+}
+
+PHASE1(LogicalOr, const void* self, const void* other, const void* out) {
+  CALL(LogicalOr);
+  return binary(call, self, other, out, {boolean}, [](double x, double y) -> double { return x != 0 || y != 0; }, nullptr, true);
+}
+
+PHASE1(BitwiseXorScalar, const void* self, const void* other, const void* result) {
+  CALL(BitwiseXorScalar);
+  const View x = call.tensor(self, "self", {u8}), out = call.tensor(result, "out", {u8});
+  const auto bits = static_cast<int64_t>(call.scalar(other, "other"));
+  if (!call.failed()) call.require(x.dims == out.dims, "out has another shape");
+  return call.finish([=] {
+    walk(out.dims, {&x.strides, &out.strides}, [&](const Dims& at) {
+      out.set(at[1], static_cast<double>(static_cast<int64_t>(x.at(at[0])) ^ bits));
+    });
+  });
+}
+
+PHASE1(InplaceMaskedFillScalar, const void* self, const void* where, const void* value) {
+  CALL(InplaceMaskedFillScalar);
+  const View out = call.tensor(self, "selfRef");
+  View mask = call.tensor(where, "mask", {boolean});
+  const double number = call.scalar(value, "value");
+  Dims dims = out.dims;
+  if (call.failed() || !call.require(broadcastInto(dims, mask.dims) && dims == out.dims, "mask does not broadcast")) return call.status();
+  mask = mask.broadcast(out.dims);
+  return call.finish([=] {
+    walk(out.dims, {&mask.strides, &out.strides}, [&](const Dims& at) {
+      if (mask.at(at[0]) != 0) out.set(at[1], number);
     });
   });
 }

@@ -1,4 +1,4 @@
-// Activations, softmax and norms over the last axis.
+// Activations and softmax over the last axis.
 #include "call.h"
 
 using namespace stub;
@@ -81,28 +81,4 @@ PHASE1(SoftmaxBackward, const void* gradient, const void* output, int64_t dim, c
         out.set(at[2] + i * to.stride, y.at(at[1] + i * b.stride) * (g.at(at[0] + i * a.stride) - sum));
     });
   });
-}
-
-PHASE1(RmsNorm, const void* self, const void* gamma, double epsilon, const void* result, const void* rstd) {
-  CALL(RmsNorm);
-  const View x = call.tensor(self, "x", kFloats), weight = call.tensor(gamma, "gamma", kFloats);
-  const View out = call.tensor(result, "yOut", kFloats), inverse = call.tensor(rstd, "rstdOut", {f32});
-  if (call.failed() || !call.require(!x.dims.empty() && weight.dims == Dims{x.dims.back()}, "gamma is not as long as the last axis")) return call.status();
-  Dims expected = x.dims;
-  expected.back() = 1;
-  call.require(out.dims == x.dims && out.dtype == x.dtype, "yOut is not like x");
-  call.require(inverse.dims == expected, "rstdOut is f32 with 1 in the place of the last axis");
-  call.require(weight.dtype == x.dtype || weight.dtype == f32, "gamma has neither the dtype of x nor f32");
-  const auto last = static_cast<int64_t>(x.dims.size()) - 1;
-  const Lines from = linesOf(x, last), to = linesOf(out, last), per = linesOf(inverse, last);
-  return call.finish([=] {
-    walk(from.dims, {&from.strides, &to.strides, &per.strides}, [&](const Dims& at) {
-      double sum = 0;
-      auto value = [&](int64_t i) { return x.at(at[0] + i * from.stride); };
-      for (int64_t i = 0; i < from.length; i++) sum += value(i) * value(i);
-      const double scale = 1 / std::sqrt(sum / static_cast<double>(from.length) + epsilon);
-      inverse.set(at[2], scale);
-      for (int64_t i = 0; i < from.length; i++) out.set(at[1] + i * to.stride, value(i) * scale * weight.at(i * weight.strides[0]));
-    });
-  }, 1024);
 }

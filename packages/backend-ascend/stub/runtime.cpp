@@ -27,6 +27,8 @@ struct State {
   std::vector<std::string> violations;
   std::vector<LeakCheck> leakChecks;
   std::string failingOp;              // fails when it runs
+  int failure = kernelFailed;         // how it does
+  std::map<std::string, uint64_t> calls;
   std::string text;                   // what the last report returned
 };
 
@@ -53,7 +55,7 @@ void work(Stream& stream, size_t count) {
     }
     if (!usable) continue;
     if (task.name == state().failingOp) {
-      stream.error = kernelFailed;
+      stream.error = state().failure;
       state().failingOp.clear();
       continue;
     }
@@ -127,6 +129,7 @@ int enqueue(const std::string& name, void* handle, Task task) {
   Stream* stream = streamOf(name, handle, &error);
   if (!stream) return error;
   if (stream->error) return fail(stream->error, name + ": the stream failed before");
+  state().calls[name]++;
   stream->queue.push_back(std::move(task));
   if (stream->queue.size() >= kQueue) work(*stream, kQueue / 2);
   return ok;
@@ -254,6 +257,12 @@ ABI void frugalStubForget() {
 }
 
 /** The next task with this name fails when it runs, as kernels do: who waits learns of it. */
-ABI void frugalStubFailOp(const char* name) { state().failingOp = name; }
+ABI void frugalStubFailOp(const char* name, int code) {
+  state().failingOp = name;
+  state().failure = code ? code : kernelFailed;
+}
+
+/** How often an op was enqueued. */
+ABI uint64_t frugalStubCalls(const char* name) { return state().calls[name]; }
 
 ABI void frugalStubLimitMemory(uint64_t bytes) { limitMemory(bytes); }

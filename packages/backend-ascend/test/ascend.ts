@@ -5,11 +5,14 @@ import { afterAll, beforeEach, expect } from 'vitest';
 import { buildStub } from './stub.js';
 
 const { folder, reason } = buildStub();
-/** CANN 8 has its ops in one library, CANN 9 in several. */
-export const layout = process.env.FRUGAL_TEST_CANN ?? 'cann-8';
-if (folder) process.env.ASCEND_HOME_PATH = join(folder, layout);
+if (folder) process.env.ASCEND_HOME_PATH = join(folder, 'cann-8');
 
-/** The folders of the stub, `cann-8` and `cann-9`; only in tests that {@link needsStub}. */
+/** CANN 8 has its ops in one library, CANN 9 in several. Once per file, before the backend is opened. */
+export function useLayout(layout: 'cann-9' | 'cann-plain'): void {
+  if (folder) process.env.ASCEND_HOME_PATH = join(folder, layout);
+}
+
+/** The folders of the stub, `cann-8`, `cann-9` and `cann-plain`; only in tests that {@link needsStub}. */
 export const stubFolder = folder ?? '';
 
 /** Skips every test of the file, with the reason, when the stub could not be compiled. */
@@ -28,18 +31,22 @@ interface Control {
   /** Rules that were broken, one a line. */
   violations(): string;
   forget(): void;
-  failOp(name: string): void;
+  /** The next op of this name fails with a status; 0: a kernel that fails. */
+  failOp(name: string, status: number): void;
+  /** How often an op was enqueued. */
+  calls(name: string): number;
   limitMemory(bytes: number): void;
 }
 
 /** The levers of the stub. */
 export function stubControl(): Control {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-  const library = koffi.load(join(stubFolder, layout, 'lib64', 'libascendcl.so'));
+  const library = koffi.load(join(process.env.ASCEND_HOME_PATH as string, 'lib64', 'libascendcl.so'));
   return {
     violations: library.func('frugalStubViolations', 'const char *', []),
     forget: library.func('frugalStubForget', 'void', []),
-    failOp: library.func('frugalStubFailOp', 'void', ['const char *']),
+    failOp: library.func('frugalStubFailOp', 'void', ['const char *', 'int']),
+    calls: library.func('frugalStubCalls', 'uint64_t', ['const char *']),
     limitMemory: library.func('frugalStubLimitMemory', 'void', ['uint64_t']),
   };
 }

@@ -61,7 +61,7 @@ describe('with the stub', () => {
 
   it('tells of a kernel that failed when somebody waits', async () => {
     const x = tensor([1, 2, 3], { backend: openBackend() });
-    stubControl().failOp('aclnnExp');
+    stubControl().failOp('aclnnExp', 0);
     const y = x.exp();
     await expect(y.toFloat32()).rejects.toThrow(AscendDeviceError);
     await expect(y.toFloat32()).rejects.toThrow(/507015.*resume from the last checkpoint/);

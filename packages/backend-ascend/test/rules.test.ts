@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,7 +8,7 @@ import { needsStub, stubControl, stubFolder } from './ascend.js';
 // Breaks each rule of CANN once, on purpose, to prove that the stub notices: passing the other tests then means something.
 needsStub();
 
-const [TO_DEVICE, TO_HOST, F32, ND] = [1, 2, 0, 2];
+const [TO_DEVICE, TO_HOST, F32, I32, ND] = [1, 2, 0, 3, 2];
 type CFunction = ((...inputs: unknown[]) => unknown) & { async: (...inputs: unknown[]) => void };
 
 let control: ReturnType<typeof stubControl>;
@@ -19,7 +20,7 @@ beforeAll(() => {
   if (!stubFolder) return;
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
   const folder = join(stubFolder, 'cann-8', 'lib64');
-  const libraries = ['libascendcl.so', 'libnnopbase.so', 'libopapi.so'].map((name) =>
+  const libraries = ['libascendcl.so', 'libnnopbase.so', 'libopapi.so', 'libhccl.so'].map((name) =>
     koffi.load(join(folder, name), { lazy: true, global: true }),
   );
   const P = 'void *';
@@ -27,6 +28,7 @@ beforeAll(() => {
   const declared: [number, string, string, string[]][] = [
     [0, 'aclInit', 'int', [P]],
     [0, 'aclFinalize', 'int', []],
+    [0, 'aclrtGetDeviceCount', 'int', [P]],
     [0, 'aclrtSetDevice', 'int', ['int32_t']],
     [0, 'aclrtResetDevice', 'int', ['int32_t']],
     [0, 'aclrtCreateStream', 'int', [P]],
@@ -41,6 +43,12 @@ beforeAll(() => {
     [2, 'aclnnNegGetWorkspaceSize', 'int', [P, P, P, P]],
     [2, 'aclnnNeg', 'int', phase2],
     [2, 'aclnnAbs', 'int', phase2],
+    [2, 'aclnnGatherV2GetWorkspaceSize', 'int', [P, 'int64_t', P, P, P, P]],
+    [2, 'aclnnGatherV2', 'int', phase2],
+    [3, 'HcclGetRootInfo', 'int', [P]],
+    [3, 'HcclCommInitRootInfo', 'int', ['uint32_t', P, 'uint32_t', P]],
+    [3, 'HcclAllReduce', 'int', [P, P, 'uint64_t', 'int', 'int', P, P]],
+    [3, 'HcclCommDestroy', 'int', [P]],
     [2, 'aclnnSoftmaxGetWorkspaceSize', 'int', [P, 'int64_t', P, P, P]],
     [2, 'aclnnSoftmax', 'int', phase2],
   ];
@@ -54,6 +62,8 @@ afterEach(() => {
   if (stubFolder) control.forget();
 });
 
+const everBroken = new Set<string>();
+
 /** Rules that were broken since the last call. */
 function broken(): string[] {
   const rules = control
@@ -62,6 +72,7 @@ function broken(): string[] {
     .filter(Boolean)
     .map((line) => line.split(':')[0]);
   control.forget();
+  for (const rule of rules) everBroken.add(rule);
   return [...new Set(rules)];
 }
 
@@ -77,6 +88,7 @@ interface Described {
   readonly offset?: number;
   readonly storage?: number;
   readonly format?: number;
+  readonly dtype?: number;
 }
 
 const longs = (numbers: readonly number[]) => BigInt64Array.from(numbers, BigInt);
@@ -88,9 +100,10 @@ function describeTensor({
   offset = 0,
   storage = 8,
   format = ND,
+  dtype = F32,
 }: Described) {
   const sizes = longs([storage]);
-  return c.aclCreateTensor(longs(dims), dims.length, F32, longs(strides), offset, format, sizes, 1, data);
+  return c.aclCreateTensor(longs(dims), dims.length, dtype, longs(strides), offset, format, sizes, 1, data);
 }
 
 /** Phase 1 of -x on 8 numbers; everything is given to `use` and destroyed afterwards. */
@@ -153,7 +166,9 @@ describe('descriptors', () => {
     ['view-range', (block) => ({ data: block, offset: 1 })],
     ['view-range', (block) => ({ data: block, strides: [2] })],
     ['storage-range', (block) => ({ data: block, storage: 9 })],
+    ['negative-stride', (block) => ({ data: block, strides: [-1], offset: 7 })],
     ['format', (block) => ({ data: block, format: 0 })],
+    ['dtype', (block) => ({ data: block, dtype: 5 })],
   ])('%s', (rule, make) => {
     const block = malloc(32);
     const tensor = describeTensor(make(block));
@@ -268,6 +283,62 @@ describe('streams', () => {
   });
 });
 
+describe('contexts', () => {
+  it('have streams of their own', () => {
+    process.env.FRUGAL_STUB_DEVICES = '2';
+    c.aclrtGetDeviceCount(new Uint32Array(1));
+    expect(c.aclrtSetDevice(1)).toBe(0);
+    expect(c.aclrtSynchronizeStream(stream)).toBe(107003);
+    expect(broken()).toEqual(['stream-context']);
+    expect(c.aclrtResetDevice(1)).toBe(0);
+    // Set once more and given back once: as before.
+    expect(c.aclrtSetDevice(0)).toBe(0);
+    expect(c.aclrtResetDevice(0)).toBe(0);
+    expect(c.aclrtSynchronizeStream(stream)).toBe(0);
+    expect(broken()).toEqual([]);
+  });
+});
+
+describe('communicators', () => {
+  const [HCCL_F32, SUM] = [4, 0];
+
+  it('are destroyed once, and reach no memory beyond a block', () => {
+    const info = new Uint8Array(4108);
+    expect(c.HcclGetRootInfo(info)).toBe(0);
+    expect(c.HcclCommInitRootInfo(1, info, 0, slot)).toBe(0);
+    const communicator = slot[0];
+    const block = malloc(32);
+    expect(c.HcclAllReduce(block, block, 8, HCCL_F32, SUM, communicator, stream)).toBe(0);
+    expect(broken()).toEqual([]);
+    expect(c.HcclAllReduce(block, block, 9, HCCL_F32, SUM, communicator, stream)).not.toBe(0);
+    expect(broken()).toEqual(['collective-range']);
+    c.aclrtSynchronizeStream(stream);
+    expect(c.HcclCommDestroy(communicator)).toBe(0);
+    expect(c.HcclCommDestroy(communicator)).not.toBe(0);
+    expect(broken()).toEqual(['communicator']);
+    c.aclrtFree(block);
+    rmSync(String.fromCharCode(...info.subarray(0, info.indexOf(0))), { recursive: true });
+  });
+});
+
+describe('kernels', () => {
+  it('read no row that is not there', () => {
+    const block = malloc(32);
+    const indices = malloc(4);
+    c.aclrtMemcpy(indices, 4, Int32Array.of(8), 4, TO_DEVICE);
+    const table = describeTensor({ data: block, dims: [8, 1], strides: [1, 1] });
+    const index = describeTensor({ data: indices, dims: [1], storage: 1, dtype: I32 });
+    const out = describeTensor({ data: block, dims: [1, 1], strides: [1, 1] });
+    expect(c.aclnnGatherV2GetWorkspaceSize(table, 0, index, out, slot, slot.subarray(1))).toBe(0);
+    expect(c.aclnnGatherV2(null, 0, slot[1], stream)).toBe(0);
+    expect(broken()).toEqual([]);
+    c.aclrtSynchronizeStream(stream);
+    expect(broken()).toEqual(['index']);
+    for (const tensor of [table, index, out]) c.aclDestroyTensor(tensor);
+    for (const memory of [block, indices]) c.aclrtFree(memory);
+  });
+});
+
 describe('the end', () => {
   it('is in order, and nothing is left', () => {
     const block = malloc(32);
@@ -280,5 +351,23 @@ describe('the end', () => {
     expect(said).toMatch(/leak: 1 blocks/);
     expect(said).toMatch(/leak: 1 descriptors 1 executors/);
     expect(said).toMatch(/leak: 1 streams/);
+    expect(said).not.toMatch(/was not reset/);
+    expect(broken()).toEqual(['leak']);
+  });
+
+  it('gives the device back', () => {
+    c.aclInit(null);
+    c.aclrtSetDevice(0);
+    expect(c.aclFinalize()).toBe(0);
+    expect(control.violations()).toMatch(/leak: device 0 was not reset/);
+  });
+
+  it('leaves no rule that was not broken here', () => {
+    const folder = new URL('../stub/', import.meta.url);
+    const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), 'utf8'));
+    const rules = sources.flatMap((source) =>
+      [...source.matchAll(/violation\("([a-z-]+)"/g)].map(([, rule]) => rule),
+    );
+    expect([...everBroken].sort()).toEqual([...new Set(rules)].sort());
   });
 });

@@ -132,7 +132,8 @@ export interface Backend {
   synchronize(): Promise<void>;
   /**
    * Refuses single cases of an op that `kernels` lists (a dtype, a size); core then decomposes or reports the op
-   * as unsupported. Left out: every listed kernel takes all that `infer` accepts.
+   * as unsupported. Left out: every listed kernel takes all that `infer` accepts. An op that is about to run gives views,
+   * with strides and storage.
    */
   supports?<N extends OpName>(op: N, inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean;
 }

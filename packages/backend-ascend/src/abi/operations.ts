@@ -10,14 +10,17 @@ type Signatures = typeof signatures;
 /** An op of CANN, without its prefix `aclnn`. */
 export type OperationName = keyof Signatures;
 
+/** Null stands for what an op calls optional. */
 interface ArgumentTypes {
-  tensor: Operand;
+  tensor: Operand | null;
   scalar: Scalar;
-  intArray: readonly number[];
-  tensorList: readonly Operand[];
+  intArray: readonly number[] | null;
+  tensorList: readonly Operand[] | null;
   bool: boolean;
   dtype: AclType;
+  cstr: string;
   i8: number;
+  i32: number;
   i64: number;
   f32: number;
   f64: number;
@@ -36,7 +39,9 @@ const cTypes: Readonly<Record<ParameterType, string>> = {
   tensorList: 'void *',
   bool: 'bool',
   dtype: 'int',
+  cstr: 'void *',
   i8: 'int8_t',
+  i32: 'int',
   i64: 'int64_t',
   f32: 'float',
   f64: 'double',
@@ -124,6 +129,7 @@ class Call {
   }
 
   private convertOne(type: ParameterType, input: unknown): unknown {
+    if (input === null) return null;
     const { descriptors } = this;
     switch (type) {
       case 'tensor':
@@ -136,6 +142,8 @@ class Call {
         return this.list(input as Operand[]);
       case 'dtype':
         return aclTypes[input as AclType];
+      case 'cstr':
+        return textOf(input as string);
       default:
         return input;
     }
@@ -161,6 +169,17 @@ class Call {
     this.made.push({ how, handle });
     return handle;
   }
+}
+
+const texts = new Map<string, Buffer>();
+
+/** A string for C that is never freed: nobody says whether ops copy theirs. */
+function textOf(text: string): Buffer {
+  const known = texts.get(text);
+  if (known) return known;
+  const made = Buffer.from(`${text}\0`);
+  texts.set(text, made);
+  return made;
 }
 
 function isOperand(input: unknown): input is Operand {

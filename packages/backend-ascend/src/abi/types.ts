@@ -1,7 +1,7 @@
 import type { DType } from '@frugal/tensor-core';
 
-/** Element types of the device: those of tensors, and two that only intermediate values have. */
-export type AclType = DType | 'i64' | 'f64';
+/** Element types of the device: those of tensors, and some that only intermediate values and packed weights have. */
+export type AclType = DType | 'i64' | 'f64' | 'i4';
 
 /** `aclDataType`. */
 export const aclTypes: Readonly<Record<AclType, number>> = {
@@ -14,6 +14,7 @@ export const aclTypes: Readonly<Record<AclType, number>> = {
   f64: 11,
   bool: 12,
   bf16: 27,
+  i4: 29,
 };
 
 const widths: Readonly<Record<AclType, number>> = {
@@ -26,8 +27,10 @@ const widths: Readonly<Record<AclType, number>> = {
   i32: 4,
   i64: 8,
   f64: 8,
+  i4: 0.5,
 };
 
+/** Bytes of an element. */
 export function widthOf(type: AclType): number {
   return widths[type];
 }

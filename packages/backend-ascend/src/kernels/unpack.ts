@@ -15,13 +15,6 @@ function rowsOf(part: TensorView, start: number, count: number): Operand {
   return partOf(whole, [start, 0], [count, whole.shape[1]]);
 }
 
-/** An f32 tensor without axes. */
-function constant(device: Device, number: number): Operand {
-  const made = device.scratch([], 'f32');
-  device.fill(made, number);
-  return made;
-}
-
 /**
  * Codes of `bits` bits as f32, from bytes that hold them lowest first: [rows, width], of which as many columns are set as
  * the bytes have codes. By arithmetic, which f32 does exactly on whole numbers below 256.
@@ -31,7 +24,7 @@ function splitCodes(device: Device, bytes: Operand, bits: number, width: number)
   const count = 8 / bits;
   const codes = device.scratch([rows, width], 'f32');
   let rest = device.cast(bytes, 'f32');
-  const [base, inverse] = [2 ** bits, 2 ** -bits].map((number) => constant(device, number));
+  const [base, inverse] = [2 ** bits, 2 ** -bits].map((number) => device.constant(number));
   for (let i = 0; i < count; i++) {
     const [scaled, higher, shifted] = [0, 1, 2].map(() => device.scratch([rows, length], 'f32'));
     device.run('Mul', rest, inverse, scaled);
@@ -65,7 +58,7 @@ function unpackGroups(
     const wide = device.cast(part, 'f32');
     return { ...wide, shape: [rows, groups, 1], strides: [...wide.strides, 1] };
   };
-  const zeros = zeroPoints ? perGroup(parts[2]) : constant(device, 2 ** (bits - 1));
+  const zeros = zeroPoints ? perGroup(parts[2]) : device.constant(2 ** (bits - 1));
   const [centred, values] = [device.scratch(shape, 'f32'), device.scratch(shape, 'f32')];
   device.run('Sub', grouped, zeros, { number: 1, type: 'i64' }, centred);
   device.run('Mul', centred, perGroup(scales), values);
