@@ -10,6 +10,47 @@ export class StoppedByOthersError extends TrainerError {
   }
 }
 
+/** A step that failed before it changed a weight or a moment; `cause` says why. */
+export class UnchangedStepError extends TrainerError {
+  constructor(cause: unknown) {
+    super({ where: 'train', what: 'a step failed before it changed anything', cause });
+  }
+}
+
+export interface FailedStep {
+  /** The step that failed; counts from 1. */
+  readonly step: number;
+  /** The newest checkpoint; null when none was written. */
+  readonly checkpoint: string | null;
+  /** The checkpoint holds all steps before the failed one. */
+  readonly isCurrent: boolean;
+  /** What the backend says: sizes, and what to lower. */
+  readonly cause: Error;
+}
+
+/** The device ran out of memory or was lost during a step. What could be saved is saved: resume from there. */
+export class DeviceFailureError extends TrainerError implements Omit<FailedStep, 'cause'> {
+  readonly step: number;
+  readonly checkpoint: string | null;
+  readonly isCurrent: boolean;
+
+  constructor({ step, checkpoint, isCurrent, cause }: FailedStep) {
+    const resume = isCurrent
+      ? `All steps before it are saved in ${checkpoint}`
+      : `The last checkpoint is ${checkpoint}`;
+    super({
+      where: 'train',
+      what: `step ${step} failed on the device`,
+      got: cause.message,
+      hint: checkpoint ? `${resume}: resume from there.` : 'No checkpoint was written.',
+      cause,
+    });
+    this.step = step;
+    this.checkpoint = checkpoint;
+    this.isCurrent = isCurrent;
+  }
+}
+
 export interface NonFiniteStep {
   /** Counts from 1. */
   readonly step: number;

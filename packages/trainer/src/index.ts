@@ -8,7 +8,14 @@ export { mpiLaunch } from './distributed/mpi/library.js';
 export type { DistributedOptions, DistributedStep, LocalUpdateOptions } from './distributed/options.js';
 export type { Transport } from './distributed/transport.js';
 export { TransportCollective } from './distributed/transport-collective.js';
-export { NonFiniteLossError, type NonFiniteStep, StoppedByOthersError, TrainerError } from './errors.js';
+export {
+  DeviceFailureError,
+  type FailedStep,
+  NonFiniteLossError,
+  type NonFiniteStep,
+  StoppedByOthersError,
+  TrainerError,
+} from './errors.js';
 export {
   classificationLoss,
   type LabelBatch,

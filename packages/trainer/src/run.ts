@@ -12,12 +12,32 @@ export class Run {
   readonly lossScale: LossScale;
   readonly best: BestTracker | null;
 
+  private before: Pick<TrainerState, 'step' | 'updates' | 'batches' | 'random'> | null = null;
+
   constructor(
     private readonly options: Pick<TrainOptions<unknown>, 'batches' | 'random' | 'precision' | 'evaluate'>,
   ) {
     const best = options.evaluate?.best;
     this.best = best ? new BestTracker(best) : null;
     this.lossScale = new LossScale(options.precision === 'f16');
+  }
+
+  /** Counts the next step; {@link undo} takes it back as long as it has changed nothing. */
+  begin(): void {
+    const { batches, random } = this.options;
+    const { step, updates } = this;
+    this.before = { step, updates, batches: batches.state(), random: random?.state() ?? null };
+    this.step++;
+    this.updates++;
+  }
+
+  /** The step that was begun last has not been: its batches will be drawn again. */
+  undo(): void {
+    if (!this.before) return;
+    const { step, updates, batches, random } = this.before;
+    Object.assign(this, { step, updates });
+    this.options.batches.restore(batches);
+    if (random) this.options.random?.restore(random);
   }
 
   state(): TrainerState {

@@ -1,5 +1,5 @@
 import { concat, keep, noGrad, scope, type Tensor, tensor, withBackend } from '@frugal/tensor-core';
-import { TrainerError } from './errors.js';
+import { TrainerError, UnchangedStepError } from './errors.js';
 import { summarizeGradients } from './gradients.js';
 import type { NamedParameter } from './optimizers/optimizer.js';
 import type { BatchLoss, Loss, TrainOptions } from './options.js';
@@ -25,7 +25,10 @@ export interface LaunchedStep extends Pick<StepPlan, 'step' | 'learningRate'> {
   readonly values: Promise<Float32Array>;
 }
 
-/** Draws the micro-batches of one step, adds up their gradients and updates the parameters; waits for no value. */
+/**
+ * Draws the micro-batches of one step, adds up their gradients and updates the parameters; waits for no value.
+ * @throws UnchangedStepError when it fails before the optimizer begins
+ */
 export async function launchStep<B>(
   { batches, loss, optimizer, accumulate = 1, clipNorm, afterStep, average }: TrainOptions<B>,
   parameters: readonly NamedParameter[],
@@ -33,6 +36,7 @@ export async function launchStep<B>(
 ): Promise<LaunchedStep> {
   const { step, learningRate, lossScale, previous } = plan;
   const parts: Part[] = [];
+  let isUnchanged = true;
   try {
     for (let i = 0; i < accumulate; i++) {
       parts.push(addGradients(parameters, await batches.next(), loss, lossScale));
@@ -50,6 +54,7 @@ export async function launchStep<B>(
       const passed = checks.map((name) => passedBy(parts, name));
       const flag = [mean.add(norm).isFinite().cast('f32').reshape(1), ...passed].reduce((a, b) => a.mul(b));
       const finite = previous ? flag.mul(previous.outcome.slice(0, 2, 3)) : flag;
+      isUnchanged = false;
       optimizer.step(parameters, { learningRate, step: plan.update, scale, finite: finite.reshape() });
       afterStep?.(step, finite.reshape());
       average?.update(parameters, step);
@@ -58,6 +63,8 @@ export async function launchStep<B>(
     const values = outcome.toFloat32();
     values.catch(() => {}); // whoever awaits it sees the error; nobody does when the run ends early
     return { step, learningRate, tokens: total(parts, 'tokens'), checks, outcome, values };
+  } catch (error) {
+    throw isUnchanged ? new UnchangedStepError(error) : error;
   } finally {
     for (const { sum, checks } of parts) for (const tensor of [sum, ...checks.values()]) tensor.dispose();
     for (const { parameter } of parameters) parameter.clearGradient();

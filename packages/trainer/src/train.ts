@@ -1,10 +1,16 @@
 import { setImmediate } from 'node:timers/promises';
+import { BackendError } from '@frugal/tensor-core';
 import type { TrainBatch } from '@frugal/tensor-core/nn';
 import { CheckpointStore } from './checkpoints.js';
 import { checkOptions, trainableParameters } from './checks.js';
 import { createCrew } from './distributed/create-crew.js';
 import type { Crew } from './distributed/crew.js';
-import { NonFiniteLossError, StoppedByOthersError } from './errors.js';
+import {
+  DeviceFailureError,
+  NonFiniteLossError,
+  StoppedByOthersError,
+  UnchangedStepError,
+} from './errors.js';
 import { Meter } from './meter.js';
 import type {
   BestEvent,
@@ -28,7 +34,8 @@ import type { LaunchedStep } from './train-step.js';
  * and is started again with `checkpoint.resume` ends with the same bits as one that was not.
  *
  * @throws NonFiniteLossError when a loss or gradient is NaN or infinite (f16 first tries a smaller loss scale),
- *   TrainerError when options or a checkpoint do not fit, the signal's reason when it was aborted
+ *   DeviceFailureError when the device runs out of memory or is lost (a step that changed nothing is taken back and what came
+ *   before it saved), TrainerError when options or a checkpoint do not fit, the signal's reason when it was aborted
  */
 export async function* train<B = TrainBatch>(
   options: TrainOptions<B>,
@@ -82,12 +89,34 @@ export async function* train<B = TrainBatch>(
     return { type: 'checkpoint', step: run.step, path };
   };
 
+  /** What is thrown for an error: after one of the device, the state before the failed step is saved, if it can be. */
+  const rescue = async (error: unknown): Promise<unknown> => {
+    const isUnchanged = error instanceof UnchangedStepError;
+    const cause = isUnchanged ? error.cause : error;
+    if (!(cause instanceof BackendError)) return cause;
+    const failed = inFlight[0]?.step ?? run.step;
+    let isCurrent = false;
+    if (isUnchanged && store && crew.overlaps) {
+      try {
+        while (inFlight.length > 0) await settle();
+        run.undo();
+        if (store.isBehind(run.step)) await save(store);
+        isCurrent = store.latestPath !== null;
+      } catch {
+        // The device does not give them: the checkpoint before counts.
+      }
+    }
+    const step = isCurrent ? run.step + 1 : failed;
+    return new DeviceFailureError({ step, checkpoint: store?.latestPath ?? null, isCurrent, cause });
+  };
+
   try {
     if (resumed) yield { type: 'resume', step: run.step, steps, path: resumed.path };
     while (run.step < steps && !run.best?.isExhausted && !crew.wishes().stop) {
       await setImmediate(); // lets signals, timers and servers of this process have their turn
       const learningRate = schedule(run.step);
-      const plan = { step: ++run.step, update: ++run.updates, learningRate, lossScale: run.lossScale.value };
+      run.begin();
+      const plan = { step: run.step, update: run.updates, learningRate, lossScale: run.lossScale.value };
       inFlight.push(await crew.launch({ ...plan, previous: inFlight.at(-1) ?? null }));
 
       const mustEvaluate = evaluate && (run.step % evaluate.every === 0 || run.step === steps);
@@ -109,6 +138,8 @@ export async function* train<B = TrainBatch>(
     if (crew.wishes().stop) throw new StoppedByOthersError();
     const best = await goBackToBest(run, store ?? null, crew, steps);
     if (best) yield best;
+  } catch (error) {
+    throw await rescue(error);
   } finally {
     for (const { outcome } of inFlight) outcome.dispose();
     log?.close();
