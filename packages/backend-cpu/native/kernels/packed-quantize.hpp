@@ -19,6 +19,31 @@ FRUGAL_INLINE void stored_block(const T* x, const Matrix& m, int64_t b, float (&
   for (int64_t i = 0; i < BLOCK; i++) out[i] = i < count ? to_f32(x[order[start + i]]) : 0.0f;
 }
 
+#if defined(FRUGAL_AVX2)
+FRUGAL_INLINE float largest_of(const float (&x)[BLOCK]) {
+  const F wide = max(max(abs(load(x)), abs(load(x + 8))), max(abs(load(x + 16)), abs(load(x + 24))));
+  __m128 v = _mm_max_ps(_mm256_castps256_ps128((__m256)wide), _mm256_extractf128_ps((__m256)wide, 1));
+  v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)));
+}
+
+/** Codes -127..127, ties to even, and their sums. */
+FRUGAL_INLINE void encode_block(const float (&x)[BLOCK], float scale, XBlock& out) {
+  const F divisor = set(scale > 0 ? scale : 1.0f), limit = set(scale > 0 ? 127.0f : 0.0f);
+  __m256i dwords[4];
+FRUGAL_UNROLL for (int i = 0; i < 4; i++) dwords[i] = _mm256_cvtps_epi32((__m256)min(limit, max(load(x + i * LANES) / divisor, -limit)));
+  const __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(dwords[0], dwords[1]), _mm256_packs_epi32(dwords[2], dwords[3]));
+  const __m256i codes = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(out.dwords), codes);
+  alignas(32) int64_t quarters[4]; // sums of eight codes + 128
+  const __m256i above = _mm256_xor_si256(codes, _mm256_set1_epi8(static_cast<char>(0x80)));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(quarters), _mm256_sad_epu8(above, _mm256_setzero_si256()));
+  for (int h = 0; h < 2; h++) out.half[h] = static_cast<float>(static_cast<int32_t>(quarters[2 * h] + quarters[2 * h + 1]) - 16 * 128);
+  out.scale = scale;
+  out.sum = out.half[0] + out.half[1];
+  out.offset = scale * out.sum;
+}
+#else
 FRUGAL_INLINE float largest_of(const float (&x)[BLOCK]) {
   F largest = {};
   for (int i = 0; i < BLOCK; i += LANES) largest = max(largest, abs(load(x + i)));
@@ -39,10 +64,11 @@ FRUGAL_INLINE void encode_block(const float (&x)[BLOCK], float scale, XBlock& ou
   out.sum = out.half[0] + out.half[1];
   out.offset = scale * out.sum;
 }
+#endif
 
-/** One scale for the whole row, in every block. */
+/** One scale for the whole row, in every block; block b at out[b · stride]. */
 template <class T>
-static void quantize_whole_row(const T* x, const Matrix& m, XBlock* out) {
+static void quantize_whole_row(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
   float block[BLOCK], largest = 0;
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
@@ -51,7 +77,7 @@ static void quantize_whole_row(const T* x, const Matrix& m, XBlock* out) {
   }
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
-    encode_block(block, largest / 127.0f, out[b]);
+    encode_block(block, largest / 127.0f, out[b * stride]);
   }
 }
 
@@ -132,9 +158,9 @@ FRUGAL_INLINE void encode_16(const float (&x)[16][BLOCK], F scales, XTile& out) 
   store(out.sum, first + last), store(out.offset, scales * (first + last));
 }
 
-/** The blocks of a row, 16 at a time. */
+/** The blocks of a row, 16 at a time; block b at out[b · stride]. */
 template <class T>
-static void quantize_blocks(const T* x, const Matrix& m, XBlock* out) {
+static void quantize_blocks(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
   alignas(64) float blocks[16][BLOCK];
   XTile tile;
   for (int64_t first = 0; first < m.blocks; first += 16) {
@@ -142,7 +168,7 @@ static void quantize_blocks(const T* x, const Matrix& m, XBlock* out) {
     for (int64_t j = 0; j < 16; j++) stored_block(x, m, first + (j < count ? j : count - 1), blocks[j]);
     encode_16(blocks, largest_of_16(blocks) / set(127.0f), tile);
     for (int64_t j = 0; j < count; j++) {
-      XBlock& to = out[first + j];
+      XBlock& to = out[(first + j) * stride];
       __builtin_memcpy(to.dwords, tile.codes[j], BLOCK);
       to.scale = tile.scale[j], to.sum = tile.sum[j], to.offset = tile.offset[j];
       to.half[0] = tile.half[0][j], to.half[1] = tile.half[1][j];
@@ -150,43 +176,15 @@ static void quantize_blocks(const T* x, const Matrix& m, XBlock* out) {
   }
 }
 #else
+/** The blocks of a row; block b at out[b · stride]. */
 template <class T>
-static void quantize_blocks(const T* x, const Matrix& m, XBlock* out) {
+static void quantize_blocks(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
   float block[BLOCK];
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
-    encode_block(block, largest_of(block) / 127.0f, out[b]);
+    encode_block(block, largest_of(block) / 127.0f, out[b * stride]);
   }
 }
 #endif
-
-/** acc + Σ of four products of unsigned codes and signed bytes in each dword. WIDE: codes may exceed 127. */
-template <bool WIDE>
-FRUGAL_INLINE I dot4(I acc, U codes, int32_t x) {
-#if defined(__AVX512VNNI__)
-  return (I)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)codes, _mm512_set1_epi32(x));
-#elif defined(FRUGAL_AVX512)
-  if constexpr (WIDE) {
-    const __m512i all = _mm512_set1_epi32(x), low = _mm512_set1_epi16(255);
-    const __m512i even = _mm512_madd_epi16(_mm512_and_si512((__m512i)codes, low), _mm512_srai_epi16(_mm512_slli_epi16(all, 8), 8));
-    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16((__m512i)codes, 8), _mm512_srai_epi16(all, 8));
-    return acc + (I)even + (I)odd;
-  }
-  const __m512i pairs = _mm512_maddubs_epi16((__m512i)codes, _mm512_set1_epi32(x));
-  return acc + (I)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
-#elif defined(FRUGAL_AVX2)
-  if constexpr (WIDE) {
-    const __m256i all = _mm256_set1_epi32(x), low = _mm256_set1_epi16(255);
-    const __m256i even = _mm256_madd_epi16(_mm256_and_si256((__m256i)codes, low), _mm256_srai_epi16(_mm256_slli_epi16(all, 8), 8));
-    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16((__m256i)codes, 8), _mm256_srai_epi16(all, 8));
-    return acc + (I)even + (I)odd;
-  }
-  const __m256i pairs = _mm256_maddubs_epi16((__m256i)codes, _mm256_set1_epi32(x));
-  return acc + (I)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-#else
-  for (int t = 0; t < 4; t++) acc += (I)((codes >> (8 * t)) & 255u) * set_int(static_cast<int8_t>(static_cast<uint32_t>(x) >> (8 * t)));
-  return acc;
-#endif
-}
 
 } // namespace frugal::FRUGAL_ISA

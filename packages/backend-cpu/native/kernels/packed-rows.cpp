@@ -1,6 +1,7 @@
 // packedMatmul on the layout rows16: (x, blob) → x Wᵀ. Attributes: those of matrix_of, then activation: 0 none, 1 int8,
 // 2 int8-block32. Every element is summed block after block in one order, whatever the number of rows and threads.
-#include "packed-tiles.hpp"
+#include "packed-tiles-amx.hpp"
+#include "packed-tiles-avx2.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
@@ -22,45 +23,25 @@ constexpr int64_t LONGEST_CHUNK_BYTES = 1024 * 1024;
 template <class K, class T, int ROWS>
 static void block_tile(const Matrix& m, int64_t panel, const XBlock* x, int64_t row, const Output& out) {
   F acc[ROWS][VECTORS] = {};
-  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
-FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) {
-      const XBlock& xb = x[r * m.blocks + b];
-FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) {
-        Products p{};
-FRUGAL_UNROLL for (int i = 0; i < 4; i++) {
-          p.first = dot4<K::bits == 8 || K::table>(p.first, codes[i][v], xb.dwords[i]);
-          p.last = dot4<K::bits == 8 || K::table>(p.last, codes[i + 4][v], xb.dwords[i + 4]);
-        }
-        acc[r][v] = scales.add(acc[r][v], p, xb, v);
-      }
-    }
+  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, Codes32& codes, const typename K::Scales& scales) {
+    sign_codes<K>(codes);
+    add_block<K, ROWS>(codes, scales, x + b, m.blocks, acc);
   });
-  for (int r = 0; r < ROWS; r++) {
-    if (m.scheme == Scheme::channel)
-      for (int v = 0; v < VECTORS; v++) acc[r][v] *= load(m.row_scales() + panel * PANEL + v * LANES);
-    out.store<T>(row + r, panel, acc[r]);
-  }
+  for (int r = 0; r < ROWS; r++) store_sums<T>(m, panel, acc[r], row + r, out);
 }
 
 /** int8 per row over int8-channel: one sum of whole numbers, then f32(sum · f32(scale of x · scale of the row)). */
 template <class T, int ROWS>
 static void whole_tile(const Matrix& m, int64_t panel, const XBlock* x, int64_t row, const Output& out) {
+  using K = Kind<Channel, 8>;
   I sums[ROWS][VECTORS] = {};
   int32_t totals[ROWS] = {};
-  for_blocks<Kind<Channel, 8>>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const Channel&) {
-FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) {
-      const XBlock& xb = x[r * m.blocks + b];
-      totals[r] += static_cast<int32_t>(xb.sum);
-FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++)
-FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++) sums[r][v] = dot4<true>(sums[r][v], codes[i][v], xb.dwords[i]);
-    }
+  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, Codes32& codes, const Channel&) {
+    sign_codes<K>(codes);
+    add_whole<ROWS>(codes, x + b, m.blocks, sums);
+FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) totals[r] += static_cast<int32_t>(x[r * m.blocks + b].sum);
   });
-  for (int r = 0; r < ROWS; r++) {
-    F y[VECTORS];
-    for (int v = 0; v < VECTORS; v++)
-      y[v] = to_float(sums[r][v] - set_int(128 * totals[r])) * (set(x[r * m.blocks].scale) * load(m.row_scales() + panel * PANEL + v * LANES));
-    out.store<T>(row + r, panel, y);
-  }
+  for (int r = 0; r < ROWS; r++) store_whole_sums<T>(m, panel, sums[r], totals[r], x[r * m.blocks].scale, row + r, out);
 }
 
 /** A panel as f32, [column][row], for products with f32 rows. */
@@ -121,7 +102,7 @@ static void multiply_few_codes(const Call& call, const Matrix& m, int64_t count,
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
     for_chunks(call, m, count, 0.004, [&](int64_t first, int64_t end) {
-      for_tiles<TILE>(0, count, [&]<int ROWS>(int64_t row) {
+      for_tiles<FEWEST_TILED <= TILE ? TILE / 2 : TILE>(0, count, [&]<int ROWS>(int64_t row) {
         for (int64_t panel = first; panel < end; panel++) {
           if (whole) whole_tile<T, ROWS>(m, panel, x + row * m.blocks, row, out);
           else block_tile<K, T, ROWS>(m, panel, x + row * m.blocks, row, out);
@@ -133,17 +114,12 @@ static void multiply_few_codes(const Call& call, const Matrix& m, int64_t count,
 
 template <class T>
 static void multiply_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
-  if (has_row_tiles && count >= ROW_TILE) {
-    const int64_t tiles = (count + ROW_TILE - 1) / ROW_TILE;
-    auto* x = static_cast<XTile*>(scratch(Scratch::shared, static_cast<size_t>(tiles * m.blocks) * sizeof(XTile) + 64));
-    quantize_tiles<T>(call, m, count, whole, x);
-    return multiply_row_tiles<T>(call, m, count, whole, x, out);
-  }
+  if (count >= FEWEST_TILED) return multiply_row_tiles<T>(call, m, count, whole, out);
   auto* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(count * m.blocks) * sizeof(XBlock) + 64));
   for_each_row(call, Rows{count, m.columns}, 0.3, [&](int64_t row) {
     const T* from = data_of<T>(call.tensors[0]) + row * m.columns;
-    if (whole) quantize_whole_row(from, m, x + row * m.blocks);
-    else quantize_blocks(from, m, x + row * m.blocks);
+    if (whole) quantize_whole_row(from, m, x + row * m.blocks, 1);
+    else quantize_blocks(from, m, x + row * m.blocks, 1);
   });
   multiply_few_codes<T>(call, m, count, whole, x, out);
 }

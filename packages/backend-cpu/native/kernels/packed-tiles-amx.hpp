@@ -7,11 +7,11 @@
 
 namespace frugal::FRUGAL_ISA {
 
+#if defined(__AMX_TILE__)
 /** Rows of x in a tile: XTile at x[tile · blocks + block]. */
 constexpr int64_t ROW_TILE = 16;
-
-#if defined(__AMX_TILE__)
-constexpr bool has_row_tiles = true;
+/** Fewest rows that are multiplied here. */
+constexpr int64_t FEWEST_TILED = ROW_TILE;
 
 /** A block of a panel as tiles read it: bytes of codes, or of code - centre, and its scales. */
 template <class K>
@@ -164,7 +164,10 @@ static inline int64_t panels_together(const Matrix& m) {
 
 /** y = x Wᵀ for `count` rows. Rows of the last tile that x does not have are computed from what lies there, never stored. */
 template <class T>
-static void multiply_row_tiles(const Call& call, const Matrix& m, int64_t count, bool whole, const XTile* x, const Output& out) {
+static void multiply_row_tiles(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
+  const int64_t tiles = (count + ROW_TILE - 1) / ROW_TILE;
+  auto* x = static_cast<XTile*>(scratch(Scratch::shared, static_cast<size_t>(tiles * m.blocks) * sizeof(XTile) + 64));
+  quantize_tiles<T>(call, m, count, whole, x);
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
     const int64_t together = panels_together(m), chunks = (m.panels + together - 1) / together;
@@ -190,12 +193,6 @@ static void multiply_row_tiles(const Call& call, const Matrix& m, int64_t count,
     });
   });
 }
-#else
-constexpr bool has_row_tiles = false;
-template <class T>
-static void quantize_tiles(const Call&, const Matrix&, int64_t, bool, XTile*) {}
-template <class T>
-static void multiply_row_tiles(const Call&, const Matrix&, int64_t, bool, const XTile*, const Output&) {}
 #endif
 
 } // namespace frugal::FRUGAL_ISA

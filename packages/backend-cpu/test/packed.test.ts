@@ -1,0 +1,84 @@
+import { cpuBackend, type Isa } from '@frugal/backend-cpu';
+import { fromBytes, PackedTensor, Random, type Tensor, tensor } from '@frugal/tensor-core';
+import { packedFormat } from '@frugal/tensor-core/formats';
+import { describe, expect, it } from 'vitest';
+import { needsNative, testedIsas } from './native.js';
+
+needsNative();
+
+const formats = ['q2_k', 'q3_k', 'q4_0', 'q4_1', 'q4_k', 'q5_0', 'q5_1', 'q5_k', 'q6_k', 'q8_0', 'iq4_nl'];
+const [ROWS, COLUMNS] = [35, 512];
+
+/** A matrix of ggml blocks in the layout of the CPU backend, and its values. */
+async function packed(format: string, isa: Isa, values: Float32Array) {
+  const backend = cpuBackend({ isa, minimumWork: 0 });
+  const parts = packedFormat(format)
+    .pack(values, ROWS, COLUMNS)
+    .map((part) => {
+      const bytes = new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+      return fromBytes(bytes, { shape: [ROWS, bytes.length / ROWS], dtype: 'u8', backend });
+    });
+  const weight = new PackedTensor(format, [ROWS, COLUMNS], parts).prepare();
+  return { backend, weight, weights: await weight.unpack().toFloat32() };
+}
+
+const bitsOf = async (x: Tensor) => Buffer.from(await x.bytes());
+
+for (const isa of testedIsas) {
+  describe(`packed products, ${isa}`, () => {
+    it.each(formats)('give a row the same bits alone and among others: %s', async (format) => {
+      const { backend, weight } = await packed(
+        format,
+        isa,
+        await new Random(1).normal([ROWS * COLUMNS]).toFloat32(),
+      );
+      const x = new Random(2).normal([131, COLUMNS], { backend });
+      const all = await bitsOf(weight.matmul(x, 'int8-block32'));
+      // Kernels for one, few and many rows, and every number that is left over.
+      for (const [first, end] of [
+        [0, 1],
+        [1, 3],
+        [3, 6],
+        [6, 10],
+        [10, 15],
+        [15, 22],
+        [22, 39],
+        [39, 131],
+      ]) {
+        const some = await bitsOf(weight.matmul(x.slice(0, first, end), 'int8-block32'));
+        expect(some.equals(all.subarray(first * ROWS * 4, end * ROWS * 4)), `rows ${first} to ${end}`).toBe(
+          true,
+        );
+      }
+    });
+
+    // All codes of a block at an end of their range, times codes of x of ±127: the largest sums that there are.
+    it.each(formats)('hold the largest sums of a block: %s', async (format) => {
+      const values = Float32Array.from({ length: ROWS * COLUMNS }, (_, i) => {
+        const row = Math.floor(i / COLUMNS);
+        const sign = row % 2 === 0 ? 1 : -1;
+        return i % 32 === row % 32 ? -sign : sign; // one of 32 at the other end, which spans the range
+      });
+      const { backend, weight, weights } = await packed(format, isa, values);
+      for (const count of [1, 3, 9]) {
+        const signs = Float32Array.from({ length: count * COLUMNS }, (_, i) =>
+          Math.floor(i / COLUMNS) % 2 === 0 ? 127 : i % 3 === 0 ? -127 : 127,
+        );
+        const x = tensor(signs, { backend }).reshape(count, COLUMNS);
+        const y = await weight.matmul(x, 'int8-block32').toFloat32();
+        for (let r = 0; r < count; r++) {
+          for (let n = 0; n < ROWS; n++) {
+            let sum = 0;
+            let size = 0;
+            for (let c = 0; c < COLUMNS; c++) {
+              const term = signs[r * COLUMNS + c] * weights[n * COLUMNS + c];
+              sum += term;
+              size += Math.abs(term);
+            }
+            expect(Math.abs(y[r * ROWS + n] - sum), `row ${r}, output ${n}`).toBeLessThan(1e-5 * size);
+          }
+        }
+      }
+    });
+  });
+}
