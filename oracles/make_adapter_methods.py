@@ -20,10 +20,15 @@ STEPS, RATE, RATIO = 5, 1e-2, 8.0
 
 
 def matrix(seed: int) -> torch.Tensor:
-    """Singular values that fall, so that the first are well apart from the rest."""
+    """Singular values that fall, so that the first are well apart from the rest.
+
+    Made in double precision: the last bits of single precision differ from processor to processor, and one of them
+    that moves a value across the border between two codes of 4 bits is a difference of the whole step.
+    """
+    kind = {"dtype": torch.float64}
     generator = torch.Generator().manual_seed(seed)
-    u, _, v = torch.linalg.svd(torch.randn(ROWS, COLUMNS, generator=generator), full_matrices=False)
-    return (u * torch.logspace(0.5, -2, ROWS)) @ v
+    u, _, v = torch.linalg.svd(torch.randn(ROWS, COLUMNS, generator=generator, **kind), full_matrices=False)
+    return ((u * torch.logspace(0.5, -2, ROWS, **kind)) @ v).float()
 
 
 def pissa(weight: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -49,10 +54,13 @@ def loftq(weight: torch.Tensor, kind: Q, rounds: int) -> torch.Tensor:
 
 
 def lora_plus() -> dict[str, torch.Tensor]:
-    """The adapter `adapters/lora` after some steps on the same two sequences, B learning faster than A."""
+    """The adapter `adapters/lora` after some steps on the same two sequences, B learning faster than A.
+
+    In double precision: Adam divides by the size of the gradient, which makes much of the last bits of small ones.
+    """
     make("lora", CASES["lora"], seed=50)
     base = random_model(CONFIGS["llama-tiny"], seed=1000)
-    model = PeftModel.from_pretrained(base, FOLDER / "adapters" / "lora", is_trainable=True).eval()
+    model = PeftModel.from_pretrained(base, FOLDER / "adapters" / "lora", is_trainable=True).eval().double()
     optimizer = create_loraplus_optimizer(
         model, torch.optim.AdamW, lr=RATE, loraplus_lr_ratio=RATIO, loraplus_weight_decay=0.0, weight_decay=0.0
     )
