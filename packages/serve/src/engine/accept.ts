@@ -9,6 +9,15 @@ import { RunningRequest } from './running-request.js';
 import type { ServedAdapter } from './served-adapters.js';
 import { TextOutput } from './text-output.js';
 
+/** What a request needs that takes long, beside other requests; null: nothing. @throws EngineError as `acceptRequest` does */
+export function prepareRequest(
+  { formats }: ServedModel,
+  { format }: GenerationRequest,
+): Promise<void> | null {
+  const compiled = format ? formats.compile(format) : null;
+  return compiled?.catch((cause) => Promise.reject(asInvalid(cause))) ?? null;
+}
+
 /** Checks a request whole, before it takes any memory. @throws EngineError that says what is wrong with it */
 export function acceptRequest(
   served: ServedModel,
@@ -104,14 +113,18 @@ function requireInteger(name: string, value: number | undefined, least?: number)
   });
 }
 
-/** What sampling, tokenizer, template and format refuse here is wrong with the request. */
 function requireValid<T>(check: () => T): T {
   try {
     return check();
   } catch (cause) {
-    if (cause instanceof EngineError || !(cause instanceof FrugalError || cause instanceof TokenizerError))
-      throw cause;
-    const { what, got, expected, hint } = cause;
-    throw new EngineError('invalid-request', { what, got, expected, hint, cause });
+    throw asInvalid(cause);
   }
+}
+
+/** What sampling, tokenizer, template and format refuse is wrong with the request. */
+function asInvalid(cause: unknown): unknown {
+  if (cause instanceof EngineError || !(cause instanceof FrugalError || cause instanceof TokenizerError))
+    return cause;
+  const { what, got, expected, hint } = cause;
+  return new EngineError('invalid-request', { what, got, expected, hint, cause });
 }

@@ -74,17 +74,23 @@ class InProcessEngine implements Engine {
     const begin = (runner: Runner) => writerOf(runner, model).submit(request);
     try {
       const runner = this.pool.ready(model);
-      return runner ? begin(runner) : later(async () => (await this.pool.bring(model, begin)).begun);
+      const prepared = runner && writerOf(runner, model).prepare(request);
+      if (prepared) return later(() => prepared.then(() => this.begin(model, begin)));
+      return runner ? begin(runner) : later(() => this.begin(model, begin));
     } catch (error) {
       return refused(error);
     }
   }
 
-  async encode(request: EncodingRequest): Promise<Encoding> {
+  encode(request: EncodingRequest): Promise<Encoding> {
     const { model } = request;
-    const begin = (runner: Runner) => readerOf(runner, model).encode(request);
+    return this.begin(model, (runner) => readerOf(runner, model).encode(request));
+  }
+
+  /** With the model as it is, or once it is loaded. */
+  private async begin<T>(model: string, work: (runner: Runner) => T | Promise<T>): Promise<T> {
     const runner = this.pool.ready(model);
-    return runner ? begin(runner) : (await this.pool.bring(model, begin)).begun;
+    return runner ? work(runner) : (await this.pool.bring(model, work)).begun;
   }
 
   async loadAdapter({ model, adapter, source }: AdapterSource): Promise<void> {

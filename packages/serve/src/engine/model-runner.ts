@@ -7,7 +7,7 @@ import {
   PagedKVCache,
   type RowChoices,
 } from '@frugal/tensor-core/generation';
-import { acceptRequest } from './accept.js';
+import { acceptRequest, prepareRequest } from './accept.js';
 import type { EngineStats, FinishReason, GenerationEvent, GenerationRequest, ModelCard } from './contract.js';
 import { EngineError } from './errors.js';
 import { type EngineLimits, type ResolvedLimits, resolveLimits } from './limits.js';
@@ -49,6 +49,11 @@ export class ModelRunner {
     this.adapters = new ServedAdapters(loaded);
     // The first request with a format must not hold up the others.
     setImmediate(() => void (this.closed || this.served.formats.prepare()));
+  }
+
+  /** What has to be waited for before `submit` is quick; null: nothing. */
+  prepare(request: GenerationRequest): Promise<void> | null {
+    return this.closed || this.scheduler.isFull ? null : prepareRequest(this.served, request);
   }
 
   /** @throws EngineError when the request is refused */

@@ -5,6 +5,7 @@ import { GrammarError } from './grammar-error.js';
 import { Machine } from './machine.js';
 import { buildNetwork } from './network.js';
 import { grammarOf, type OutputFormat } from './output-format.js';
+import { atOnce, inPieces, type Pieces } from './pieces.js';
 import { TokenMasks } from './token-masks.js';
 import { tokenTrie } from './token-trie.js';
 
@@ -16,6 +17,7 @@ const MOST_STATES = 200_000;
 /** Output formats over one vocabulary, each compiled once: requests with the same format share all its masks. */
 export class CompiledFormats {
   private readonly compiled = new Map<string, TokenMasks>();
+  private readonly compiling = new Map<string, Promise<void>>();
 
   constructor(
     private readonly tokenizer: Tokenizer,
@@ -29,7 +31,8 @@ export class CompiledFormats {
    */
   constraint(format: OutputFormat, maxTokens: number): TokenConstraint {
     const masks = this.masks(format);
-    const { ending, machine } = { ending: masks.ending(masks.machine.start), machine: masks.machine };
+    const { machine } = masks;
+    const ending = masks.ending(machine.start);
     if (!ending) throw impossible(format, machine.bytesToEnd(machine.start));
     if (ending.tokens.length > maxTokens) {
       throw new GrammarError(placeOf(format), {
@@ -42,6 +45,23 @@ export class CompiledFormats {
     return new GrammarConstraint(masks, this.stopIds, maxTokens);
   }
 
+  /**
+   * Compiles a format for those who ask for a constraint later, piece by piece, so that nothing else waits for a large one;
+   * null: it is compiled.
+   * @throws GrammarError for a format that cannot be followed
+   */
+  compile(format: OutputFormat): Promise<void> | null {
+    const key = JSON.stringify(format);
+    if (this.known(key)) return null;
+    const begun = this.compiling.get(key);
+    if (begun) return begun;
+    const compiled = inPieces(this.build(format))
+      .then((masks) => this.keep(key, masks))
+      .finally(() => this.compiling.delete(key));
+    this.compiling.set(key, compiled);
+    return compiled;
+  }
+
   /** Lays the vocabulary out, which takes some tenths of a second for a large one and is done once. */
   prepare(): void {
     tokenTrie(this.tokenizer, this.stopIds);
@@ -49,21 +69,30 @@ export class CompiledFormats {
 
   private masks(format: OutputFormat): TokenMasks {
     const key = JSON.stringify(format);
-    const known = this.compiled.get(key);
-    this.compiled.delete(key);
-    const masks =
-      known && known.machine.size <= MOST_STATES && !known.machine.isNearlyFull
-        ? known
-        : this.compile(format);
-    this.compiled.set(key, masks);
-    const [oldest] = this.compiled.keys();
-    if (this.compiled.size > MOST_FORMATS) this.compiled.delete(oldest);
+    const masks = this.known(key) ?? atOnce(this.build(format));
+    this.keep(key, masks);
     return masks;
   }
 
-  private compile(format: OutputFormat): TokenMasks {
+  private known(key: string): TokenMasks | null {
+    const masks = this.compiled.get(key);
+    return masks && masks.machine.size <= MOST_STATES && !masks.machine.isNearlyFull ? masks : null;
+  }
+
+  private keep(key: string, masks: TokenMasks): void {
+    this.compiled.delete(key);
+    this.compiled.set(key, masks); // the last used one
+    const [oldest] = this.compiled.keys();
+    if (this.compiled.size > MOST_FORMATS) this.compiled.delete(oldest);
+  }
+
+  private *build(format: OutputFormat): Pieces<TokenMasks> {
     const trie = tokenTrie(this.tokenizer, this.stopIds);
-    return new TokenMasks(new Machine(buildNetwork(grammarOf(format)), trie.isWritable), trie);
+    const grammar = grammarOf(format);
+    yield;
+    const network = yield* buildNetwork(grammar);
+    const machine = yield* Machine.of(network, trie.isWritable);
+    return new TokenMasks(machine, trie);
   }
 }
 

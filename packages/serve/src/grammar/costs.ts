@@ -1,5 +1,6 @@
 import { CheapestFirst } from './cheapest-first.js';
 import type { ByteEdge, CallEdge, Network } from './network.js';
+import type { Pieces } from './pieces.js';
 
 /** How a node gets to the end of its rule with the fewest bytes. */
 export type Step =
@@ -14,16 +15,19 @@ export interface Costs {
   readonly steps: readonly (Step | null)[];
 }
 
+/** Nodes between two pauses: far less than a millisecond. */
+const PIECE = 256;
+
 /**
  * Fewest bytes from every node to the end of its rule, over bytes that can be written alone: the grammar problem, solved by
  * Knuth's generalisation of Dijkstra's algorithm (1977). Nodes are settled in the order of their costs, so each edge is
  * looked at once, or twice where it goes through a rule.
  */
-export function cheapestWays(network: Network, isWritable: (byte: number) => boolean): Costs {
+export function* cheapestWays(network: Network, isWritable: (byte: number) => boolean): Pieces<Costs> {
   const { nodes, isEnd } = network;
   const bytes = new Float64Array(nodes.length).fill(Number.POSITIVE_INFINITY);
   const steps: (Step | null)[] = nodes.map(() => null);
-  const leading = edgesBackwards(network, isWritable);
+  const leading = yield* edgesBackwards(network, isWritable);
   const isSettled = new Uint8Array(nodes.length);
   const open = new CheapestFirst();
   const reach = (node: number, cost: number, step: Step | null) => {
@@ -33,7 +37,9 @@ export function cheapestWays(network: Network, isWritable: (byte: number) => boo
     open.add(node, cost);
   };
   for (let node = 0; node < nodes.length; node++) if (isEnd[node]) reach(node, 0, null);
+  let taken = 0;
   for (let node = open.take(); node !== undefined; node = open.take()) {
+    if (++taken % PIECE === 0) yield;
     if (isSettled[node]) continue;
     isSettled[node] = 1;
     for (const { from, step } of leading[node] ?? []) {
@@ -54,17 +60,18 @@ interface LeadingEdge {
 }
 
 /** The edges that depend on a node: those that lead to it, and those that go through the rule that it begins. */
-function edgesBackwards(
+function* edgesBackwards(
   { nodes }: Network,
   isWritable: (byte: number) => boolean,
-): readonly (readonly LeadingEdge[] | undefined)[] {
+): Pieces<readonly (readonly LeadingEdge[] | undefined)[]> {
   const leading: (LeadingEdge[] | undefined)[] = new Array(nodes.length).fill(undefined);
   const add = (node: number, edge: LeadingEdge) => {
     const list = leading[node];
     if (list) list.push(edge);
     else leading[node] = [edge];
   };
-  nodes.forEach(({ empties, calls, bytes }, from) => {
+  for (const [from, { empties, calls, bytes }] of nodes.entries()) {
+    if (from % PIECE === 0) yield;
     for (const target of empties) add(target, { from, step: { kind: 'empty', target } });
     for (const edge of calls)
       for (const node of [edge.start, edge.target]) add(node, { from, step: { kind: 'call', edge } });
@@ -72,7 +79,7 @@ function edgesBackwards(
       const byte = firstWritable(edge, isWritable);
       if (byte >= 0) add(edge.target, { from, step: { kind: 'byte', byte, target: edge.target } });
     }
-  });
+  }
   return leading;
 }
 

@@ -4,9 +4,10 @@ import { compileSchema } from './json-schema/compile-schema.js';
 import { Machine } from './machine.js';
 import { buildNetwork } from './network.js';
 import { grammarOf, type OutputFormat } from './output-format.js';
+import { atOnce } from './pieces.js';
 
 function machineOf(format: OutputFormat): Machine {
-  return new Machine(buildNetwork(grammarOf(format)), () => true);
+  return atOnce(Machine.of(atOnce(buildNetwork(grammarOf(format))), () => true));
 }
 
 function accepts(machine: Machine, text: string): boolean {
@@ -117,8 +118,8 @@ describe('Machine', () => {
   });
 
   it('ends only where bytes can be written', () => {
-    const network = buildNetwork(compileSchema({ enum: ['x', 'yy'] }));
-    const machine = new Machine(network, (byte) => byte !== 'x'.charCodeAt(0));
+    const network = atOnce(buildNetwork(compileSchema({ enum: ['x', 'yy'] })));
+    const machine = atOnce(Machine.of(network, (byte) => byte !== 'x'.charCodeAt(0)));
     expect(Buffer.from(machine.shortestEnding(machine.start)).toString()).toBe('"yy"');
   });
 });

@@ -1,6 +1,7 @@
 import { type Costs, cheapestWays } from './costs.js';
 import { GrammarError } from './grammar-error.js';
 import type { Network } from './network.js';
+import type { Pieces } from './pieces.js';
 
 /** Where the rules above go on. Frames with the same contents are one. */
 interface Frame {
@@ -30,7 +31,6 @@ const MOST_HELD_WAYS = 2_000_000;
  */
 export class Machine {
   readonly start: number;
-  private readonly costs: Costs;
   /** Nodes from which nothing but the end of the rule follows. */
   private readonly isTail: readonly boolean[];
   private readonly frames: Frame[] = [{ node: -1, parent: BOTTOM }];
@@ -45,16 +45,21 @@ export class Machine {
   private transitions: Int32Array;
   private held = 0;
 
-  constructor(
+  private constructor(
     private readonly network: Network,
-    isWritable: (byte: number) => boolean,
+    private readonly costs: Costs,
   ) {
-    this.costs = cheapestWays(network, isWritable);
     this.isTail = tailNodes(network);
     ({ classes: this.classes, count: this.classCount } = byteClasses(network));
     this.transitions = new Int32Array(64 * this.classCount).fill(UNKNOWN);
     this.transitions.fill(DEAD, 0, this.classCount);
     this.start = this.intern([{ node: network.start, frame: BOTTOM }]);
+  }
+
+  /** `isWritable`: whether a byte can be written alone. */
+  static *of(network: Network, isWritable: (byte: number) => boolean): Pieces<Machine> {
+    const costs = yield* cheapestWays(network, isWritable);
+    return new Machine(network, costs);
   }
 
   /** How many states were worked out. */

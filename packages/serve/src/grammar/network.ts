@@ -1,6 +1,7 @@
 import type { CharacterSet } from './character-set.js';
 import type { Expression, Grammar, GraphExpression } from './expression.js';
 import { GrammarError } from './grammar-error.js';
+import type { Pieces } from './pieces.js';
 import { utf8Sequences } from './utf8.js';
 
 export interface ByteEdge {
@@ -39,10 +40,10 @@ export interface Network {
 export const MOST_NODES = 200_000;
 
 /** @throws GrammarError for a rule that does not exist, and for a grammar that is too large or left-recursive */
-export function buildNetwork(grammar: Grammar): Network {
+export function* buildNetwork(grammar: Grammar): Pieces<Network> {
   const builder = new NetworkBuilder(grammar);
-  const network = builder.build();
-  requireProgress(network, builder.names);
+  const network = yield* builder.build();
+  yield* requireProgress(network, builder.names);
   return network;
 }
 
@@ -58,10 +59,12 @@ class NetworkBuilder {
 
   constructor(private readonly grammar: Grammar) {}
 
-  build(): Network {
+  *build(): Pieces<Network> {
     const start = this.named(this.grammar.start);
-    for (let next = this.open.pop(); next; next = this.open.pop())
+    for (let next = this.open.pop(); next; next = this.open.pop()) {
+      yield;
       this.connect(next.expression, next.start, this.endOf.get(next.start) as number);
+    }
     return { nodes: this.nodes, start, isEnd: this.isEnd, endOf: this.endOf };
   }
 
@@ -215,10 +218,11 @@ class NetworkBuilder {
 }
 
 /** A rule must not come back to itself before it has read a byte: it would never end. */
-function requireProgress({ nodes, endOf }: Network, names: ReadonlyMap<number, string>): void {
-  const nullable = nullableRules(nodes, endOf);
+function* requireProgress({ nodes, endOf }: Network, names: ReadonlyMap<number, string>): Pieces<void> {
+  const nullable = yield* nullableRules(nodes, endOf);
   const done = new Set<number>();
   for (const root of endOf.keys()) {
+    yield;
     // Depth first over the rules that can begin a rule, without recursion: chains of rules may be long.
     const path: { readonly start: number; readonly next: number[] }[] = [];
     const onPath = new Set<number>();
@@ -261,14 +265,15 @@ function firstCalls(nodes: readonly NetworkNode[], start: number, nullable: Read
 }
 
 /** Starts of the rules that can read nothing. */
-function nullableRules(
+function* nullableRules(
   nodes: readonly NetworkNode[],
   endOf: ReadonlyMap<number, number>,
-): ReadonlySet<number> {
+): Pieces<ReadonlySet<number>> {
   const nullable = new Set<number>();
   for (let before = -1; before !== nullable.size; ) {
     before = nullable.size;
     for (const [start, end] of endOf) {
+      yield;
       if (nullable.has(start)) continue;
       const seen = new Set([start]);
       for (const node of seen) {

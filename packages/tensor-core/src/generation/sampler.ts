@@ -3,7 +3,6 @@ import type { TokenConstraint } from './constraint.js';
 import { type Logprobs, logprobsOf } from './logprobs.js';
 import { changesLogits, checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.js';
 import {
-  argMax,
   checkSampling,
   type SamplingOptions,
   type SamplingRequest,
@@ -179,15 +178,29 @@ function isAllowed({ allows }: RowChoice, id: number): boolean {
   }
 }
 
-/** Strikes out the tokens that it tries. */
 function mostLikelyAllowed(logits: Float32Array, choice: RowChoice): number | undefined {
-  for (let tried = 0; tried < MOST_TRIED; tried++) {
-    const best = argMax(logits);
-    if (!Number.isFinite(logits[best])) return undefined;
-    if (isAllowed(choice, best)) return best;
-    logits[best] = Number.NEGATIVE_INFINITY;
+  if (Number.isNaN(logits[0])) return undefined;
+  for (const id of mostLikely(logits, MOST_TRIED)) {
+    if (logits[id] === Number.POSITIVE_INFINITY) return undefined;
+    if (isAllowed(choice, id)) return id;
   }
   return undefined;
+}
+
+/** Indices of the largest values, in their order, the first ones of equal ones first; at most `count`, none of -∞ or NaN. */
+function mostLikely(values: Float32Array, count: number): Int32Array {
+  const ids = new Int32Array(count);
+  let found = 0;
+  let least = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    if (!(value > least)) continue;
+    let at = found < count ? found++ : count - 1;
+    for (; at > 0 && values[ids[at - 1]] < value; at--) ids[at] = ids[at - 1];
+    ids[at] = i;
+    if (found === count) least = values[ids[count - 1]];
+  }
+  return ids.subarray(0, found);
 }
 
 /** Whether the edit went well. */

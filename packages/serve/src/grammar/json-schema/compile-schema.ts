@@ -179,10 +179,9 @@ class SchemaCompiler {
     const values = 'const' in schema ? [schema.const] : (listed as unknown[]);
     if (values.length > MOST_VALUES) throw tooLarge(`${values.length} values at ${at}/enum`);
     const types = 'type' in schema ? this.typesOf(schema, constraints, at) : TYPES;
+    const known = listed && new Set(listed.map(json));
     const valid = values.filter(
-      (value) =>
-        types.some((type) => isOfType(value, type)) &&
-        (!listed || listed.some((each) => json(each) === json(value))),
+      (value) => types.some((type) => isOfType(value, type)) && (!known || known.has(json(value))),
     );
     return valid.length === 0 ? NOTHING : oneOfTexts(valid.map(json));
   }
