@@ -52,6 +52,26 @@ for (const isa of testedIsas) {
       }
     });
 
+    it.each(['int8-block32', 'int8'] as const)('say that a number of x is none: %s', async (activation) => {
+      const { backend, weight } = await packed(
+        'q8_0',
+        isa,
+        await new Random(1).normal([ROWS * COLUMNS]).toFloat32(),
+      );
+      const random = await new Random(2).normal([COLUMNS]).toFloat32();
+      for (let column = 0; column < 37; column++) {
+        for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+          const rows = Float32Array.from([...random, ...random.with(column, bad), ...random]);
+          const x = tensor(rows, { backend }).reshape(3, COLUMNS);
+          const y = await weight.matmul(x, activation).toFloat32();
+          const finite = Array.from({ length: 3 }, (_, r) =>
+            y.subarray(r * ROWS, (r + 1) * ROWS).some(Number.isFinite),
+          );
+          expect(finite, `${bad} in column ${column}`).toEqual([true, false, true]);
+        }
+      }
+    });
+
     // All codes of a block at an end of their range, times codes of x of ±127: the largest sums that there are.
     it.each(formats)('hold the largest sums of a block: %s', async (format) => {
       const values = Float32Array.from({ length: ROWS * COLUMNS }, (_, i) => {

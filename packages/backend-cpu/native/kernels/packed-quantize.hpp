@@ -19,12 +19,17 @@ FRUGAL_INLINE void stored_block(const T* x, const Matrix& m, int64_t b, float (&
   for (int64_t i = 0; i < BLOCK; i++) out[i] = i < count ? to_f32(x[order[start + i]]) : 0.0f;
 }
 
+/** The larger of two absolute values. As bits, so that NaN is larger than all others and never lost. */
+FRUGAL_INLINE F larger_magnitude(F a, F b) { return (F)((I)a > (I)b ? (I)a : (I)b); }
+
 #if defined(FRUGAL_AVX2)
 FRUGAL_INLINE float largest_of(const float (&x)[BLOCK]) {
-  const F wide = max(max(abs(load(x)), abs(load(x + 8))), max(abs(load(x + 16)), abs(load(x + 24))));
-  __m128 v = _mm_max_ps(_mm256_castps256_ps128((__m256)wide), _mm256_extractf128_ps((__m256)wide, 1));
-  v = _mm_max_ps(v, _mm_movehl_ps(v, v));
-  return _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)));
+  const F first = larger_magnitude(abs(load(x)), abs(load(x + 8))), last = larger_magnitude(abs(load(x + 16)), abs(load(x + 24)));
+  const __m256i wide = (__m256i)larger_magnitude(first, last);
+  __m128i v = _mm_max_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  v = _mm_max_epi32(v, _mm_shuffle_epi32(v, 0x4e));
+  v = _mm_max_epi32(v, _mm_shuffle_epi32(v, 0xb1));
+  return _mm_cvtss_f32(_mm_castsi128_ps(v));
 }
 
 /** Codes -127..127, ties to even, and their sums. */
@@ -46,8 +51,11 @@ FRUGAL_UNROLL for (int i = 0; i < 4; i++) dwords[i] = _mm256_cvtps_epi32((__m256
 #else
 FRUGAL_INLINE float largest_of(const float (&x)[BLOCK]) {
   F largest = {};
-  for (int i = 0; i < BLOCK; i += LANES) largest = max(largest, abs(load(x + i)));
-  return reduce_max(largest);
+  for (int i = 0; i < BLOCK; i += LANES) largest = larger_magnitude(largest, abs(load(x + i)));
+  const I bits = (I)largest;
+  int32_t most = bits[0];
+  for (int i = 1; i < LANES; i++) most = bits[i] > most ? bits[i] : most;
+  return __builtin_bit_cast(float, most);
 }
 
 /** Codes -127..127, ties to even, and their sums. */
@@ -73,7 +81,7 @@ static void quantize_whole_row(const T* x, const Matrix& m, XBlock* out, int64_t
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
     const float here = largest_of(block);
-    if (here > largest) largest = here;
+    if (here > largest || here != here) largest = here;
   }
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
@@ -90,10 +98,10 @@ struct alignas(64) XTile {
 #if defined(FRUGAL_AVX512)
 /** The largest absolute value of each block, block j in lane j. */
 FRUGAL_INLINE F largest_of_16(const float (&x)[16][BLOCK]) {
-  const auto larger = [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); };
+  const auto larger = [](__m512 a, __m512 b) { return (__m512)larger_magnitude((F)a, (F)b); };
   __m512 v[16];
 #pragma GCC unroll 16
-  for (int j = 0; j < 16; j++) v[j] = (__m512)max(abs(load(x[j])), abs(load(x[j] + LANES)));
+  for (int j = 0; j < 16; j++) v[j] = larger((__m512)abs(load(x[j])), (__m512)abs(load(x[j] + LANES)));
   // Each step leaves half as many lanes of twice as many blocks in a vector.
 #pragma GCC unroll 8
   for (int j = 0; j < 8; j++) v[j] = larger(_mm512_shuffle_f32x4(v[j], v[j + 8], 0x44), _mm512_shuffle_f32x4(v[j], v[j + 8], 0xee));

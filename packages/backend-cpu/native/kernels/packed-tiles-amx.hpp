@@ -147,7 +147,7 @@ static void quantize_tiles(const Call& call, const Matrix& m, int64_t count, boo
       }
     };
     F largest = {};
-    for (int64_t b = 0; whole && b < m.blocks; b++) gather(b), largest = max(largest, largest_of_16(blocks));
+    for (int64_t b = 0; whole && b < m.blocks; b++) gather(b), largest = larger_magnitude(largest, largest_of_16(blocks));
     for (int64_t b = 0; b < m.blocks; b++) {
       gather(b);
       encode_16(blocks, (whole ? largest : largest_of_16(blocks)) / set(127.0f), x[tile * m.blocks + b]);
