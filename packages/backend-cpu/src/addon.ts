@@ -44,7 +44,7 @@ export type Isa = 'scalar' | 'avx2' | 'avx512' | 'avx512bf16' | 'amx';
 export const allIsas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'avx512bf16', 'amx'];
 
 /** Must equal PROTOCOL in native/core/addon.cpp. */
-const PROTOCOL = 2;
+const PROTOCOL = 3;
 
 const buildScript = fileURLToPath(new URL('../build.mjs', import.meta.url));
 

@@ -21,7 +21,7 @@ namespace frugal {
 namespace {
 
 /** Changes with the command layout; the TypeScript side refuses an addon of another version. */
-constexpr int PROTOCOL = 2;
+constexpr int PROTOCOL = 3;
 
 /** One per JavaScript environment (main thread or worker). */
 struct Environment {

@@ -44,7 +44,12 @@ export function maskRows(
   return mask;
 }
 
-/** Marks the `count` lowest scores of a range of all rows together. */
+/** Ranges up to this length are searched `count` times: quicker than a copy that is sorted. */
+const SHORT = 16;
+
+/**
+ * Marks the `count` lowest scores of a range of a mask of ones. Equal scores: the later goes; NaN stays.
+ */
 export function dropLowest(
   scores: Float32Array,
   mask: Uint8Array,
@@ -53,6 +58,16 @@ export function dropLowest(
   count: number,
 ): void {
   if (count <= 0) return;
+  if (end - start <= SHORT) {
+    for (let dropped = 0; dropped < count; dropped++) {
+      let lowest = -1;
+      for (let i = start; i < end; i++)
+        if (mask[i] && (lowest < 0 ? scores[i] <= Infinity : scores[i] <= scores[lowest])) lowest = i;
+      if (lowest < 0) return;
+      mask[lowest] = 0;
+    }
+    return;
+  }
   const sorted = scores.slice(start, end).sort();
   const threshold = sorted[Math.min(count, sorted.length) - 1];
   // Below the threshold all go; of those equal to it as many as are left to drop, from the end.

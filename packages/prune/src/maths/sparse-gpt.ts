@@ -35,6 +35,8 @@ export async function sparseGpt(
   for (const column of dead) for (let r = 0; r < rows; r++) values[r * columns + column] = 0;
   const diagonal = Float32Array.from({ length: columns }, (_, i) => factor[i * columns + i]);
   const mask = new Uint8Array(weight.length).fill(1);
+  const group = pattern.kind === 'n:m' ? pattern.of : 0;
+  const [scores, kept] = [new Float32Array(group), new Uint8Array(group)];
   const importance = (value: number, column: number) => (value / diagonal[column]) ** 2;
   const error = await spreadError(values, shape, factor, {
     // Groups of a pattern must not straddle blocks.
@@ -49,13 +51,11 @@ export async function sparseGpt(
     choose: (row, start, block, i) => {
       const at = row * columns + start + i;
       if (pattern.kind === 'n:m' && (start + i) % pattern.of === 0) {
-        const count = Math.min(pattern.of, block.length - i);
-        const scores = Float32Array.from({ length: count }, (_, k) =>
-          importance(block[i + k], start + i + k),
-        );
-        const kept = new Uint8Array(count).fill(1);
+        const count = Math.min(group, block.length - i);
+        for (let k = 0; k < count; k++) scores[k] = importance(block[i + k], start + i + k);
+        kept.fill(1);
         dropLowest(scores, kept, 0, count, pattern.of - pattern.kept);
-        mask.set(kept, at);
+        for (let k = 0; k < count; k++) mask[at + k] = kept[k];
       }
       return mask[at] ? block[i] : 0;
     },
