@@ -1,6 +1,6 @@
 """Runs the official OpenAI client for Python against a server, and says in JSON what it saw.
 
-    python oracles/openai_client.py http://127.0.0.1:8080/v1 KEY MODEL
+    python oracles/openai_client.py http://127.0.0.1:8080/v1 KEY MODEL ENCODER
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import sys
 
 import openai
 
-URL, KEY, MODEL = sys.argv[1:4]
+URL, KEY, MODEL, ENCODER = sys.argv[1:5]
 MESSAGES = [{"role": "user", "content": "Hello"}]
 CHAT = {"model": MODEL, "messages": MESSAGES, "max_completion_tokens": 12, "temperature": 0}
 COMPLETION = {"model": MODEL, "prompt": "Hello", "max_tokens": 12, "temperature": 0}
@@ -31,6 +31,17 @@ def streamed(client) -> dict:
         "text": "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices),
         "reason": [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1],
         "completion_tokens": chunks[-1].usage.completion_tokens,
+    }
+
+
+def embedded(client) -> dict:
+    """The client asks for base64 unless it is told otherwise."""
+    texts = {"model": ENCODER, "input": ["Hello", "hello, hello"]}
+    coded, plain = (client.embeddings.create(**texts, **form) for form in ({}, {"encoding_format": "float"}))
+    return {
+        "sizes": [len(item.embedding) for item in coded.data],
+        "same": [item.embedding for item in coded.data] == [item.embedding for item in plain.data],
+        "prompt_tokens": plain.usage.prompt_tokens,
     }
 
 
@@ -64,7 +75,9 @@ def main() -> None:
                 "completion_streamed": "".join(
                     chunk.choices[0].text for chunk in client.completions.create(**COMPLETION, stream=True)
                 ),
+                "embedded": embedded(client),
                 "errors": {
+                    "no encoder": problem(lambda: client.embeddings.create(model=MODEL, input="Hello")),
                     "unknown model": problem(lambda: create(**{**CHAT, "model": "other"})),
                     "out of range": problem(lambda: create(**{**CHAT, "temperature": 3})),
                     "unsupported": problem(lambda: create(**CHAT, extra_body={"audio": {}})),

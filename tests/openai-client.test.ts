@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { createModel } from '@frugal/models';
+import { createEncoder, createModel } from '@frugal/models';
 import { ApiKeys, hashApiKey, serveModels } from '@frugal/serve';
 import { chatTemplate, trainByteLevelBpe } from '@frugal/tokenizers';
 import { expect, it, onTestFinished } from 'vitest';
@@ -16,21 +16,33 @@ it('the official client for Python is served as it expects', async (context) => 
   const config = { architectures: ['LlamaForCausalLM'], vocab_size: tokenizer.vocabularySize };
   const size = { hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, num_attention_heads: 2 };
   const model = createModel({ ...config, ...size }, { seed: 1 });
+  const encoder = createEncoder({ ...config, ...size, architectures: ['BertModel'] }, { seed: 2 });
   const apiKeys = new ApiKeys([{ name: 'test', sha256: hashApiKey('right') }]);
-  const models = [{ name: 'tiny', model, tokenizer, chatTemplate: chatTemplate(tokenizer) }];
+  const models = [
+    { name: 'tiny', model, tokenizer, chatTemplate: chatTemplate(tokenizer) },
+    { name: 'embedder', encoder, tokenizer },
+  ];
   const server = await serveModels({ models, port: 0, apiKeys });
   onTestFinished(() => server.close());
 
-  const { stdout } = await promisify(execFile)(python, [script, `${server.url}v1`, 'right', 'tiny']);
+  const { stdout } = await promisify(execFile)(python, [
+    script,
+    `${server.url}v1`,
+    'right',
+    'tiny',
+    'embedder',
+  ]);
   const seen = JSON.parse(stdout);
   expect(seen).toMatchObject({
-    models: ['tiny'],
+    models: ['tiny', 'embedder'],
     retrieved: 'tiny',
     logprobs: seen.chat.completion_tokens,
     streamed: seen.chat,
     side_by_side: new Array(8).fill(seen.chat.text),
     completion_streamed: seen.completion,
+    embedded: { sizes: [32, 32], same: true },
     errors: {
+      'no encoder': ['BadRequestError', 'model_does_not_do_this', 'model'],
       'unknown model': ['NotFoundError', 'model_not_found', 'model'],
       'out of range': ['BadRequestError', 'invalid_value', 'temperature'],
       unsupported: ['BadRequestError', 'unsupported_parameter', 'audio'],
