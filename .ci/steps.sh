@@ -154,5 +154,5 @@ run_oracles() {
   bash oracles/check.sh || return
   local python=$PWD/.cache/oracles-venv/bin/python
   [ -x "$python" ] || python=python3
-  FRUGAL_PYTHON=$python node_modules/.bin/vitest run tests/transformers tests/families packages/checkpoint/test/interop packages/tokenizers
+  FRUGAL_PYTHON=$python node_modules/.bin/vitest run tests/transformers tests/families tests/real-gguf packages/checkpoint/test/interop packages/tokenizers
 }

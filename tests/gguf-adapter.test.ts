@@ -1,8 +1,7 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
 import { openGguf, toFloat32 } from '@frugal/checkpoint';
 import { attachAdapters, saveGgufAdapter } from '@frugal/lora';
@@ -12,13 +11,12 @@ import { generate } from '@frugal/tensor-core/generation';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { afterAll, expect, it } from 'vitest';
 import { askLlamaCpp, findLlamaCpp } from './support/llama-cpp.js';
+import { findGguf } from './support/real-gguf.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'frugal-gguf-adapter-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const kept = join(fileURLToPath(new URL('..', import.meta.url)), '.cache/models');
-const cached = existsSync(kept) ? readdirSync(kept).find((name) => name.endsWith('.gguf')) : undefined;
-const original = process.env.FRUGAL_TEST_MODEL ?? (cached && join(kept, cached));
+const original = findGguf();
 const llamaCpp = findLlamaCpp();
 
 function tune(model: CausalLM, include: string[], options = {}) {

@@ -1,8 +1,6 @@
-import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
 import { openCheckpoint } from '@frugal/checkpoint';
 import { convertModel, loadModel, tokenizerOf } from '@frugal/models';
@@ -11,11 +9,9 @@ import { generate } from '@frugal/tensor-core/generation';
 import { chatTemplate } from '@frugal/tokenizers';
 import { describe, expect, it } from 'vitest';
 import { askLlamaCpp, findLlamaCpp } from './support/llama-cpp.js';
+import { findGguf } from './support/real-gguf.js';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const kept = join(root, '.cache/models');
-const cached = existsSync(kept) ? readdirSync(kept).find((name) => name.endsWith('.gguf')) : undefined;
-const original = process.env.FRUGAL_TEST_MODEL ?? (cached && join(kept, cached));
+const original = findGguf();
 const llamaCpp = findLlamaCpp();
 
 const PROMPT = 'The three largest cities of Japan are';

@@ -1,32 +1,19 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CpuBackendUnavailableError, cpuBackend } from '@frugal/backend-cpu';
 import { openCheckpoint, openSafetensors, toFloat32 } from '@frugal/checkpoint';
 import { loadModel, tokenizerOf } from '@frugal/models';
-import { noGrad, scope, setBackend } from '@frugal/tensor-core';
+import { noGrad, scope } from '@frugal/tensor-core';
 import { stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
+import { useNativeBackend } from './support/native.js';
+import { findPython } from './support/python.js';
+import { findGguf } from './support/real-gguf.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-
-/** A real GGUF file: named by FRUGAL_TEST_MODEL, or the first in .cache/models (`node scripts/fetch-test-model.mjs`). */
-function findModel(): string | undefined {
-  const folder = join(root, '.cache/models');
-  const kept = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.gguf')) : [];
-  return process.env.FRUGAL_TEST_MODEL ?? (kept[0] && join(folder, kept[0]));
-}
-
-/** A Python that has transformers and gguf. */
-function findPython(): string | undefined {
-  const candidates = [process.env.FRUGAL_PYTHON, join(root, '.cache/oracles-venv/bin/python'), 'python3'];
-  return candidates.find(
-    (python) => python && spawnSync(python, ['-c', 'import torch, transformers, gguf']).status === 0,
-  );
-}
 
 /** Texts of several kinds, written for this test. */
 const texts = [
@@ -35,50 +22,66 @@ const texts = [
   '<|im_start|>user\nWhy is the sky blue?<|im_end|>\n<|im_start|>assistant\nBecause air scatters short wavelengths of sunlight more strongly than long ones.<|im_end|>\n',
 ];
 
-const model = findModel();
-const python = model ? findPython() : undefined;
-let available = true;
-try {
-  cpuBackend();
-} catch (error) {
-  if (!(error instanceof CpuBackendUnavailableError)) throw error;
-  available = false;
+/** Some thousand tokens of prose that no longer changes: decisions, which models have not seen, and a licence, which they have. */
+const prose = ['LICENSE', ...['0001', '0002', '0003', '0004'].map(decision)];
+
+function decision(number: string): string {
+  const folder = join(root, 'docs/decisions');
+  const name = readdirSync(folder).find((one) => one.startsWith(number));
+  if (!name) throw new Error(`no decision ${number} in ${folder}`);
+  return join('docs/decisions', name);
 }
 
-async function ourLogits(ids: readonly number[][], precise: boolean): Promise<Float32Array[]> {
-  setBackend(cpuBackend());
+/** Tokens that are read in one piece. */
+const PIECE = 512;
+
+function piecesOf(ids: readonly number[]): number[][] {
+  return Array.from({ length: Math.ceil(ids.length / PIECE) }, (_, i) =>
+    ids.slice(i * PIECE, (i + 1) * PIECE),
+  );
+}
+
+const model = findGguf();
+
+/** Our logits of one row after the other; whole texts at once would take gigabytes. */
+async function* ourLogits(ids: readonly number[][], precise: boolean): AsyncGenerator<Float32Array> {
   const loaded = await loadModel(model as string, { precise });
   const { vocabularySize } = loaded;
-  const logits: Float32Array[] = [];
-  for (const row of ids) {
-    const output = scope(() => noGrad(() => loaded.forward(stepBatch([row], { vocabularySize })).logits()));
-    logits.push(await output.toFloat32());
-    output.dispose();
+  try {
+    for (const row of ids) {
+      const output = scope(() => noGrad(() => loaded.forward(stepBatch([row], { vocabularySize })).logits()));
+      const logits = await output.toFloat32();
+      output.dispose();
+      yield logits;
+    }
+  } finally {
+    loaded.dispose();
   }
-  loaded.dispose();
-  return logits;
 }
 
-async function theirLogits(ids: readonly number[][]): Promise<Float32Array[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'frugal-real-'));
-  try {
-    const [input, output] = [join(folder, 'ids.json'), join(folder, 'logits.safetensors')];
-    await writeFile(input, JSON.stringify(ids));
-    const script = join(root, 'oracles/gguf_logits.py');
-    const { status, stderr } = spawnSync(python as string, [script, model as string, input, output], {
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw new Error(stderr);
+/** Those of transformers, read one after the other as well. */
+async function theirLogits(
+  python: string,
+  ids: readonly number[][],
+  folder: string,
+): Promise<(row: number) => Promise<Float32Array>> {
+  const [input, output] = [join(folder, 'ids.json'), join(folder, 'logits.safetensors')];
+  await writeFile(input, JSON.stringify(ids));
+  const script = join(root, 'oracles/gguf_logits.py');
+  const { status, stderr } = spawnSync(python, [script, model as string, input, output], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(stderr);
+  return async (row) => {
     const source = await openSafetensors(output);
-    const logits = await Promise.all(ids.map(async (_, i) => toFloat32(await source.read(String(i)), 'F32')));
+    const logits = toFloat32(await source.read(String(row)), 'F32');
     await source.close();
     return logits;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  };
 }
 
 interface Comparison {
+  readonly positions: number;
   readonly meanKl: number;
   readonly nllRatio: number;
   /** Of positions where the reference is sure (its best two differ by more than 0.2), and of all. */
@@ -86,17 +89,20 @@ interface Comparison {
   readonly top1: number;
 }
 
-function compare(
+async function compare(
   ids: readonly number[][],
-  ours: readonly Float32Array[],
-  theirs: readonly Float32Array[],
-): Comparison {
-  const sums = { kl: 0, ourNll: 0, theirNll: 0, sure: 0, sureEqual: 0, equal: 0, positions: 0, scored: 0 };
-  for (const [i, row] of ids.entries()) {
-    const width = theirs[i].length / row.length;
+  ours: AsyncIterable<Float32Array>,
+  theirs: (row: number) => Promise<Float32Array>,
+): Promise<Comparison> {
+  const sums = { kl: 0, ourNll: 0, theirNll: 0, sure: 0, sureEqual: 0, equal: 0, positions: 0 };
+  let i = 0;
+  for await (const found of ours) {
+    const [row, expected] = [ids[i], await theirs(i)];
+    i++;
+    const width = expected.length / row.length;
     for (let t = 0; t < row.length; t++) {
-      const a = logSoftmax(theirs[i].subarray(t * width, (t + 1) * width));
-      const b = logSoftmax(ours[i].subarray(t * width, (t + 1) * width));
+      const a = logSoftmax(expected.subarray(t * width, (t + 1) * width));
+      const b = logSoftmax(found.subarray(t * width, (t + 1) * width));
       const [best, second] = topTwo(a);
       const equal = topTwo(b)[0] === best;
       sums.positions++;
@@ -112,6 +118,7 @@ function compare(
     }
   }
   return {
+    positions: sums.positions,
     meanKl: sums.kl / sums.positions,
     nllRatio: sums.ourNll / sums.theirNll,
     sureTop1: sums.sureEqual / sums.sure,
@@ -137,20 +144,29 @@ function topTwo(values: Float64Array): [number, number] {
 describe('a real GGUF file computes what transformers computes with its dequantised weights', () => {
   it('with packed products, and in precise mode', { timeout: 600_000 }, async (context) => {
     if (!model) return context.skip('needs a GGUF file: FRUGAL_TEST_MODEL, or one in .cache/models');
+    const python = findPython('import torch, transformers, gguf');
     if (!python) return context.skip('needs Python with torch, transformers and gguf');
-    if (!available) return context.skip('needs the native addon');
+    if (!useNativeBackend()) return context.skip('needs the native addon');
     const checkpoint = await openCheckpoint(model);
     const tokenizer = await tokenizerOf(checkpoint);
     await checkpoint.close();
-    const ids = texts.map((text) => [...tokenizer.encode(text)]);
-    const theirs = await theirLogits(ids);
-    const precise = compare(ids, await ourLogits(ids, true), theirs);
-    expect(precise.meanKl).toBeLessThan(1e-5);
-    expect(precise.top1).toBeGreaterThanOrEqual(0.99);
-    const packed = compare(ids, await ourLogits(ids, false), theirs);
-    if (process.env.FRUGAL_PRINT) console.log({ precise, packed });
-    expect(packed.meanKl).toBeLessThanOrEqual(0.006);
-    expect(Math.abs(packed.nllRatio - 1)).toBeLessThanOrEqual(0.005);
-    expect(packed.sureTop1).toBeGreaterThanOrEqual(0.99);
+    const known = await Promise.all(prose.map((name) => readFile(join(root, name), 'utf8')));
+    const short = texts.map((text) => [...tokenizer.encode(text)]);
+    const all = [...short, ...known.flatMap((text) => piecesOf([...tokenizer.encode(text)]))];
+    const folder = await mkdtemp(join(tmpdir(), 'frugal-real-'));
+    try {
+      const theirs = await theirLogits(python, all, folder);
+      const precise = await compare(short, ourLogits(short, true), theirs);
+      const packed = await compare(all, ourLogits(all, false), theirs);
+      if (process.env.FRUGAL_PRINT) console.log({ precise, packed });
+      expect(precise.meanKl).toBeLessThan(1e-5);
+      expect(precise.top1).toBeGreaterThanOrEqual(0.99);
+      expect(packed.positions).toBeGreaterThan(3000);
+      expect(packed.meanKl).toBeLessThanOrEqual(0.006);
+      expect(Math.abs(packed.nllRatio - 1)).toBeLessThanOrEqual(0.005);
+      expect(packed.sureTop1).toBeGreaterThanOrEqual(0.99);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
