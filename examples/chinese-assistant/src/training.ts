@@ -1,4 +1,5 @@
 import { ExampleSampler, SequenceSampler, type SyntheticExample } from '@frugal/data';
+import { smallLlama } from '@frugal/example-support';
 import { createModel } from '@frugal/models';
 import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import type { BatchSource, CausalLM } from '@frugal/tensor-core/nn';
@@ -14,17 +15,8 @@ import {
 import { type Settings, TUNING_RATE } from './settings.js';
 
 export function newModel({ width, layers, sequence, seed }: Settings, vocabularySize: number): CausalLM {
-  const config = {
-    architectures: ['LlamaForCausalLM'],
-    hidden_size: width,
-    intermediate_size: 2.5 * width,
-    num_hidden_layers: layers,
-    num_attention_heads: width / 32,
-    // Questions with their answers are longer than what is trained on.
-    max_position_embeddings: 4 * sequence,
-    tie_word_embeddings: true,
-    vocab_size: vocabularySize,
-  };
+  // Questions with their answers are longer than what is trained on.
+  const config = { ...smallLlama(width, layers, 4 * sequence), vocab_size: vocabularySize };
   return createModel(config, { seed });
 }
 

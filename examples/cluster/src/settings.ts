@@ -1,4 +1,5 @@
 import { settings as base, type Settings as Prepared } from '@frugal/example-pretrain-distill-deploy/steps';
+import { smallLlama } from '@frugal/example-support';
 
 /** Everything that decides what the runs compute. */
 export interface Settings extends Pick<Prepared, 'heldOut' | 'vocabularySize' | 'evaluationBytes'> {
@@ -15,23 +16,13 @@ export interface Settings extends Pick<Prepared, 'heldOut' | 'vocabularySize' | 
   readonly localSteps: number;
 }
 
-const modelOf = (width: number, layers: number, sequence: number) => ({
-  architectures: ['LlamaForCausalLM'],
-  hidden_size: width,
-  intermediate_size: 2.5 * width,
-  num_hidden_layers: layers,
-  num_attention_heads: width / 32,
-  max_position_embeddings: sequence,
-  tie_word_embeddings: true,
-});
-
 const full: Settings = {
   size: 'full',
   seed: 1,
   heldOut: base.full.heldOut,
   vocabularySize: 2048,
   evaluationBytes: 60_000,
-  model: modelOf(96, 3, 128),
+  model: smallLlama(96, 3, 128),
   steps: 40,
   sequence: 128,
   batch: 48,
@@ -44,7 +35,7 @@ const quick: Settings = {
   size: 'quick',
   vocabularySize: 1024,
   evaluationBytes: 10_000,
-  model: modelOf(64, 2, 64),
+  model: smallLlama(64, 2, 64),
   steps: 24,
   sequence: 64,
   batch: 12,
@@ -57,7 +48,7 @@ const nano: Settings = {
   size: 'nano',
   vocabularySize: 300,
   evaluationBytes: 1_000,
-  model: modelOf(32, 1, 16),
+  model: smallLlama(32, 1, 16),
   steps: 4,
   sequence: 16,
   batch: 6,

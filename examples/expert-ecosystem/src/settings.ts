@@ -5,8 +5,6 @@ export interface Settings {
   readonly vocabularySize: number;
   readonly width: number;
   readonly layers: number;
-  readonly heads: number;
-  readonly feedForward: number;
   /** Tokens per sequence and sequences per step. */
   readonly sequence: number;
   readonly batch: number;
@@ -25,8 +23,6 @@ const full: Settings = {
   vocabularySize: 4096,
   width: 128,
   layers: 4,
-  heads: 4,
-  feedForward: 320,
   sequence: 128,
   batch: 16,
   baseTokens: 600_000,
@@ -41,8 +37,6 @@ const quick: Settings = {
   vocabularySize: 2048,
   width: 64,
   layers: 2,
-  heads: 2,
-  feedForward: 160,
   baseTokens: 100_000,
   specialistTokens: 60_000,
   evaluationBytes: 20_000,

@@ -1,4 +1,5 @@
 import { SequenceSampler } from '@frugal/data';
+import { smallLlama } from '@frugal/example-support';
 import { createModel } from '@frugal/models';
 import { noGrad, scope } from '@frugal/tensor-core';
 import type { CausalLM } from '@frugal/tensor-core/nn';
@@ -11,20 +12,6 @@ import {
   train,
 } from '@frugal/trainer';
 import { BASE_RATE, type Settings, SPECIALIST_RATE } from './settings.js';
-
-function configOf(settings: Settings, vocabularySize: number) {
-  const { width, layers, heads, feedForward, sequence } = settings;
-  return {
-    architectures: ['LlamaForCausalLM'],
-    hidden_size: width,
-    intermediate_size: feedForward,
-    num_hidden_layers: layers,
-    num_attention_heads: heads,
-    max_position_embeddings: sequence,
-    tie_word_embeddings: true,
-    vocab_size: vocabularySize,
-  };
-}
 
 /** Next-token training of whatever is trainable in a model. */
 async function run(
@@ -56,7 +43,9 @@ export async function trainBase(
   vocabularySize: number,
   settings: Settings,
 ): Promise<CausalLM> {
-  const model = createModel(configOf(settings, vocabularySize), { seed: settings.seed });
+  const { width, layers, sequence, seed } = settings;
+  const config = { ...smallLlama(width, layers, sequence), vocab_size: vocabularySize };
+  const model = createModel(config, { seed });
   const share = Math.min(...streams.map(({ length }) => length));
   const tokens = Int32Array.from(streams.flatMap((stream) => [...stream.subarray(0, share)]));
   await run('base', model, tokens, { tokens: settings.baseTokens, rate: BASE_RATE }, settings);

@@ -1,4 +1,5 @@
 import { settings as base, type Settings as Prepared } from '@frugal/example-pretrain-distill-deploy/steps';
+import { smallLlama } from '@frugal/example-support';
 
 /** Everything that decides what is computed. */
 export interface Settings extends Pick<Prepared, 'heldOut' | 'vocabularySize' | 'evaluationBytes'> {
@@ -21,23 +22,13 @@ export interface Settings extends Pick<Prepared, 'heldOut' | 'vocabularySize' | 
   readonly answerTokens: number;
 }
 
-const modelOf = (width: number, layers: number, context: number) => ({
-  architectures: ['LlamaForCausalLM'],
-  hidden_size: width,
-  intermediate_size: 2.5 * width,
-  num_hidden_layers: layers,
-  num_attention_heads: width / 32,
-  max_position_embeddings: context,
-  tie_word_embeddings: true,
-});
-
 const full: Settings = {
   size: 'full',
   seed: 1,
   heldOut: base.full.heldOut,
   vocabularySize: 2048,
   evaluationBytes: 60_000,
-  model: modelOf(96, 3, 128),
+  model: smallLlama(96, 3, 128),
   sequence: 64,
   batch: 16,
   learningRate: 1e-2,
@@ -53,7 +44,7 @@ const quick: Settings = {
   size: 'quick',
   vocabularySize: 1024,
   evaluationBytes: 10_000,
-  model: modelOf(64, 2, 64),
+  model: smallLlama(64, 2, 64),
   sequence: 32,
   batch: 8,
   steps: 36,
@@ -68,7 +59,7 @@ const nano: Settings = {
   size: 'nano',
   vocabularySize: 300,
   evaluationBytes: 1_000,
-  model: modelOf(32, 1, 32),
+  model: smallLlama(32, 1, 32),
   sequence: 16,
   steps: 6,
   firstSteps: 2,
