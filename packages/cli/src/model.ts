@@ -1,7 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
-import { loadAdapter } from '@frugal/lora';
 import { huggingFaceNames, type LoadModelOptions, modelOf, tokenizerOf } from '@frugal/models';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
@@ -103,7 +102,10 @@ async function load(
     modelOf(checkpoint, { expertMemory: memory, onProgress: ({ done, total }) => update(done, total) }),
   );
   if (precise) keepActivations(model);
-  if (adapter !== undefined) await loadAdapter(model, adapter, huggingFaceNames(model.config));
+  if (adapter !== undefined) {
+    const { loadAdapter } = await import('@frugal/lora'); // most models come without, and it takes its time
+    await loadAdapter(model, adapter, huggingFaceNames(model.config));
+  }
   return model;
 }
 
