@@ -1,8 +1,15 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
-import { huggingFaceNames, type LoadModelOptions, modelOf, tokenizerOf } from '@frugal/models';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import {
+  encoderOf,
+  huggingFaceNames,
+  kindOf,
+  type LoadModelOptions,
+  modelOf,
+  tokenizerOf,
+} from '@frugal/models';
+import type { CausalLM, Model } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
 import { CommandError } from './errors.js';
@@ -87,6 +94,17 @@ export async function openModel(
   const checkpoint = await openCheckpoint(path);
   try {
     return await load(checkpoint, context, options);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** {@link openModel} for encoders as well. */
+export async function openAnyModel(path: string, context: Context): Promise<Model> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const isEncoder = checkpoint.kind === 'directory' && kindOf(checkpoint.config) === 'encoder';
+    return isEncoder ? await encoderOf(checkpoint) : await load(checkpoint, context, {});
   } finally {
     await checkpoint.close();
   }
