@@ -19,7 +19,7 @@ export type { StagingDirectory } from './save/staging.js';
 export {
   type CheckpointContents,
   OPTIMIZER_FILE,
-  readCompanionFiles,
+  readTokenizerFiles,
   TRAINER_STATE_FILE,
   type WriteCheckpointOptions,
   writeCheckpoint,

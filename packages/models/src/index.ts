@@ -25,7 +25,6 @@ export {
   loadTabular,
   modelOf,
   skeleton,
-  structureOf,
 } from './load.js';
 export { extendMixture, fitGates, type GateText, mixModels, type Specialist } from './mix.js';
 export { huggingFaceNames } from './module-names.js';

@@ -11,7 +11,6 @@ import {
   type NormGroup,
   Parameter,
   type RMSNorm,
-  runBlocks,
   type StepBatch,
   type StepContext,
   type Tie,
@@ -116,8 +115,9 @@ export class TabularModel extends Module implements Model {
 
   /** → [B, outputs]: class scores, or values. */
   forward(batch: TabularBatch): Tensor {
-    const { hidden, context } = this.begin(batch);
-    return this.finish(runBlocks(this.blocks, hidden, context), context);
+    let { hidden, context } = this.begin(batch);
+    for (const block of this.blocks) hidden = block.forward(hidden, context);
+    return this.finish(hidden, context);
   }
 
   /** The same in steps, for whoever walks block by block. */

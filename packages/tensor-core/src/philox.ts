@@ -35,9 +35,12 @@ function multiplyHigh(a: number, b: number): number {
   return (aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(carry / 65536)) >>> 0;
 }
 
-/** Uniform numbers in [0, 1) on the host, 24 bits each: draw i of stream `seed` is always the same number. */
-export function hostUniform(seed: number, index: number): number {
+/**
+ * Uniform numbers in [0, 1) on the host, 24 bits each: draw i of stream `seed` is always the same number. Each draw has four
+ * independent ones, `word` 0 to 3.
+ */
+export function hostUniform(seed: number, index: number, word = 0): number {
   const words = new Uint32Array(4);
   philox4x32(index, seed >>> 0, Math.floor(seed / 2 ** 32), words);
-  return (words[0] >>> 8) * 2 ** -24;
+  return (words[word] >>> 8) * 2 ** -24;
 }

@@ -1,4 +1,4 @@
-import type { TokenConstraint } from '@frugal/tensor-core/generation';
+import { FEW, type TokenConstraint } from '@frugal/tensor-core/generation';
 import { DEAD } from './machine.js';
 import type { Ending, TokenMasks } from './token-masks.js';
 
@@ -24,16 +24,26 @@ export class GrammarConstraint implements TokenConstraint {
     return this.masks.machine.isFinal(this.state);
   }
 
+  few(effort: 'cheap' | 'full'): readonly number[] | null {
+    if (effort === 'cheap' && !this.masks.isFew(this.state, FEW)) return null;
+    const { mask, more } = this.allowed();
+    return listed(mask, more);
+  }
+
   restrict(logits: Float32Array): void {
-    const { masks, state, left } = this;
-    const isClosing = masks.after(state).bytesToEnd >= left;
-    const mask = isClosing ? masks.endingWithin(state, left) : masks.after(state).mask;
-    const more = isClosing ? this.nextOfEnding().tokens.slice(0, 1) : [];
-    const kept = [...more, ...(masks.machine.isAccepting(state) ? this.stopIds : [])].map(
-      (id) => [id, logits[id]] as const,
-    );
+    const { mask, more } = this.allowed();
+    const kept = more.map((id) => [id, logits[id]] as const);
     forbid(logits, mask);
     for (const [id, logit] of kept) logits[id] = logit;
+  }
+
+  /** A bit per token that may come next, and tokens beside them. */
+  private allowed(): { readonly mask: Uint32Array; readonly more: readonly number[] } {
+    const { masks, state, left } = this;
+    const isClosing = masks.machine.bytesToEnd(state) >= left || masks.after(state).bytesToEnd >= left;
+    const mask = isClosing ? masks.endingWithin(state, left) : masks.after(state).mask;
+    const next = isClosing ? this.nextOfEnding().tokens.slice(0, 1) : [];
+    return { mask, more: [...next, ...(masks.machine.isAccepting(state) ? this.stopIds : [])] };
   }
 
   allows(token: number): boolean {
@@ -64,6 +74,17 @@ export class GrammarConstraint implements TokenConstraint {
   private nextOfEnding(): Ending {
     return this.ending ?? (this.masks.ending(this.state) as Ending);
   }
+}
+
+/** The tokens with a bit and `more`, ascending; null: they are not few. */
+function listed(mask: Uint32Array, more: readonly number[]): readonly number[] | null {
+  const ids = more.filter((id, i) => !(mask[id >>> 5] & (1 << (id & 31))) && more.indexOf(id) === i);
+  for (let word = 0; word < mask.length; word++) {
+    for (let bits = mask[word]; bits !== 0; bits &= bits - 1)
+      ids.push(32 * word + 31 - Math.clz32(bits & -bits));
+    if (ids.length > FEW) return null;
+  }
+  return ids.sort((a, b) => a - b);
 }
 
 /** -∞ for all tokens without a bit. */

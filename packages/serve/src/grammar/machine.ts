@@ -18,7 +18,8 @@ interface Way {
 
 /** No byte leads from here to a text of the grammar. */
 export const DEAD = 0;
-const UNKNOWN = -1;
+/** What follows was not worked out yet: `step` does. */
+export const UNKNOWN = -1;
 const BOTTOM = 0;
 /** So many ways at once come only from grammars that can read one text in very many ways. */
 const MOST_WAYS = 2_000;
@@ -38,11 +39,12 @@ export class Machine {
   private readonly frameIds = new Map<number, Map<number, number>>();
   private readonly ways: (readonly Way[])[] = [[]];
   private readonly accepting: boolean[] = [false];
+  private readonly ends: number[] = [Number.POSITIVE_INFINITY];
   private readonly ids = new Map<string, number>();
   /** Bytes that no edge tells apart are one class. */
-  private readonly classes: Uint8Array;
-  private readonly classCount: number;
-  private transitions: Int32Array;
+  readonly classes: Uint8Array;
+  readonly classCount: number;
+  private table: Int32Array;
   private held = 0;
 
   private constructor(
@@ -51,8 +53,8 @@ export class Machine {
   ) {
     this.isTail = tailNodes(network);
     ({ classes: this.classes, count: this.classCount } = byteClasses(network));
-    this.transitions = new Int32Array(64 * this.classCount).fill(UNKNOWN);
-    this.transitions.fill(DEAD, 0, this.classCount);
+    this.table = new Int32Array(64 * this.classCount).fill(UNKNOWN);
+    this.table.fill(DEAD, 0, this.classCount);
     this.start = this.intern([{ node: network.start, frame: BOTTOM }]);
   }
 
@@ -60,6 +62,11 @@ export class Machine {
   static *of(network: Network, isWritable: (byte: number) => boolean): Pieces<Machine> {
     const costs = yield* cheapestWays(network, isWritable);
     return new Machine(network, costs);
+  }
+
+  /** The state that follows on `state` by a byte, at `state * classCount + classes[byte]`. Another array when it has grown. */
+  get transitions(): Int32Array {
+    return this.table;
   }
 
   /** How many states were worked out. */
@@ -75,10 +82,10 @@ export class Machine {
   /** The state after one more byte. */
   step(state: number, byte: number): number {
     const at = state * this.classCount + this.classes[byte];
-    const known = this.transitions[at];
+    const known = this.table[at];
     if (known !== UNKNOWN) return known;
     const next = this.intern(this.read(state, byte));
-    this.transitions[at] = next;
+    this.table[at] = next;
     return next;
   }
 
@@ -94,8 +101,7 @@ export class Machine {
 
   /** Fewest bytes to the end of a text, each written alone; infinite when it cannot end so. */
   bytesToEnd(state: number): number {
-    if (this.accepting[state]) return 0;
-    return Math.min(...this.ways[state].map((way) => this.costOf(way)), Number.POSITIVE_INFINITY);
+    return this.ends[state];
   }
 
   /** The bytes of the shortest ending. */
@@ -145,6 +151,7 @@ export class Machine {
     if (this.held > MOST_HELD_WAYS) throw tooAmbiguous();
     const id = this.ways.push(ways) - 1;
     this.accepting.push(accepts);
+    this.ends.push(accepts ? 0 : ways.reduce((least, way) => Math.min(least, this.costOf(way)), Infinity));
     this.ids.set(key, id);
     this.grow();
     return id;
@@ -189,10 +196,10 @@ export class Machine {
 
   private grow(): void {
     const needed = this.ways.length * this.classCount;
-    if (needed <= this.transitions.length) return;
+    if (needed <= this.table.length) return;
     const larger = new Int32Array(2 * needed).fill(UNKNOWN);
-    larger.set(this.transitions);
-    this.transitions = larger;
+    larger.set(this.table);
+    this.table = larger;
   }
 }
 

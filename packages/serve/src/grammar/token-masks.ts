@@ -1,27 +1,21 @@
-import { DEAD, type Machine } from './machine.js';
+import { DEAD, type Machine, UNKNOWN } from './machine.js';
+import { RecentlyUsed } from './recently-used.js';
 import type { TokenTrie } from './token-trie.js';
-
-/** Tokens after which a text is in the same state. */
-export interface TokenGroup {
-  readonly state: number;
-  readonly tokens: Int32Array;
-}
 
 /** Which tokens may follow in a state. */
 export interface StateTokens {
-  readonly groups: readonly TokenGroup[];
-  /** A bit per token: those of all groups. */
+  readonly count: number;
+  /** A bit per token. */
   readonly mask: Uint32Array;
   /** After the worst of these tokens, so many bytes end the text. */
   readonly bytesToEnd: number;
-  /** For texts with few tokens left, worked out when first needed. */
-  closing: ClosingMasks | null;
 }
 
-interface ClosingMasks {
-  /** Of each group, in how many tokens its texts end; infinite when they cannot. */
+/** Which tokens may follow in a state of texts with few tokens left. */
+interface ClosingTokens {
+  /** In how many tokens a text can end after one of these, each number once. */
   readonly lengths: readonly number[];
-  /** The tokens of all groups that end in so many tokens. */
+  /** By a length: a bit for each token after which a text ends in as many tokens, or fewer. */
   readonly masks: Map<number, Uint32Array>;
 }
 
@@ -30,17 +24,21 @@ export interface Ending {
   readonly tokens: readonly number[];
 }
 
-/** Memory for token lists of one grammar, in tokens: states that were used longest ago are worked out again. */
-const MOST_LISTED = 8_000_000;
+/** Memory for masks of one grammar, twice, in words of 32 tokens: states that were used longest ago are worked out again. */
+const MOST_WORDS = 4_000_000;
 
 /** Longer endings, in bytes, fit into no context. */
 const LONGEST_ENDING = 2 ** 17;
 
 /** Allowed tokens by state, worked out when first needed by walking the vocabulary's trie beside the machine. */
 export class TokenMasks {
-  private readonly states = new Map<number, StateTokens>();
+  private readonly states = new RecentlyUsed<StateTokens>(MOST_WORDS);
+  private readonly closings = new RecentlyUsed<ClosingTokens>(MOST_WORDS);
+  /** States in which more than a few tokens may follow, walked through no further. */
+  private readonly many = new Set<number>();
   private readonly endings = new Map<number, Ending | null>();
-  private listed = 0;
+  /** By state, one more than the tokens of its ending: 0 is not known, -1 that there is none. */
+  private endingLengths = new Int32Array(1024);
   /** State at each depth of the walk. */
   private readonly path: Int32Array;
   private readonly found: Int32Array;
@@ -57,43 +55,32 @@ export class TokenMasks {
 
   /** After a token a text must be able to end, with single bytes if need be: others are not allowed. */
   after(state: number): StateTokens {
-    const known = this.states.get(state);
-    if (known) {
-      this.states.delete(state);
-      this.states.set(state, known);
-      return known;
-    }
-    const entry = this.collect(this.walk(state));
-    this.states.set(state, entry);
-    this.listed += sizeOf(entry);
-    for (const [oldest, { groups }] of this.states) {
-      if (this.listed <= MOST_LISTED || oldest === state) break;
-      this.states.delete(oldest);
-      this.listed -= sizeOf({ groups });
-    }
+    const entry = this.states.get(state) ?? this.collect(state);
+    this.states.set(state, entry, entry.mask.length);
     return entry;
+  }
+
+  /** Whether at most so many tokens may follow; the same number each time. Cheap where they are more. */
+  isFew(state: number, most: number): boolean {
+    const known = this.states.get(state);
+    if (known) return known.count <= most;
+    if (this.many.has(state)) return false;
+    const isFew = this.walk(state, most) <= most;
+    if (!isFew) this.many.add(state);
+    return isFew;
   }
 
   /** A bit for each token after which fewer than `left` tokens end the text. Not to be changed. */
   endingWithin(state: number, left: number): Uint32Array {
-    const entry = this.after(state);
-    entry.closing ??= {
-      lengths: entry.groups.map(
-        (group) => this.ending(group.state)?.tokens.length ?? Number.POSITIVE_INFINITY,
-      ),
-      masks: new Map(),
-    };
-    const { lengths, masks } = entry.closing;
-    const longest = lengths.reduce((most, length) => (length < left ? Math.max(most, length) : most), -1);
-    const known = masks.get(longest);
-    if (known) return known;
-    const mask = new Uint32Array(entry.mask.length);
-    entry.groups.forEach(({ tokens }, i) => {
-      if (lengths[i] > longest) return;
-      for (const token of tokens) mask[token >>> 5] |= 1 << (token & 31);
-    });
-    masks.set(longest, mask);
-    return mask;
+    const known = this.closings.get(state);
+    const longest = known && longestBelow(left, known.lengths);
+    const mask = longest !== undefined && known?.masks.get(longest);
+    if (mask) return mask;
+    const found = this.collectClosing(state, left);
+    const closing = known ?? { lengths: found.lengths, masks: new Map() };
+    closing.masks.set(longestBelow(left, found.lengths), found.mask);
+    this.closings.set(state, closing, closing.masks.size * found.mask.length);
+    return found.mask;
   }
 
   /** The state after a token. */
@@ -115,14 +102,21 @@ export class TokenMasks {
     return ending;
   }
 
-  /** Fills `found` and `foundStates`; returns how many there are. */
-  private walk(state: number): number {
+  /** Fills `found` and `foundStates`; returns how many there are, or a few more than `most`. */
+  private walk(state: number, most = Number.POSITIVE_INFINITY): number {
     const { nodes, byte, depth, end, first, tokens } = this.trie;
     const { path, machine, found, foundStates } = this;
+    const { classes, classCount } = machine;
+    let { transitions } = machine;
     let count = 0;
     path[0] = state;
-    for (let node = 0; node < nodes; ) {
-      const next = machine.step(path[depth[node]], byte[node]);
+    for (let node = 0; node < nodes && count <= most; ) {
+      const at = path[depth[node]];
+      let next = transitions[at * classCount + classes[byte[node]]];
+      if (next === UNKNOWN) {
+        next = machine.step(at, byte[node]);
+        transitions = machine.transitions;
+      }
       if (next === DEAD) {
         node = end[node];
         continue;
@@ -137,30 +131,52 @@ export class TokenMasks {
     return count;
   }
 
-  private collect(count: number): StateTokens {
-    const lists = new Map<number, number[]>();
-    let last = -1;
-    let list: number[] = [];
-    for (let i = 0; i < count; i++) {
-      const state = this.foundStates[i];
-      if (state !== last) {
-        last = state;
-        list = lists.get(state) ?? [];
-        lists.set(state, list);
-      }
-      list.push(this.found[i]);
-    }
-    const mask = new Uint32Array(Math.ceil(this.trie.vocabularySize / 32));
-    const groups: TokenGroup[] = [];
+  private collect(state: number): StateTokens {
+    const { found, foundStates, machine } = this;
+    const count = this.walk(state);
+    const mask = this.emptyMask();
     let bytesToEnd = 0;
-    for (const [state, members] of lists) {
-      const bytes = this.machine.bytesToEnd(state);
-      if (!Number.isFinite(bytes)) continue;
-      bytesToEnd = Math.max(bytesToEnd, bytes);
-      groups.push({ state, tokens: Int32Array.from(members) });
-      for (const token of members) mask[token >>> 5] |= 1 << (token & 31);
+    for (let i = 0; i < count; i++) {
+      const bytes = machine.bytesToEnd(foundStates[i]);
+      if (bytes === Number.POSITIVE_INFINITY) continue;
+      if (bytes > bytesToEnd) bytesToEnd = bytes;
+      mask[found[i] >>> 5] |= 1 << (found[i] & 31);
     }
-    return { groups, mask, bytesToEnd, closing: null };
+    return { count, mask, bytesToEnd };
+  }
+
+  private collectClosing(state: number, left: number): { lengths: number[]; mask: Uint32Array } {
+    const { found, foundStates } = this;
+    const count = this.walk(state);
+    const mask = this.emptyMask();
+    const lengths = new Set<number>();
+    let last = 0;
+    for (let i = 0; i < count; i++) {
+      const length = this.endingLength(foundStates[i]);
+      if (length < 0) continue;
+      if (length !== last) lengths.add(length);
+      last = length;
+      if (length < left) mask[found[i] >>> 5] |= 1 << (found[i] & 31);
+    }
+    return { lengths: [...lengths], mask };
+  }
+
+  private emptyMask(): Uint32Array {
+    return new Uint32Array(Math.ceil(this.trie.vocabularySize / 32));
+  }
+
+  /** Tokens of the shortest ending; -1: there is none. */
+  private endingLength(state: number): number {
+    if (state >= this.endingLengths.length) {
+      const larger = new Int32Array(2 * state);
+      larger.set(this.endingLengths);
+      this.endingLengths = larger;
+    }
+    const known = this.endingLengths[state];
+    if (known !== 0) return known < 0 ? -1 : known - 1;
+    const ending = this.ending(state);
+    this.endingLengths[state] = ending ? ending.tokens.length + 1 : -1;
+    return ending ? ending.tokens.length : -1;
   }
 
   /** The fewest tokens that spell these bytes. */
@@ -190,6 +206,6 @@ export class TokenMasks {
   }
 }
 
-function sizeOf({ groups }: Pick<StateTokens, 'groups'>): number {
-  return groups.reduce((sum, { tokens }) => sum + tokens.length, 0);
+function longestBelow(left: number, lengths: readonly number[]): number {
+  return lengths.reduce((most, length) => (length < left ? Math.max(most, length) : most), -1);
 }

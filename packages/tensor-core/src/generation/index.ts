@@ -1,4 +1,5 @@
-export type { TokenConstraint } from './constraint.js';
+export { chooseRows, type RowChoice } from './choose-rows.js';
+export { FEW, type TokenConstraint } from './constraint.js';
 export type { Draft, DraftSequence, DraftText } from './draft.js';
 export { draftModel } from './draft-model.js';
 export { type GenerateOptions, generate } from './generate.js';
@@ -17,14 +18,7 @@ export { checkPenalties, type PenaltyOptions, TokenHistory } from './penalties.j
 export { predictionDraft } from './prediction-draft.js';
 export { type PromptLookupOptions, promptLookup } from './prompt-lookup.js';
 export { type AcceptedToken, RunningText, type RunningTextOptions } from './running-text.js';
-export {
-  type ChosenToken,
-  checkSampler,
-  chooseRows,
-  type RowChoice,
-  Sampler,
-  type SamplerOptions,
-} from './sampler.js';
+export { type ChosenToken, checkSampler, Sampler, type SamplerOptions } from './sampler.js';
 export {
   argMax,
   checkSampling,

@@ -1,8 +1,9 @@
 import type { Tensor } from '../index.js';
+import type { RowChoice } from './choose-rows.js';
 import type { Draft, DraftSequence } from './draft.js';
 import type { GenerationRequest } from './generate-batch.js';
 import type { StepPart } from './model-step.js';
-import { type ChosenToken, type RowChoice, Sampler } from './sampler.js';
+import { type ChosenToken, Sampler } from './sampler.js';
 
 export interface RunningTextOptions {
   readonly vocabularySize: number;
@@ -95,13 +96,13 @@ export class RunningText {
     };
   }
 
-  /** How the tokens of `count` rows are chosen. Each token may change what may follow: only one row can be prepared. */
+  /** How the tokens of `count` rows are chosen. Each token may change what may follow: only for one row is that known. */
   choices(count: number): RowChoice[] {
     const { sampler } = this;
-    const prepare = (logits: Float32Array) => sampler.prepare(logits);
-    const edit = sampler.needsLogits ? (count === 1 ? prepare : 'leave') : undefined;
-    const allows = count === 1 ? sampler.allows : undefined;
-    return Array.from({ length: count }, (_, i) => ({ draw: sampler.draw(i), edit, allows }));
+    const { edit, constraint } = sampler;
+    if (count === 1) return [{ draw: sampler.draw(), edit, constraint }];
+    const left = edit || constraint ? 'leave' : undefined;
+    return Array.from({ length: count }, (_, i) => ({ draw: sampler.draw(i), edit: left }));
   }
 
   /** Takes the tokens of the step, chosen ones or logits to choose from, as long as guesses prove right. */

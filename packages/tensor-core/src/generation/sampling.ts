@@ -28,6 +28,8 @@ export interface SamplingOptions {
 export interface SamplingRequest {
   readonly options: SamplingOptions;
   readonly index: number;
+  /** Which of the four independent draws of this token, 0 to 3. Default 0. */
+  readonly attempt?: number;
 }
 
 /** @throws ArgumentError naming the option that is out of range */
@@ -79,10 +81,15 @@ export async function sampleRows(
  * The same for logits [V] that are on the host already, at once.
  * @throws NonFiniteError as {@link sampleTokens} does
  */
-export function sampleToken(logits: Float32Array, options: SamplingOptions, index: number): number {
+export function sampleToken(
+  logits: Float32Array,
+  options: SamplingOptions,
+  index: number,
+  attempt = 0,
+): number {
   const current = currentBackend();
   const backend = current.readSync ? current : referenceBackend();
-  const requests = [{ options, index }];
+  const requests = [{ options, index, attempt }];
   const bytes = scope(() => {
     const tokens = choose(tensor(logits, { shape: [1, logits.length], backend }), requests);
     return backend.readSync!(tokens);
@@ -112,9 +119,9 @@ function checked(ids: readonly number[], requests: readonly SamplingRequest[]): 
 }
 
 /** The numbers that the op `sample` reads. */
-function settingsOf({ options, index }: SamplingRequest): number[] {
+function settingsOf({ options, index, attempt }: SamplingRequest): number[] {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = options;
-  return [temperature, topK, topP, minP, temperature === 0 ? 0 : hostUniform(seed, index)];
+  return [temperature, topK, topP, minP, temperature === 0 ? 0 : hostUniform(seed, index, attempt)];
 }
 
 /** First index of the largest value. */

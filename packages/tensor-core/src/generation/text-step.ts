@@ -1,7 +1,7 @@
 import type { Tensor } from '../index.js';
+import { chooseRows } from './choose-rows.js';
 import type { ModelSteps, StepPart } from './model-step.js';
 import type { RunningText } from './running-text.js';
-import { chooseRows } from './sampler.js';
 
 /** How far a text advances in a step. */
 export interface PlannedText {
