@@ -1,5 +1,5 @@
 import type { CpuBackend, Isa, Peaks } from '@frugal/backend-cpu';
-import type { Tensor } from '@frugal/tensor-core';
+import type { PackedTensor, Tensor } from '@frugal/tensor-core';
 
 /** A program of benchmarks/peers that repeats the same work; see its head for what it takes. */
 export interface PeerCase {
@@ -17,7 +17,7 @@ export interface PeerCase {
 
 /** What is measured: `run` again and again over `inputs`, its results freed after each run. */
 export interface Prepared {
-  readonly inputs: readonly Tensor[];
+  readonly inputs: readonly (Tensor | PackedTensor)[];
   run(): void;
 }
 

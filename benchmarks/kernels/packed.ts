@@ -50,7 +50,7 @@ function product({ format, rows, columns, M, threads }: Product): KernelCase {
       const x = new Random(1).normal([M, columns], { backend });
       let next = 0;
       return {
-        inputs: [x, ...weights.flatMap(({ parts }) => parts)],
+        inputs: [x, ...weights],
         run: () => {
           const weight = weights[next++ % copies];
           weight.matmul(x, weight.recommendedActivation);
