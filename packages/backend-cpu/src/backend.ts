@@ -102,6 +102,8 @@ export class CpuBackend implements Backend {
   }
 
   free(storage: Storage): void {
+    const { recordings } = storage as CpuStorage;
+    if (recordings) for (const recording of recordings) recording.invalidate();
     if (storage instanceof PooledStorage) this.runtime.pool.give(storage.block);
     else storage.discard?.(0, storage.byteLength); // the mapping itself goes with the garbage collection
   }

@@ -69,11 +69,19 @@ export class CommandBuffer {
   }
 
   /** For `replay`: where that memory lies now, in the same order. */
-  putAddresses(measure: boolean, ...slots: readonly (readonly Place[])[]): void {
+  putAddresses(
+    measure: boolean,
+    inputs: readonly Place[],
+    outputs: readonly Place[],
+    scratch: number,
+    offsets: readonly number[],
+  ): void {
     const { words } = this;
     words[0] = measure ? 1 : 0;
     let at = 1;
-    for (const each of slots) for (let i = 0; i < each.length; i++) words[at++] = each[i].address;
+    for (let i = 0; i < inputs.length; i++) words[at++] = inputs[i].address;
+    for (let i = 0; i < outputs.length; i++) words[at++] = outputs[i].address;
+    for (let i = 0; i < offsets.length; i++) words[at++] = scratch + offsets[i];
   }
 
   private put(view: TensorView, start: number): number {

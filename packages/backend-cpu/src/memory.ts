@@ -1,6 +1,7 @@
 import { type Backend, BackendError, Storage } from '@frugal/tensor-core';
 import type { Addon, MappedFile } from './addon.js';
 import type { Arena } from './arena.js';
+import type { CpuRecording } from './recording.js';
 import { ALIGNMENT, type Piece, Slabs } from './slabs.js';
 
 /** V8-owned memory with a native address: the garbage collector frees it even inside a synchronous loop. */
@@ -13,6 +14,8 @@ export interface Block extends Piece {
 
 /** Memory that kernels reach by its address. */
 export abstract class CpuStorage extends Storage {
+  /** Recordings that read it wherever it lies now: they end with it. */
+  recordings: Set<CpuRecording> | null = null;
   abstract readonly address: number;
   /** Bytes from `address` on that belong to it; those behind its own may serve others before and after it. */
   abstract readonly capacity: number;

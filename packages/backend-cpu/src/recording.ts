@@ -1,7 +1,8 @@
 import type { Recording, Storage, TensorView } from '@frugal/tensor-core';
 import { Arena } from './arena.js';
 import type { Runtime } from './backend.js';
-import { type CpuStorage, PooledStorage } from './memory.js';
+import { type Block, type CpuStorage, PooledStorage } from './memory.js';
+import { ALIGNMENT } from './slabs.js';
 
 /** Watches the calls that a recording takes down. */
 export class CallWatch {
@@ -22,11 +23,18 @@ export class CpuRecording implements Recording {
     private readonly arena: Arena,
     /** Memory that is not the recording's own: weights, caches. */
     private readonly needed: readonly CpuStorage[],
-    /** Bytes of each block that intermediate results lie in. The pool lends them for a run: recordings share them. */
+    /** Where the pieces of memory for intermediate results begin in the block that the pool lends for each run. */
     private readonly scratch: readonly number[],
-  ) {}
+    private readonly scratchBytes: number,
+  ) {
+    for (const storage of needed) {
+      storage.recordings ??= new Set();
+      storage.recordings.add(this);
+    }
+  }
 
   private measured = false;
+  private valid = true;
 
   /** See `Backend.record`; null as well inside another recording. */
   static make(
@@ -77,32 +85,31 @@ export class CpuRecording implements Recording {
       (storage) => storage.references > 0 && !given.has(storage) && !outputs.includes(storage),
     );
     arena.settle();
-    return new CpuRecording(
-      runtime,
-      program,
-      arena,
-      needed,
-      scratch.map(({ capacity }) => capacity),
-    );
+    return new CpuRecording(runtime, program, arena, needed, ...layOut(scratch));
   }
 
   get isValid(): boolean {
-    const { needed } = this;
-    for (let i = 0; i < needed.length; i++) if (needed[i].references <= 0) return false;
-    return true;
+    return this.valid;
+  }
+
+  /** Something that it needs was freed. Told, not asked for: a look at every weight in each step would cost more than small kernels. */
+  invalidate(): void {
+    this.valid = false;
+    for (const storage of this.needed) storage.recordings?.delete(this);
   }
 
   replay(inputs: readonly Storage[], outputs: readonly Storage[]): void {
     const { addon, command, pool } = this.runtime;
-    const scratch = this.scratch.map((bytes) => pool.takeOwn(bytes));
+    const block = pool.takeOwn(this.scratchBytes);
     command.putAddresses(
       this.measured,
       inputs as readonly CpuStorage[],
       outputs as readonly CpuStorage[],
-      scratch,
+      block.address,
+      this.scratch,
     );
     addon.replay(this.program);
-    for (const block of scratch) pool.give(block);
+    pool.give(block);
   }
 
   measure(on: boolean): ReturnType<Recording['measure']> {
@@ -119,6 +126,21 @@ export class CpuRecording implements Recording {
   }
 
   dispose(): void {
+    this.invalidate();
     this.arena.close();
   }
+}
+
+/**
+ * The pieces one behind the other, and the bytes of the whole: a power of two, so that recordings of like sizes borrow
+ * the same block.
+ */
+function layOut(pieces: readonly Block[]): readonly [offsets: readonly number[], bytes: number] {
+  const offsets: number[] = [];
+  let end = 0;
+  for (const { capacity } of pieces) {
+    offsets.push(end);
+    end += capacity;
+  }
+  return [offsets, 2 ** Math.ceil(Math.log2(Math.max(end, ALIGNMENT)))];
 }

@@ -10,59 +10,85 @@ namespace frugal::FRUGAL_ISA {
 constexpr int64_t DECODE_ROWS = 8;
 
 /** How many keys ahead are fetched: rows of one head lie apart, which no prefetcher of the processor follows. */
-constexpr int64_t AHEAD = 32;
+constexpr int64_t AHEAD = 2 * 2 * LANES;
 
-/** How many elements of a dword are widened after transposing: it moves fewer vectors. */
+FRUGAL_INLINE F widen(H words, f16) { return widen_f16(words); }
+FRUGAL_INLINE F widen(H words, bf16) { return widen_bf16(words); }
+
+/** Columns of LANES keys, transposed while they are as narrow as in the cache. */
 template <class S>
-struct Dword {
-  static constexpr int COUNT = 1;
-  static F load(const S* p, int64_t n) { return load_f_first(p, minimum(n, LANES)); }
-  static F element(F dword, int) { return dword; }
+struct KeyTile {
+  using Vector = H;
+  static constexpr int COLUMNS = LANES;
+  Vector v[LANES];
 };
+template <class S>
+FRUGAL_INLINE F column(const KeyTile<S>& tile, int i) {
+  return widen(tile.v[i], S{});
+}
 template <>
-struct Dword<bf16> {
-  static constexpr int COUNT = 2;
-  static F load(const bf16* p, int64_t n) {
-    if (n >= 2 * LANES) return load_as<F>(p);
-    bf16 padded[2 * LANES] = {};
-    for (int64_t i = 0; i < n; i++) padded[i] = p[i];
-    return load_as<F>(padded);
-  }
-  static F element(F dword, int part) { return (F)(part == 0 ? (I)dword << 16 : (I)dword & static_cast<int32_t>(0xffff0000)); }
+struct KeyTile<float> {
+  using Vector = F;
+  static constexpr int COLUMNS = LANES;
+  Vector v[LANES];
 };
+FRUGAL_INLINE F column(const KeyTile<float>& tile, int i) { return tile.v[i]; }
+/** Four columns in a dword. */
 template <>
-struct Dword<int8_t> {
-  static constexpr int COUNT = 4;
-  static F load(const int8_t* p, int64_t n) {
-    if (n >= 4 * LANES) return load_as<F>(p);
-    int8_t padded[4 * LANES] = {};
-    for (int64_t i = 0; i < n; i++) padded[i] = p[i];
-    return load_as<F>(padded);
-  }
-  static F element(F dword, int part) { return to_float(((I)dword << (24 - 8 * part)) >> 24); }
+struct KeyTile<int8_t> {
+  using Vector = F;
+  static constexpr int COLUMNS = 4 * LANES;
+  Vector v[LANES];
 };
+FRUGAL_INLINE F column(const KeyTile<int8_t>& tile, int i) { return to_float(((I)tile.v[i / 4] << (24 - 8 * (i % 4))) >> 24); }
 
-/** Scores of ROWS queries [depth] against LANES keys. */
-template <class S, int ROWS>
+template <class S>
+FRUGAL_INLINE void load_tile(KeyTile<S>& tile, const S* const* keys, int64_t k, int64_t count) {
+  using V = typename KeyTile<S>::Vector;
+  if (count >= KeyTile<S>::COLUMNS) {
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) tile.v[i] = load_as<V>(keys[i] + k);
+  } else {
+    for (int i = 0; i < LANES; i++) {
+      S padded[KeyTile<S>::COLUMNS] = {};
+      for (int64_t j = 0; j < count; j++) padded[j] = keys[i][k + j];
+      tile.v[i] = load_as<V>(padded);
+    }
+  }
+  transpose(tile.v);
+}
+
+/** Scores of ROWS queries [depth] against GROUPS · LANES keys: several chains of sums, which wait less for each other. */
+template <class S, int ROWS, int GROUPS>
 void score_keys(const float* q, int64_t depth, const S* const* keys, int64_t D, float* scores) {
-  constexpr int STEP = LANES * Dword<S>::COUNT;
-  F acc[ROWS] = {};
-  for (int64_t k = 0; k < D; k += STEP) {
-    F v[LANES];
-    for (int i = 0; i < LANES; i++) v[i] = Dword<S>::load(keys[i] + k, D - k);
-    transpose(v);
-    for (int64_t i = 0; i < LANES && k + i * Dword<S>::COUNT < D; i++) {
-#pragma GCC unroll 4
-      for (int part = 0; part < Dword<S>::COUNT; part++) {
-        const F x = Dword<S>::element(v[i], part);
-        const float* at = q + k + i * Dword<S>::COUNT + part;
+  constexpr int COLUMNS = KeyTile<S>::COLUMNS;
+  F acc[GROUPS][ROWS] = {};
+  KeyTile<S> tiles[GROUPS];
+  const auto add_column = [&](int64_t k, int i) __attribute__((always_inline)) {
+    F x[GROUPS];
+#pragma GCC unroll 2
+    for (int g = 0; g < GROUPS; g++) x[g] = column(tiles[g], i);
 #pragma GCC unroll 8
-        for (int r = 0; r < ROWS; r++) acc[r] = fma(set(at[r * depth]), x, acc[r]);
-      }
+    for (int r = 0; r < ROWS; r++) {
+      const F wanted = set(q[r * depth + k + i]);
+#pragma GCC unroll 2
+      for (int g = 0; g < GROUPS; g++) acc[g][r] = fma(wanted, x[g], acc[g][r]);
+    }
+  };
+  for (int64_t k = 0; k < D; k += COLUMNS) {
+#pragma GCC unroll 2
+    for (int g = 0; g < GROUPS; g++) load_tile<S>(tiles[g], keys + g * LANES, k, D - k);
+    if (D - k >= COLUMNS) {
+#pragma GCC unroll 64
+      for (int i = 0; i < COLUMNS; i++) add_column(k, i);
+    } else {
+      for (int i = 0; k + i < D; i++) add_column(k, i);
     }
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < ROWS; r++) store(scores + r * KEY_BLOCK, acc[r]);
+  for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 2
+    for (int g = 0; g < GROUPS; g++) store(scores + r * KEY_BLOCK + g * LANES, acc[g][r]);
 }
 
 /** mix [ROWS, COLUMNS vectors] = Σ weights · values over keys first…end - 1; `lanes` of the last vector exist. */
@@ -152,14 +178,16 @@ class DecodeRows {
     const int64_t padded = minimum(KEY_BLOCK, round_up(end, maximum(PIECE, LANES)));
     for (int64_t j = end; j < padded; j++) row[j] = row[end - 1]; // hidden, but must exist
     float scores[DECODE_ROWS * KEY_BLOCK], key_scales[KEY_BLOCK], value_scales[KEY_BLOCK];
-    const S* keys[LANES];
-    for (int64_t j = from; j < padded; j += LANES) {
-      for (int i = 0; i < LANES; i++) keys[i] = k.keys + row[j + i] * k.key_stride;
-      for (int i = 0; i < LANES; i++) {
+    const S* keys[2 * LANES];
+    for (int64_t j = from; j < padded;) {
+      const int64_t count = padded - j < 2 * LANES ? LANES : 2 * LANES;
+      for (int64_t i = 0; i < count; i++) {
+        keys[i] = k.keys + row[j + i] * k.key_stride;
         fetch_row(k.keys + row[minimum(j + AHEAD + i, padded - 1)] * k.key_stride, s.D);
         fetch_row(k.values + row[j + i] * k.value_stride, s.Dv);
       }
-      score(query, keys, scores + j);
+      score(query, keys, count, scores + j);
+      j += count;
     }
     for (int64_t j = from; k.key_scales && j < padded; j++) {
       key_scales[j] = k.key_scales[row[j] * k.key_scale_stride];
@@ -174,10 +202,13 @@ class DecodeRows {
     mix(scores, row, from, end, to + 2 * DECODE_ROWS);
   }
 
-  void score(const float* query, const S* const* keys, float* scores) {
-    static constexpr decltype(&score_keys<S, 1>) kernels[] = {score_keys<S, 1>, score_keys<S, 2>, score_keys<S, 3>, score_keys<S, 4>,
-                                                              score_keys<S, 5>, score_keys<S, 6>, score_keys<S, 7>, score_keys<S, 8>};
-    kernels[rows - 1](query, depth, keys, s.D, scores);
+  void score(const float* query, const S* const* keys, int64_t count, float* scores) {
+    using Kernel = decltype(&score_keys<S, 1, 1>);
+    static constexpr Kernel one[] = {score_keys<S, 1, 1>, score_keys<S, 2, 1>, score_keys<S, 3, 1>, score_keys<S, 4, 1>,
+                                     score_keys<S, 5, 1>, score_keys<S, 6, 1>, score_keys<S, 7, 1>, score_keys<S, 8, 1>};
+    static constexpr Kernel two[] = {score_keys<S, 1, 2>, score_keys<S, 2, 2>, score_keys<S, 3, 2>, score_keys<S, 4, 2>,
+                                     score_keys<S, 5, 2>, score_keys<S, 6, 2>, score_keys<S, 7, 2>, score_keys<S, 8, 2>};
+    (count > LANES ? two : one)[rows - 1](query, depth, keys, s.D, scores);
   }
 
   void mix(const float* weights, const int64_t* row, int64_t from, int64_t end, float* to) {

@@ -206,35 +206,110 @@ FRUGAL_INLINE I first_lanes(int64_t n) {
   return index < set_int(static_cast<int32_t>(n));
 }
 
-// Transposing: LANES rounds of "interleave the two halves" form the perfect shuffle network.
-#if defined(FRUGAL_AVX512)
-FRUGAL_INLINE F interleave_low(F a, F b) {
-  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-FRUGAL_INLINE F interleave_high(F a, F b) {
-  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-}
-#elif defined(FRUGAL_AVX2)
-FRUGAL_INLINE F interleave_low(F a, F b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
-FRUGAL_INLINE F interleave_high(F a, F b) { return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
-#else
-FRUGAL_INLINE F interleave_low(F a, F b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
-FRUGAL_INLINE F interleave_high(F a, F b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
-#endif
-
 /** In place: v[i][j] becomes v[j][i]. */
 FRUGAL_INLINE void transpose(F (&v)[LANES]) {
-#pragma GCC unroll 4
-  for (int round = 1; round < LANES; round *= 2) {
-    F next[LANES];
+#if defined(FRUGAL_AVX512)
+  // Squares of four inside the lanes of 128 bits, then the lanes.
+  __m512 pairs[16], fours[16], low[16];
 #pragma GCC unroll 8
-    for (int i = 0; i < LANES / 2; i++) {
-      next[2 * i] = interleave_low(v[i], v[i + LANES / 2]);
-      next[2 * i + 1] = interleave_high(v[i], v[i + LANES / 2]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) v[i] = next[i];
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_ps((__m512)v[i], (__m512)v[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_ps((__m512)v[i], (__m512)v[i + 1]);
   }
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    const __m512d a = (__m512d)pairs[i / 4 * 4 + i / 2 % 2], b = (__m512d)pairs[i / 4 * 4 + i / 2 % 2 + 2];
+    fours[i] = (__m512)_mm512_unpacklo_pd(a, b);
+    fours[i + 1] = (__m512)_mm512_unpackhi_pd(a, b);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) {
+#pragma GCC unroll 2
+    for (int h = 0; h < 16; h += 8) {
+      low[h + c] = _mm512_shuffle_f32x4(fours[h + c], fours[h + 4 + c], 0x88);
+      low[h + 4 + c] = _mm512_shuffle_f32x4(fours[h + c], fours[h + 4 + c], 0xdd);
+    }
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < 8; c++) {
+    v[c] = (F)_mm512_shuffle_f32x4(low[c], low[8 + c], 0x88);
+    v[8 + c] = (F)_mm512_shuffle_f32x4(low[c], low[8 + c], 0xdd);
+  }
+#elif defined(FRUGAL_AVX2)
+  __m256 pairs[8], fours[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps((__m256)v[i], (__m256)v[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_ps((__m256)v[i], (__m256)v[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    const __m256d a = (__m256d)pairs[i / 4 * 4 + i / 2 % 2], b = (__m256d)pairs[i / 4 * 4 + i / 2 % 2 + 2];
+    fours[i] = (__m256)_mm256_unpacklo_pd(a, b);
+    fours[i + 1] = (__m256)_mm256_unpackhi_pd(a, b);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) {
+    v[c] = (F)_mm256_permute2f128_ps(fours[c], fours[4 + c], 0x20);
+    v[4 + c] = (F)_mm256_permute2f128_ps(fours[c], fours[4 + c], 0x31);
+  }
+#else
+  for (int i = 0; i < LANES; i++)
+    for (int j = 0; j < i; j++) {
+      const float above = v[j][i];
+      v[j][i] = v[i][j], v[i][j] = above;
+    }
+#endif
+}
+
+#if defined(FRUGAL_AVX512) || defined(FRUGAL_AVX2)
+/** Squares of eight words in each lane of 128 bits. */
+template <class V, class Low16, class High16, class Low32, class High32, class Low64, class High64>
+FRUGAL_INLINE void transpose_words(V (&v)[8], Low16 low16, High16 high16, Low32 low32, High32 high32, Low64 low64, High64 high64) {
+  V pairs[8], fours[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) pairs[i] = low16(v[i], v[i + 1]), pairs[i + 1] = high16(v[i], v[i + 1]);
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    const int from = i / 4 * 4 + i / 2 % 2;
+    fours[i] = low32(pairs[from], pairs[from + 2]), fours[i + 1] = high32(pairs[from], pairs[from + 2]);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) v[2 * c] = low64(fours[c], fours[4 + c]), v[2 * c + 1] = high64(fours[c], fours[4 + c]);
+}
+#endif
+
+/** The same of words. */
+FRUGAL_INLINE void transpose(H (&v)[LANES]) {
+#if defined(FRUGAL_AVX512)
+  __m512i both[8]; // rows i and i + 8
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++) both[i] = _mm512_inserti64x4(_mm512_castsi256_si512((__m256i)v[i]), (__m256i)v[i + 8], 1);
+#define FRUGAL_PAIR(op) [](__m512i a, __m512i b) __attribute__((always_inline)) { return _mm512_##op(a, b); }
+  transpose_words(both, FRUGAL_PAIR(unpacklo_epi16), FRUGAL_PAIR(unpackhi_epi16), FRUGAL_PAIR(unpacklo_epi32), FRUGAL_PAIR(unpackhi_epi32), FRUGAL_PAIR(unpacklo_epi64), FRUGAL_PAIR(unpackhi_epi64));
+#undef FRUGAL_PAIR
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++) {
+    const __m512i columns = _mm512_shuffle_i64x2(both[i], both[i], _MM_SHUFFLE(3, 1, 2, 0)); // i, then i + 8
+    v[i] = (H)_mm512_castsi512_si256(columns);
+    v[i + 8] = (H)_mm512_extracti64x4_epi64(columns, 1);
+  }
+#elif defined(FRUGAL_AVX2)
+  __m128i words[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++) words[i] = (__m128i)v[i];
+#define FRUGAL_PAIR(op) [](__m128i a, __m128i b) __attribute__((always_inline)) { return _mm_##op(a, b); }
+  transpose_words(words, FRUGAL_PAIR(unpacklo_epi16), FRUGAL_PAIR(unpackhi_epi16), FRUGAL_PAIR(unpacklo_epi32), FRUGAL_PAIR(unpackhi_epi32), FRUGAL_PAIR(unpacklo_epi64), FRUGAL_PAIR(unpackhi_epi64));
+#undef FRUGAL_PAIR
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++) v[i] = (H)words[i];
+#else
+  for (int i = 0; i < LANES; i++)
+    for (int j = 0; j < i; j++) {
+      const uint16_t above = v[j][i];
+      v[j][i] = v[i][j], v[i][j] = above;
+    }
+#endif
 }
 
 } // namespace frugal::FRUGAL_ISA
