@@ -19,7 +19,7 @@ export type { StagingDirectory } from './save/staging.js';
 export {
   type CheckpointContents,
   OPTIMIZER_FILE,
-  readTokenizerFiles,
+  readCompanionFiles,
   TRAINER_STATE_FILE,
   type WriteCheckpointOptions,
   writeCheckpoint,

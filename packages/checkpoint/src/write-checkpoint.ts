@@ -11,7 +11,7 @@ export interface CheckpointContents {
   readonly config: object;
   /** The weights: model.safetensors, or shards with an index. */
   readonly tensors: TensorInputs;
-  /** tokenizer.json and what belongs to it, by file name: see {@link readTokenizerFiles}. */
+  /** tokenizer.json and what else belongs to the model, by file name: see {@link readCompanionFiles}. */
   readonly tokenizerFiles?: Readonly<Record<string, string | Uint8Array>>;
   /** generation_config.json. */
   readonly generationConfig?: object;
@@ -80,11 +80,17 @@ export async function writeCheckpoint(
   );
 }
 
-/** The tokenizer files of a checkpoint, ready to be written to another one. */
-export async function readTokenizerFiles(checkpoint: Checkpoint): Promise<Record<string, Uint8Array>> {
-  const files: Record<string, Uint8Array> = {};
-  for (const name of TOKENIZER_FILES) {
-    if (checkpoint.files.includes(name)) files[name] = await checkpoint.readFile(name);
-  }
-  return files;
+/** How sentence-transformers makes vectors of what an encoder puts out: its list of modules, and a folder for each. */
+const SENTENCE_FILES = ['modules.json', 'sentence_bert_config.json', 'config_sentence_transformers.json'];
+const SENTENCE_MODULE = /^\d+_\w+\/(config\.json|model\.safetensors)$/;
+
+/**
+ * What belongs to a model beside its weights and its config, ready to be written to another checkpoint: the files of its
+ * tokenizer, and those of sentence-transformers.
+ */
+export async function readCompanionFiles(checkpoint: Checkpoint): Promise<Record<string, Uint8Array>> {
+  const known = [...TOKENIZER_FILES, ...SENTENCE_FILES];
+  const names = checkpoint.files.filter((name) => known.includes(name) || SENTENCE_MODULE.test(name));
+  const contents = await Promise.all(names.map((name) => checkpoint.readFile(name)));
+  return Object.fromEntries(names.map((name, i) => [name, contents[i]]));
 }

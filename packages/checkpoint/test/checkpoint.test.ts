@@ -17,7 +17,7 @@ import {
   inputsOf,
   OPTIMIZER_FILE,
   openCheckpoint,
-  readTokenizerFiles,
+  readCompanionFiles,
   saveGguf,
   saveSafetensors,
   TRAINER_STATE_FILE,
@@ -80,9 +80,9 @@ describe('a checkpoint directory', () => {
     const optimizer = await checkpoint.openTensors(OPTIMIZER_FILE);
     expect([...toFloat32(await optimizer.read('m'), 'F32')]).toEqual([0.5]);
     await optimizer.close();
-    expect(Object.keys(await readTokenizerFiles(checkpoint))).toEqual([
-      'tokenizer.json',
+    expect(Object.keys(await readCompanionFiles(checkpoint))).toEqual([
       'chat_template.jinja',
+      'tokenizer.json',
     ]);
     await checkpoint.close();
   });

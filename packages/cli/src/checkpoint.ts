@@ -1,4 +1,4 @@
-import { type Checkpoint, fingerprint, openCheckpoint, readTokenizerFiles } from '@frugal/checkpoint';
+import { type Checkpoint, fingerprint, openCheckpoint, readCompanionFiles } from '@frugal/checkpoint';
 import type { FloatDType } from '@frugal/tensor-core';
 
 /** Opens the checkpoint at a path for as long as `use` takes. */
@@ -45,14 +45,14 @@ export function weightsHash(path: string): Promise<string> {
   return withCheckpoint(path, ({ tensors }) => fingerprint(tensors));
 }
 
-/** What a model takes over unchanged from the one it was made of: tokenizer and generation settings. */
+/** What a model takes over unchanged from the one it was made of: tokenizer, generation settings, files of sentence-transformers. */
 export async function sourceFiles(checkpoint: Checkpoint) {
   const name = 'generation_config.json';
   const generationConfig = checkpoint.files.includes(name)
     ? ((await checkpoint.readJson(name)) as object)
     : undefined;
   return {
-    tokenizerFiles: await readTokenizerFiles(checkpoint),
+    tokenizerFiles: await readCompanionFiles(checkpoint),
     ...(generationConfig && { generationConfig }),
   };
 }

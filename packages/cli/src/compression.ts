@@ -6,6 +6,7 @@ import {
   type CompressOptions,
   type CompressReport,
   compress,
+  compressWeights,
   createModifier,
   type ModifierFactory,
   openRunStore,
@@ -22,7 +23,7 @@ import {
 } from '@frugal/compress';
 import { hiddenDistillation, logitDistillation, nextTokenTraining } from '@frugal/distill';
 import { loraAdd } from '@frugal/lora';
-import { modelOf, saveModel, savingProblems, skeleton } from '@frugal/models';
+import { kindOf, modelOf, saveModel, savingProblems, skeleton, structureOf } from '@frugal/models';
 import {
   expertMerging,
   expertPruning,
@@ -47,7 +48,7 @@ import {
   smoothQuant,
 } from '@frugal/quant';
 import { type FloatDType, nullBackend } from '@frugal/tensor-core';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import type { CausalLM, Model } from '@frugal/tensor-core/nn';
 import { sourceFiles, weightsHash, withCheckpoint } from './checkpoint.js';
 import type { Context } from './context.js';
 import { readTextFile } from './files.js';
@@ -82,7 +83,7 @@ export const methods: readonly ModifierFactory[] = [
 ];
 
 /** A preset, made for this model, or a recipe from a file. @throws RecipeError listing every wrong field */
-export async function readRecipe(source: string, model: CausalLM): Promise<Recipe> {
+export async function readRecipe(source: string, model: Model): Promise<Recipe> {
   if (Object.hasOwn(presets, source)) return presetRecipe(source, model);
   if (/[./\\]/.test(source)) return parseRecipe(await readTextFile(source), source);
   throw new RecipeError({
@@ -151,13 +152,13 @@ export async function planCompression(
     const { config } = checkpoint;
     const model = config.quantization_config
       ? await modelOf(checkpoint, { backend: nullBackend() })
-      : skeleton(config);
+      : structureOf(config);
     const recipe = await readRecipe(recipeSource, model);
     const stages = recipe.stages.map(({ name, modifiers }) => ({
       name,
       modifiers: modifiers.map((spec) => createModifier(spec, methods)),
     }));
-    const planned = plan(model, stages, { ...inputs, storage: storageFor(inputs) });
+    const planned = plan(model as CausalLM, stages, { ...inputs, storage: storageFor(inputs) });
     if (planned.problems.length > 0) throw new PlanError(planned.problems);
     return { stages: planned.stages.flatMap(planRows) };
   });
@@ -182,10 +183,13 @@ export interface CompressionOptions extends Inputs {
   readonly manifest: (report: CompressReport) => Partial<Manifest>;
 }
 
-/** Runs a recipe on a model in memory, shows how far it is, and saves the result. */
+/**
+ * Runs a recipe on a model in memory, shows how far it is, and saves the result. Of models that predict no text only
+ * methods that look at weights alone can be used.
+ */
 export async function compressTo(
   out: string,
-  model: CausalLM,
+  model: Model,
   recipe: Recipe,
   {
     filesFrom,
@@ -205,17 +209,19 @@ export async function compressTo(
     rank === undefined
       ? await openRunStore(progressFolder, await runKey(filesFrom, recipe, inputs), { resume, ifOther })
       : undefined;
-  const compressed = await withProgress(context, 'Compressing', (update) =>
-    compress(model, recipe, {
-      ...inputs,
+  const compressed = await withProgress(context, 'Compressing', (update) => {
+    const common = {
       methods: [...methods, ...own],
       storage: storageFor(inputs),
-      rebuild: skeleton,
       ...(store && { store }),
       signal: context.signal,
-      onProgress: ({ done, total, path }) => update(done, total, path),
-    }),
-  );
+      onProgress: ({ done, total, path }: { done: number; total: number; path: string }) =>
+        update(done, total, path),
+    };
+    return isLanguageModel(model)
+      ? compress(model, recipe, { ...inputs, ...common, rebuild: skeleton })
+      : compressWeights(model, recipe, common);
+  });
   const { report, manifest } = compressed;
   if ((rank ?? 0) > 0) return report;
   await saveModel(compressed.model, out, {
@@ -228,6 +234,10 @@ export async function compressTo(
   await saveFile(join(out, REPORT_PAGE), reportPage(report, `${filesFrom} → ${out}`));
   await rm(progressFolder, { recursive: true, force: true });
   return report;
+}
+
+function isLanguageModel(model: Model): model is CausalLM {
+  return kindOf(model.config) === 'decoder';
 }
 
 /** The page with charts that is written beside the weights. */

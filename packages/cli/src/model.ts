@@ -1,9 +1,15 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '@frugal/checkpoint';
-import { loadAdapter } from '@frugal/lora';
-import { huggingFaceNames, type LoadModelOptions, modelOf, tokenizerOf } from '@frugal/models';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import {
+  encoderOf,
+  huggingFaceNames,
+  kindOf,
+  type LoadModelOptions,
+  modelOf,
+  tokenizerOf,
+} from '@frugal/models';
+import type { CausalLM, Model } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
 import { CommandError } from './errors.js';
@@ -93,6 +99,17 @@ export async function openModel(
   }
 }
 
+/** {@link openModel} for encoders as well. */
+export async function openAnyModel(path: string, context: Context): Promise<Model> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const isEncoder = checkpoint.kind === 'directory' && kindOf(checkpoint.config) === 'encoder';
+    return isEncoder ? await encoderOf(checkpoint) : await load(checkpoint, context, {});
+  } finally {
+    await checkpoint.close();
+  }
+}
+
 async function load(
   checkpoint: Checkpoint,
   context: Context,
@@ -103,7 +120,10 @@ async function load(
     modelOf(checkpoint, { expertMemory: memory, onProgress: ({ done, total }) => update(done, total) }),
   );
   if (precise) keepActivations(model);
-  if (adapter !== undefined) await loadAdapter(model, adapter, huggingFaceNames(model.config));
+  if (adapter !== undefined) {
+    const { loadAdapter } = await import('@frugal/lora'); // most models come without, and it takes its time
+    await loadAdapter(model, adapter, huggingFaceNames(model.config));
+  }
   return model;
 }
 

@@ -1,4 +1,4 @@
-import { checkpointAll, type FloatDType, isRecording, type Tensor, tensor } from '@frugal/tensor-core';
+import { type FloatDType, type Tensor, tensor } from '@frugal/tensor-core';
 import {
   type Block,
   type CacheDType,
@@ -13,6 +13,7 @@ import {
   type Output,
   type RMSNorm,
   type RotaryEmbedding,
+  runBlocks,
   type StepBatch,
   type StepContext,
   type Tie,
@@ -128,13 +129,9 @@ export class DecoderModel extends Module implements CausalLM {
   }
 
   forward(batch: StepBatch): Output {
-    let { hidden, context } = this.begin(batch);
-    for (const [i, block] of this.blocks.entries()) {
-      hidden =
-        this.recompute && isRecording() ? recomputed(block, hidden, context) : block.forward(hidden, context);
-      if (batch.collect?.has(`blocks.${i}.hidden`)) context.collected.set(`blocks.${i}.hidden`, hidden);
-    }
-    return this.finish(hidden, context);
+    const { hidden, context } = this.begin(batch);
+    const { blocks, recompute } = this;
+    return this.finish(runBlocks(blocks, hidden, context, { recompute }), context);
   }
 
   begin(batch: StepBatch): { hidden: Tensor; context: StepContext } {
@@ -172,18 +169,4 @@ export class DecoderModel extends Module implements CausalLM {
       logits: () => this.head.forward(normalized, { adapterOfRow }),
     };
   }
-}
-
-/** A block of which only the input is stored. What it reports beside its output leaves through the same door. */
-function recomputed(block: Block, hidden: Tensor, context: StepContext): Tensor {
-  const reports = ['losses', 'collected', 'checks'] as const;
-  let names: (readonly [report: (typeof reports)[number], name: string])[] = [];
-  const [output, ...reported] = checkpointAll((x) => {
-    const own: StepContext = { ...context, losses: new Map(), collected: new Map(), checks: new Map() };
-    const next = block.forward(x, own);
-    names = reports.flatMap((report) => [...own[report].keys()].map((name) => [report, name] as const));
-    return [next, ...reports.flatMap((report) => [...own[report].values()])];
-  }, hidden);
-  for (const [i, [report, name]] of names.entries()) context[report].set(name, reported[i]);
-  return output;
 }

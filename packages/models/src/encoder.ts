@@ -19,6 +19,7 @@ import {
   Module,
   type NormGroup,
   type Pooling,
+  runBlocks,
   type StepBatch,
   type StepContext,
   type Tie,
@@ -116,9 +117,8 @@ export class EncoderModel extends Module implements Encoder {
 
   /** `types` i32 [N]: 0 or 1, which text of a pair a token belongs to; default 0. */
   forward(batch: StepBatch, { types }: { readonly types?: Tensor } = {}): EncoderOutput {
-    let { hidden, context } = this.begin(batch, types);
-    for (const block of this.blocks) hidden = block.forward(hidden, context);
-    return this.finish(hidden, context);
+    const { hidden, context } = this.begin(batch, types);
+    return this.finish(runBlocks(this.blocks, hidden, context), context);
   }
 
   /** The same in steps, for whoever walks block by block. */

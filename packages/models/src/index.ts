@@ -25,6 +25,7 @@ export {
   loadTabular,
   modelOf,
   skeleton,
+  structureOf,
 } from './load.js';
 export { extendMixture, fitGates, type GateText, mixModels, type Specialist } from './mix.js';
 export { huggingFaceNames } from './module-names.js';

@@ -151,7 +151,7 @@ export function skeleton(config: ModelConfig): CausalLM {
   return withoutMemory(familyOf(config), config);
 }
 
-/** {@link skeleton} for models of any kind. */
+/** {@link skeleton} for models of any kind. @throws ModelConfigError for an unknown architecture */
 export function structureOf(config: ModelConfig): Model {
   return withoutMemory(anyFamilyOf(config), config);
 }

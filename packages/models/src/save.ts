@@ -20,7 +20,7 @@ import { anyFamilyOf, namesOf } from './registry.js';
 import { type DensePart, denseParts } from './weights/dense-parts.js';
 
 export interface SaveModelOptions extends WriteCheckpointOptions {
-  /** tokenizer.json and what belongs to it, by file name. */
+  /** tokenizer.json and what else belongs to the model, by file name: `readCompanionFiles` of checkpoint reads them. */
   readonly tokenizerFiles?: Readonly<Record<string, string | Uint8Array>>;
   readonly manifest?: Manifest;
   readonly generationConfig?: object;

@@ -11,6 +11,7 @@ import {
   type NormGroup,
   Parameter,
   type RMSNorm,
+  runBlocks,
   type StepBatch,
   type StepContext,
   type Tie,
@@ -115,9 +116,8 @@ export class TabularModel extends Module implements Model {
 
   /** → [B, outputs]: class scores, or values. */
   forward(batch: TabularBatch): Tensor {
-    let { hidden, context } = this.begin(batch);
-    for (const block of this.blocks) hidden = block.forward(hidden, context);
-    return this.finish(hidden, context);
+    const { hidden, context } = this.begin(batch);
+    return this.finish(runBlocks(this.blocks, hidden, context), context);
   }
 
   /** The same in steps, for whoever walks block by block. */

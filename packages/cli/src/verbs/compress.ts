@@ -1,6 +1,6 @@
 import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
 import { type CompressReport, presets } from '@frugal/compress';
-import { skeleton } from '@frugal/models';
+import { structureOf } from '@frugal/models';
 import { formatBytes, formatChange, formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { namedCalibration } from '../calibration.js';
@@ -8,7 +8,7 @@ import { storedDType, withCheckpoint } from '../checkpoint.js';
 import { compressTo, type Inputs, planCompression, readRecipe } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
-import { modelPath, openModel } from '../model.js';
+import { modelPath, openAnyModel } from '../model.js';
 import { addTrainingOptions } from '../training/options.js';
 import { type RecipeTrainingFlags, recipeTraining } from '../training/recipe-training.js';
 import {
@@ -136,7 +136,7 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
   const found = target && (await search(path, target, options, context));
   const inputs = found?.inputs ?? (await inputsOf(path, options));
   const training = found ? {} : await trainingInputs(path, options, context);
-  const model = await openModel(path, context);
+  const model = await openAnyModel(path, context);
   const recipe = found?.result.recipe ?? (await readRecipe(options.recipe as string, model));
   const manifest = () => ({ sources: [{ role: 'base', name: source }] });
   const report = await compressTo(
@@ -155,7 +155,7 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
 async function trainingInputs(path: string, options: Options, context: Context): Promise<Partial<Inputs>> {
   const { recipe: source, out, resume = false, dryRun = false } = options;
   const config = await withCheckpoint(path, async (checkpoint) => checkpoint.config);
-  const recipe = await readRecipe(source as string, skeleton(config));
+  const recipe = await readRecipe(source as string, structureOf(config));
   return recipeTraining(recipe, options, { path, out, resume, dryRun }, context);
 }
 

@@ -6,7 +6,7 @@ import {
   layoutSafetensors,
   type Manifest,
   planShards,
-  readTokenizerFiles,
+  readCompanionFiles,
   saveDirectory,
   type TensorInput,
   writeResumable,
@@ -66,7 +66,7 @@ async function writeFiles(
   if ((await readdir(work)).length === 0) await rm(work, { recursive: true, force: true });
 }
 
-/** Tokenizer and generation settings of a model, as they lie beside its weights. */
+/** What lies beside the weights of a model: tokenizer, generation settings, and how sentence-transformers uses it. */
 export async function companionFiles(checkpoint: Checkpoint, config: ModelConfig): Promise<Files> {
   return checkpoint.kind === 'gguf' ? ggufFiles(checkpoint, config) : copiedFiles(checkpoint);
 }
@@ -84,7 +84,7 @@ async function ggufFiles(checkpoint: Checkpoint, config: ModelConfig): Promise<F
 }
 
 async function copiedFiles(checkpoint: Checkpoint): Promise<Files> {
-  const files: Files = await readTokenizerFiles(checkpoint);
+  const files: Files = await readCompanionFiles(checkpoint);
   for (const name of ['generation_config.json'])
     if (checkpoint.files.includes(name)) files[name] = await checkpoint.readFile(name);
   return files;
