@@ -1,4 +1,4 @@
-import { type FloatDType, type Tensor, tensor } from '@frugal/tensor-core';
+import { type FloatDType, type Recompute, type Tensor, tensor } from '@frugal/tensor-core';
 import {
   type Block,
   type CacheDType,
@@ -89,7 +89,7 @@ export class DecoderModel extends Module implements CausalLM {
   computeDType: FloatDType;
   cacheDType?: CacheDType;
   /** Store only block inputs while training and compute blocks again backward: less memory, a third more work. */
-  recompute = false;
+  recompute: Recompute = false;
   config: ModelConfig;
   private readonly options: DecoderOptions;
 

@@ -1,7 +1,7 @@
 import {
   concat,
   type GateActivation,
-  isRecording,
+  isTraining,
   readIndices,
   swiglu,
   type Tensor,
@@ -49,7 +49,7 @@ export class Experts extends Module {
   /** Whether all experts are best computed together: by grouped products, and where gradients or hooks want to see each. */
   private get isOneProduct(): boolean {
     const { stacks } = this;
-    if (isRecording() || stacks.some(({ sites }) => sites.some(isWatched))) return true;
+    if (isTraining() || stacks.some(({ sites }) => sites.some(isWatched))) return true;
     return !this.#residence && stacks.every((stack) => stack.isPlain);
   }
 

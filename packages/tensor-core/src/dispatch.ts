@@ -7,6 +7,7 @@ import { mutatedInputs, type OpDefinition } from './ops/definition.js';
 import { operations } from './ops/index.js';
 import type { OpName, OpSpecs } from './ops/specs.js';
 import { currentBackend, withBackend } from './registry.js';
+import { rehearsedOutputs } from './rehearsal.js';
 import { scope } from './scope.js';
 import { contiguousStrides, formatShape, isContiguous, sizeOf } from './shape.js';
 import { mustRecord, noGrad, recordOp } from './tape.js';
@@ -32,9 +33,14 @@ export function dispatch<N extends OpName>(
   }
   if (definition.indices) checkIndices(backend, op, definition, inputs, attributes);
   if (definition.mutates) checkMutation(op, inputs, mutatedInputs(definition, inputs, attributes));
-  const outputs = hasKernel(backend, op, inputs, attributes)
-    ? runKernel(backend, op, definition, inputs, infos, attributes)
-    : decompose(backend, op, definition, inputs, attributes);
+  const { depth } = definition;
+  const outputs = depth
+    ? rehearsedOutputs(
+        op,
+        () => compute(backend, op, definition, inputs, infos, attributes),
+        () => depth(inputs, attributes),
+      )
+    : compute(backend, op, definition, inputs, infos, attributes);
   if (definition.vjp && mustRecord(inputs)) recordOp(op, definition.vjp, inputs, outputs, attributes);
   return outputs;
 }
@@ -63,6 +69,19 @@ export function hasKernel<N extends OpName>(
 ): boolean {
   if (!backend.kernels[op]) return false;
   return backend.supports ? backend.supports(op, inputs, attributes) : true;
+}
+
+function compute<N extends OpName>(
+  backend: Backend,
+  op: N,
+  definition: OpDefinition<N>,
+  inputs: readonly Tensor[],
+  infos: readonly TensorInfo[],
+  attributes: OpSpecs[N],
+): readonly Tensor[] {
+  return hasKernel(backend, op, inputs, attributes)
+    ? runKernel(backend, op, definition, inputs, infos, attributes)
+    : decompose(backend, op, definition, inputs, attributes);
 }
 
 function runKernel<N extends OpName>(

@@ -117,6 +117,7 @@ export {
   isRecording,
   isTraining,
   noGrad,
+  type Recompute,
 } from './tape.js';
 export { type Axes, type Operand, Tensor } from './tensor.js';
 export { type TraceLevel, type TraceOptions, traceOps } from './trace.js';

@@ -2,7 +2,7 @@ import type { Backend } from './backend.js';
 import { dispatchOn } from './dispatch.js';
 import type { FloatDType } from './dtype.js';
 import { ArgumentError } from './errors.js';
-import { loggedCounter } from './random-log.js';
+import { rehearsedCounter } from './rehearsal.js';
 import { type Shape, sizeOf } from './shape.js';
 import type { Tensor } from './tensor.js';
 
@@ -68,7 +68,7 @@ export class Random {
   }
 
   private draw(op: 'randomUniform' | 'randomNormal', shape: Shape, options: RandomOptions): Tensor {
-    const counter = loggedCounter(() => {
+    const counter = rehearsedCounter(() => {
       const first = this.counter;
       this.counter += Math.ceil(sizeOf(shape) / 4);
       return first;

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { tensor, zeros } from './creation.js';
+import { profile } from './debug.js';
 import { ArgumentError, DTypeError, LifetimeError, ShapeError } from './errors.js';
 import { expectNoLeaks, memoryUsage } from './memory.js';
 import { where } from './ops/functions.js';
 import { Random } from './random.js';
 import { scope } from './scope.js';
-import { checkpoint, customGradient, enableGrad, isRecording, noGrad } from './tape.js';
+import { checkpoint, checkpointAll, customGradient, enableGrad, isRecording, noGrad } from './tape.js';
 import type { Tensor } from './tensor.js';
 
 function leaf(...values: number[]): Tensor {
@@ -245,6 +246,42 @@ describe('checkpoint', () => {
     expect(await gradient(x)).toEqual([...mask]);
     expect(new Set(mask).size).toBe(2);
     expect(random.state()).toEqual(after);
+  });
+
+  it('keeps the results of products within a limit, those of most work per byte first', async () => {
+    const [x, narrow, wide] = [
+      [8, 64],
+      [64, 32],
+      [32, 16],
+    ].map((shape) => new Random(1).normal(shape).setRequiresGrad(true));
+    const layers = (input: Tensor) => [input.matmul(narrow).tanh().matmul(wide)]; // 64 and 32 multiply-adds per element
+    const gradients = async (keepBytes?: number) => {
+      const run = () => {
+        const [y] = keepBytes === undefined ? layers(x) : checkpointAll(layers, [x], { keepBytes });
+        y.sum().backward();
+      };
+      const { ops } = await profile(() => scope(run));
+      const products = ops.find(({ op }) => op === 'matmul')?.calls;
+      const values = await Promise.all([x, narrow, wide].map(gradient));
+      for (const each of [x, narrow, wide]) each.grad = null;
+      return { products, values };
+    };
+    const plain = await gradients(); // two forward, four backward
+    const [first, second] = [4 * 8 * 32, 4 * 8 * 16];
+    expect(await gradients(0)).toEqual({ ...plain, products: 8 });
+    expect(await gradients(second)).toEqual({ ...plain, products: 7 });
+    expect(await gradients(first)).toEqual({ ...plain, products: 7 });
+    expect(await gradients(first + second)).toEqual({ ...plain, products: 6 });
+    const held = memoryUsage().storages;
+    scope(() => checkpointAll(layers, [x], { keepBytes: first })[0].sum().backward());
+    for (const each of [x, narrow, wide]) each.grad?.dispose();
+    expect(memoryUsage().storages).toBe(held);
+  });
+
+  it('refuses a function whose products differ when it is computed again', () => {
+    const [x, weight] = [new Random(1).normal([2, 2]), new Random(2).normal([2, 2]).setRequiresGrad(true)];
+    const moody = (input: Tensor) => [isRecording() ? input.matmul(weight).sum() : input.sum()];
+    expect(() => checkpointAll(moody, [x], { keepBytes: 100 })[0].backward()).toThrow(/same ops/);
   });
 
   it('takes a function that returns its input', async () => {

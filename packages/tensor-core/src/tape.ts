@@ -4,7 +4,7 @@ import { isFloating } from './dtype.js';
 import { ArgumentError, LifetimeError, ShapeError } from './errors.js';
 import type { Vjp } from './ops/definition.js';
 import type { OpName, OpSpecs } from './ops/specs.js';
-import { recordDraws, replayDraws } from './random-log.js';
+import { Rehearsal } from './rehearsal.js';
 import { enterScope, keep, type ScopeMember, scope } from './scope.js';
 import { formatShape, sameShape } from './shape.js';
 import type { Tensor } from './tensor.js';
@@ -275,17 +275,24 @@ export function customGradient(
  * 2016, arXiv:1604.06174). Random draws are replayed. Parameters that `fn` uses get their gradients as usual.
  */
 export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
-  return checkpointAll((...same) => [fn(...same)], ...inputs)[0];
+  return checkpointAll((...same) => [fn(...same)], inputs)[0];
 }
 
-/** {@link checkpoint} of a function with several results. It must give as many of them both times. */
+/** Whether blocks of a model are checkpointed, and how many bytes of results all of them together may store, see {@link checkpointAll}. */
+export type Recompute = boolean | { readonly keepBytes: number };
+
+/**
+ * {@link checkpoint} of a function with several results, of which it must give as many both times. Within `keepBytes` the results
+ * of its products and attention are stored all the same, first those that take most work per byte to compute again.
+ */
 export function checkpointAll(
   fn: (...inputs: Tensor[]) => readonly Tensor[],
-  ...inputs: Tensor[]
+  inputs: readonly Tensor[],
+  { keepBytes = 0 }: { readonly keepBytes?: number } = {},
 ): readonly Tensor[] {
   if (mode !== 'record') return fn(...inputs);
-  const log = recordDraws();
-  const results = scope(() => inMode('rehearse', () => log.during(() => fn(...inputs))));
+  const rehearsal = new Rehearsal(keepBytes);
+  const results = scope(() => inMode('rehearse', () => rehearsal.during(() => fn(...inputs))));
   const outputs = results.map((result) => (inputs.includes(result) ? result.detach() : result));
   const handles = inputs.map((tensor) => keep(tensor.detach()));
   const pull: Pull = ({ gradient, received, needs }) => {
@@ -294,7 +301,7 @@ export function checkpointAll(
       if (needs(i)) leaf.setRequiresGrad(true);
       return leaf;
     });
-    const again = enableGrad(() => replayDraws(log, () => fn(...leaves)));
+    const again = enableGrad(() => rehearsal.replay(() => fn(...leaves)));
     // A result of frozen parameters and constants alone has nothing to pass on.
     const roots = again.flatMap((root, i) =>
       root.requiresGrad && received(i) ? [{ root, seed: gradient(i) }] : [],
@@ -302,7 +309,8 @@ export function checkpointAll(
     runBackwardFrom(roots);
     return leaves.map(takeGrad);
   };
-  attach(new TapeNode('checkpoint', inputs.map(edgeOf), outputs.map(infoOf), handles, pull), outputs);
+  const saved = [...handles, ...rehearsal.kept];
+  attach(new TapeNode('checkpoint', inputs.map(edgeOf), outputs.map(infoOf), saved, pull), outputs);
   return outputs;
 }
 

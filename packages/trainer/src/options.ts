@@ -1,4 +1,4 @@
-import type { Collective, FloatDType, Random, Tensor } from '@frugal/tensor-core';
+import type { Collective, FloatDType, Random, Recompute, Tensor } from '@frugal/tensor-core';
 import type { BatchSource, Module, TrainBatch } from '@frugal/tensor-core/nn';
 import type { BestOptions } from './best.js';
 import type { CheckpointOptions } from './checkpoints.js';
@@ -8,7 +8,7 @@ import type { Schedule } from './schedules.js';
 import type { WeightAverage } from './weight-average.js';
 
 /** Anything with parameters; models also say in which dtype they compute, and whether they compute blocks again. */
-export type TrainableModel = Module & { computeDType?: FloatDType; recompute?: boolean };
+export type TrainableModel = Module & { computeDType?: FloatDType; recompute?: Recompute };
 
 /**
  * Dtype of the activations. `int8`: bf16, and the products of all dense layers but the head in whole numbers, forward
@@ -59,8 +59,11 @@ export interface TrainOptions<B = TrainBatch> {
   readonly clipNorm?: number;
   /** Parameters and optimizer stay f32. `f16` scales the loss. Default: the model's own dtype. */
   readonly precision?: Precision;
-  /** Stores only the inputs of blocks and computes them again backward: less memory, a third more work. */
-  readonly recompute?: boolean;
+  /**
+   * Stores only the inputs of blocks and computes them again backward: less memory, a third more work. With `keepBytes` as many
+   * bytes per micro-batch hold results of products, which then need not be computed again.
+   */
+  readonly recompute?: Recompute;
   /** Follows the weights; saved and resumed with the run. Stays the caller's. */
   readonly average?: WeightAverage;
   /** Random numbers that the loss or the model draw (dropout); a checkpoint holds the position. */

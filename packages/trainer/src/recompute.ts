@@ -1,3 +1,4 @@
+import type { Recompute } from '@frugal/tensor-core';
 import { TrainerError } from './errors.js';
 import type { TrainableModel } from './options.js';
 
@@ -5,7 +6,7 @@ import type { TrainableModel } from './options.js';
  * Lets the model store only what goes into its blocks, and compute them again backward; call the result to undo it.
  * @throws TrainerError for models that cannot
  */
-export function useRecompute(model: TrainableModel, recompute: boolean | undefined): () => void {
+export function useRecompute(model: TrainableModel, recompute: Recompute | undefined): () => void {
   const before = model.recompute;
   if (recompute === undefined) return () => {};
   if (before === undefined) {

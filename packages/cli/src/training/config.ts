@@ -28,8 +28,8 @@ const trainingSchema = settings({
   /** What tokens beyond the next one count, for models with blocks that predict them (MTP). Default 0.3; 0: nothing. */
   multiTokenWeight: z.number().nonnegative().optional(),
   precision: z.enum(['f32', 'bf16', 'f16', 'int8']).default('f32'),
-  /** Store only what goes into the blocks and compute them again backward. */
-  recompute: z.boolean().default(false),
+  /** Store only what goes into the blocks, and results of their products of so many bytes, and compute the rest again backward. */
+  recompute: z.union([z.boolean(), z.strictObject({ keepBytes: z.number().nonnegative() })]).default(false),
   /** Decay of a moving average of the weights, which is what is evaluated and saved. */
   averageDecay: z.number().min(0).lt(1).optional(),
   /** How far the selection bias of an expert moves per step, in models whose routers have one (DeepSeek-V3). */

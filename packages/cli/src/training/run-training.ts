@@ -92,7 +92,7 @@ export async function runTraining(
     log: run.log,
     page: run.page,
     signal,
-    ...(config.recompute && { recompute: true }),
+    ...(config.recompute && { recompute: config.recompute }),
     ...(average && { average }),
     ...(distributed && { distributed }),
     ...(evaluate && { evaluate: { ...evaluate, averaged: average !== undefined } }),

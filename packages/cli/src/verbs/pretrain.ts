@@ -47,7 +47,7 @@ const EXAMPLE = `  model:                      # config.json of Hugging Face; vo
     learningRate: 8e-3
     optimizer: muon           # or adamw, adamw8bit, {type: groups, groups: [...]}
     averageDecay: 0.999       # optional: evaluate and save a moving average of the weights
-    recompute: true           # optional: less memory, a third more work
+    recompute: true           # optional: less memory, a third more work; {keepBytes: 4e8}: that much more memory, less work
   evaluation:                 # optional
     texts: [data/split/held-out.jsonl]
     every: 200

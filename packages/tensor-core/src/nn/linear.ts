@@ -4,7 +4,7 @@ import {
   applyActivation,
   type FloatDType,
   type GateActivation,
-  isRecording,
+  isTraining,
   keep,
   noGrad,
   type PackedTensor,
@@ -184,12 +184,12 @@ export interface Epilogue {
 }
 
 /**
- * activation(layer(x)) + residual; a dense layer does it in one pass over its result. While gradients are recorded the
+ * activation(layer(x)) + residual; a dense layer does it in one pass over its result. While gradients will be taken the
  * activation stays an op of its own, so that the backward pass need not multiply again.
  */
 export function forwardInto(layer: LinearLike, x: Tensor, epilogue: Epilogue, rows?: RowContext): Tensor {
   const { activation, residual } = epilogue;
-  const isFused = layer instanceof Linear && !isWatched(layer) && !(activation && isRecording());
+  const isFused = layer instanceof Linear && !isWatched(layer) && !(activation && isTraining());
   if (isFused) return layer.multiply(x, epilogue);
   const y = layer.forward(x, rows);
   const activated = activation ? applyActivation(activation, y) : y;

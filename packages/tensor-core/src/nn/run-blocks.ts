@@ -1,9 +1,9 @@
-import { checkpointAll, isRecording, scope, type Tensor } from '../index.js';
+import { checkpointAll, isRecording, type Recompute, scope, type Tensor } from '../index.js';
 import type { Block, StepContext } from './model.js';
 
 export interface RunBlocksOptions {
   /** While training, store only the blocks' inputs and compute blocks again backward: less memory, a third more work. */
-  readonly recompute?: boolean;
+  readonly recompute?: Recompute;
 }
 
 /**
@@ -18,7 +18,8 @@ export function runBlocks(
   { recompute = false }: RunBlocksOptions = {},
 ): Tensor {
   const { collected, batch } = context;
-  const run = !isRecording() ? released : recompute ? recomputed : plain;
+  const keepBytes = typeof recompute === 'object' ? recompute.keepBytes / blocks.length : 0;
+  const run = !isRecording() ? released : recompute ? recomputed(keepBytes) : plain;
   let hidden = first;
   for (const [i, block] of blocks.entries()) {
     const next = run(block, hidden, context);
@@ -38,16 +39,22 @@ function released(block: Block, hidden: Tensor, context: StepContext): Tensor {
   return scope(() => ({ next: block.forward(hidden, context), shared, collected, losses, checks })).next;
 }
 
-/** A block of which only the input is stored. What it reports beside its output leaves through the same door. */
-function recomputed(block: Block, hidden: Tensor, context: StepContext): Tensor {
-  const reports = ['losses', 'collected', 'checks'] as const;
-  let names: (readonly [report: (typeof reports)[number], name: string])[] = [];
-  const [output, ...reported] = checkpointAll((x) => {
-    const own: StepContext = { ...context, losses: new Map(), collected: new Map(), checks: new Map() };
-    const next = block.forward(x, own);
-    names = reports.flatMap((report) => [...own[report].keys()].map((name) => [report, name] as const));
-    return [next, ...reports.flatMap((report) => [...own[report].values()])];
-  }, hidden);
-  for (const [i, [report, name]] of names.entries()) context[report].set(name, reported[i]);
-  return output;
+/**
+ * A block of which only the input is stored, and results of at most `keepBytes`. What it reports beside its output leaves
+ * through the same door.
+ */
+function recomputed(keepBytes: number): typeof plain {
+  return (block, hidden, context) => {
+    const reports = ['losses', 'collected', 'checks'] as const;
+    let names: (readonly [report: (typeof reports)[number], name: string])[] = [];
+    const forward = (x: Tensor) => {
+      const own: StepContext = { ...context, losses: new Map(), collected: new Map(), checks: new Map() };
+      const next = block.forward(x, own);
+      names = reports.flatMap((report) => [...own[report].keys()].map((name) => [report, name] as const));
+      return [next, ...reports.flatMap((report) => [...own[report].values()])];
+    };
+    const [output, ...reported] = checkpointAll(forward, [hidden], { keepBytes });
+    for (const [i, [report, name]] of names.entries()) context[report].set(name, reported[i]);
+    return output;
+  };
 }

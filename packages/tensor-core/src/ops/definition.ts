@@ -22,6 +22,8 @@ export interface OpDefinition<N extends OpName> {
   mutates?:
     | readonly number[]
     | ((inputs: readonly TensorInfo[], attributes: OpSpecs[N]) => readonly number[]);
+  /** Of products: about how many multiply-adds an element of the first output takes. What checkpoints go by. */
+  depth?(inputs: readonly TensorInfo[], attributes: OpSpecs[N]): number;
   /** Index tensors whose values core checks before a kernel runs, where the host can see them. */
   indices?(inputs: readonly TensorInfo[], attributes: OpSpecs[N]): readonly IndexBound[];
 }

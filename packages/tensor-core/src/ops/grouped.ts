@@ -82,6 +82,7 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
       }
       return [{ shape: [x.shape[0], weight.shape[outer]], dtype: x.dtype }];
     },
+    depth: ([x]) => x.shape[1],
     indices: ([x]) => [{ input: 2, limit: x.shape[0] + 1 }],
     vjp: {
       saves: { inputs: [0, 1, 2] },

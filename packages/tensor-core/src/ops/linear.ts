@@ -154,6 +154,7 @@ export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8' | 'i
   // (x [..., K], weight [N, K], …) → scale · activation(x Wᵀ + bias) + residual [..., N], in f32 until the end.
   linear: {
     infer: (inputs, attributes) => inferLinear('linear', inputs, attributes),
+    depth: ([, weight]) => weight.shape[1],
     vjp: gradientsOfLinear(floatProduct, (g, weight) => g.matmul(weight)),
     decompose: decomposeLinear(floatProduct),
   },
@@ -162,6 +163,7 @@ export const linearOps = defineOps<'linear' | 'int8Linear' | 'quantizeInt8' | 'i
   // arXiv:2304.13013): it sums over all tokens of the batch, of which few set the scale; see docs/log.md.
   int8Linear: {
     infer: (inputs, attributes) => inferLinear('int8Linear', inputs, attributes),
+    depth: ([, weight]) => weight.shape[1],
     vjp: gradientsOfLinear(int8Product, (g, weight) =>
       multiplyCodes(quantize(g, 'rows'), quantize(weight, 'columns'), g.dtype as FloatDType),
     ),

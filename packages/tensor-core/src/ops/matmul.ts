@@ -37,6 +37,7 @@ export const matmulOps = defineOps<'matmul' | 'integerMatmul'>({
       const batch = batchOf('matmul', inputs, inner === innerRight, '[..., M, K] and [..., K, N]');
       return [{ shape: [...batch, rows, columns], dtype: output ?? a.dtype }];
     },
+    depth: ([a]) => a.shape[a.shape.length - 1],
     vjp: {
       saves: { inputs: [0, 1] },
       gradients: ({ gradient, input, inputInfos: [a, b], needs }) => {

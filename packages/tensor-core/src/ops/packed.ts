@@ -147,6 +147,7 @@ export const packedOps = defineOps<
       }
       return [{ shape: [...x.shape.slice(0, -1), outer], dtype: x.dtype }];
     },
+    depth: (_, { rows, columns, transpose }) => (transpose ? rows : columns),
     vjp: {
       // The parts are constants; saving them costs nothing and the input's gradient multiplies by them again.
       saves: { inputs: Array.from({ length: 9 }, (_, i) => i + 1) },
