@@ -142,6 +142,23 @@ for (const isa of testedIsas) {
       },
     );
 
+    it.each(['none', 'int8-block32'] as const)(
+      'multiplies weights in its own layout by few rows as by hundreds, with any number of threads (%s)',
+      async (activation) => {
+        const values = Float32Array.from({ length: 80 * 96 }, (_, i) => Math.sin(i * i));
+        const products = [1, 3].flatMap((threads) => {
+          const backend = cpuBackend({ isa, threads, minimumWork: 0 });
+          const x = new Random(9).normal([530, 96], { backend });
+          const weight = PackedTensor.pack('q4_1', values, [80, 96], backend).prepare();
+          return [weight.matmul(x, activation), weight.matmul(x.slice(0, 253, 260), activation)];
+        });
+        const [all, few, ...others] = await Promise.all(products.map((each) => each.toFloat32()));
+        expect(few).toEqual(all.slice(253 * 80, 260 * 80));
+        expect(others).toEqual([all, few]);
+        for (const each of products) each.dispose();
+      },
+    );
+
     it('attends to a sequence alone as among others', async () => {
       const backend = cpuBackend({ isa, minimumWork: 0 });
       const [all, single] = await bitsOf(() => {

@@ -166,17 +166,25 @@ FRUGAL_INLINE void encode_16(const float (&x)[16][BLOCK], F scales, XTile& out) 
   store(out.sum, first + last), store(out.offset, scales * (first + last));
 }
 
-/** The blocks of a row, 16 at a time; block b at out[b · stride]. */
+/** The blocks of neighbouring rows, one after the other, 16 at a time whatever their rows. */
 template <class T>
-static void quantize_blocks(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
+static void quantize_blocks(const T* x, int64_t rows, const Matrix& m, XBlock* out) {
   alignas(64) float blocks[16][BLOCK];
   XTile tile;
-  for (int64_t first = 0; first < m.blocks; first += 16) {
-    const int64_t count = m.blocks - first < 16 ? m.blocks - first : 16;
-    for (int64_t j = 0; j < 16; j++) stored_block(x, m, first + (j < count ? j : count - 1), blocks[j]);
+  int64_t row = 0, b = 0;
+  for (int64_t first = 0, all = rows * m.blocks; first < all; first += 16) {
+    const int64_t count = all - first < 16 ? all - first : 16;
+    for (int64_t j = 0; j < 16; j++) {
+      if (j >= count) {
+        __builtin_memcpy(blocks[j], blocks[count - 1], sizeof(blocks[j]));
+        continue;
+      }
+      stored_block(x + row * m.columns, m, b, blocks[j]);
+      if (++b == m.blocks) b = 0, row++;
+    }
     encode_16(blocks, largest_of_16(blocks) / set(127.0f), tile);
     for (int64_t j = 0; j < count; j++) {
-      XBlock& to = out[(first + j) * stride];
+      XBlock& to = out[first + j];
       __builtin_memcpy(to.dwords, tile.codes[j], BLOCK);
       to.scale = tile.scale[j], to.sum = tile.sum[j], to.offset = tile.offset[j];
       to.half[0] = tile.half[0][j], to.half[1] = tile.half[1][j];
@@ -186,12 +194,18 @@ static void quantize_blocks(const T* x, const Matrix& m, XBlock* out, int64_t st
 #else
 /** The blocks of a row; block b at out[b · stride]. */
 template <class T>
-static void quantize_blocks(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
+static void quantize_row_blocks(const T* x, const Matrix& m, XBlock* out, int64_t stride) {
   float block[BLOCK];
   for (int64_t b = 0; b < m.blocks; b++) {
     stored_block(x, m, b, block);
     encode_block(block, largest_of(block) / 127.0f, out[b * stride]);
   }
+}
+
+/** The blocks of neighbouring rows, one after the other. */
+template <class T>
+static void quantize_blocks(const T* x, int64_t rows, const Matrix& m, XBlock* out) {
+  for (int64_t row = 0; row < rows; row++) quantize_row_blocks(x + row * m.columns, m, out + row * m.blocks, 1);
 }
 #endif
 

@@ -16,6 +16,8 @@ constexpr int TILE = 2, FLOAT_TILE = 1;
 #endif
 /** Panels of one piece of work: their bytes stay in the L2 cache while tiles of x pass over them. */
 constexpr int64_t CHUNK_BYTES = 96 * 1024;
+/** Rows of one piece of work, so that threads share narrow matrices evenly as well. */
+constexpr int64_t CHUNK_ROWS = 256;
 /** Few rows read each panel once, as fast as memory gives it: one long piece for each thread, up to what can wait for a late one. */
 constexpr int64_t LONGEST_CHUNK_BYTES = 1024 * 1024;
 
@@ -82,17 +84,19 @@ FRUGAL_INLINE void for_tiles(int64_t row, int64_t count, const Tile& tile) {
   if constexpr (ROWS > 1) for_tiles<ROWS / 2>(row, count, tile);
 }
 
-/** Chunks of panels in parallel: body(first panel, end). */
+/** Chunks of panels, and of rows where there are more than `rows_together`, in parallel: body(first panel, end, first row, end). */
 template <class Body>
-static void for_chunks(const Call& call, const Matrix& m, int64_t count, double cost_per_weight, const Body& body) {
+static void for_chunks(const Call& call, const Matrix& m, int64_t count, int64_t rows_together, double cost_per_weight, const Body& body) {
+  if (m.panels == 0) return;
   const int64_t panel_bytes = maximum(1, m.panel_bytes), per_thread = (m.panels + call.threads - 1) / call.threads;
-  const int64_t per_chunk = maximum(1, count > TILE ? CHUNK_BYTES / panel_bytes : minimum(per_thread, LONGEST_CHUNK_BYTES / panel_bytes));
-  const int64_t chunks = per_chunk ? (m.panels + per_chunk - 1) / per_chunk : 0;
+  const int64_t most = maximum(1, count > TILE ? CHUNK_BYTES / panel_bytes : minimum(per_thread, LONGEST_CHUNK_BYTES / panel_bytes));
+  const int64_t across = (m.panels + most - 1) / most, per_chunk = (m.panels + across - 1) / across; // all as long as each other
+  const int64_t down = (count + rows_together - 1) / rows_together;
   const double weights = static_cast<double>(per_chunk * PANEL * m.columns);
-  const double cost = weights * (static_cast<double>(m.bits) / 8.0 / 30.0 + cost_per_weight * static_cast<double>(count));
-  parallel(call, chunks, cost, [&](int64_t chunk) {
-    const int64_t end = (chunk + 1) * per_chunk < m.panels ? (chunk + 1) * per_chunk : m.panels;
-    body(chunk * per_chunk, end);
+  const double cost = weights * (static_cast<double>(m.bits) / 8.0 / 30.0 + cost_per_weight * static_cast<double>(minimum(count, rows_together)));
+  parallel(call, across * down, cost, [&](int64_t chunk) {
+    const int64_t panel = chunk / down * per_chunk, row = chunk % down * rows_together;
+    body(panel, minimum(panel + per_chunk, m.panels), row, minimum(row + rows_together, count));
   });
 }
 
@@ -101,8 +105,8 @@ template <class T>
 static void multiply_few_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const XBlock* x, const Output& out) {
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
-    for_chunks(call, m, count, 0.004, [&](int64_t first, int64_t end) {
-      for_tiles<FEWEST_TILED <= TILE ? TILE / 2 : TILE>(0, count, [&]<int ROWS>(int64_t row) {
+    for_chunks(call, m, count, CHUNK_ROWS, 0.004, [&](int64_t first, int64_t end, int64_t first_row, int64_t end_row) {
+      for_tiles<FEWEST_TILED <= TILE ? TILE / 2 : TILE>(first_row, end_row, [&]<int ROWS>(int64_t row) {
         for (int64_t panel = first; panel < end; panel++) {
           if (whole) whole_tile<T, ROWS>(m, panel, x + row * m.blocks, row, out);
           else block_tile<K, T, ROWS>(m, panel, x + row * m.blocks, row, out);
@@ -116,10 +120,12 @@ template <class T>
 static void multiply_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
   if (count >= FEWEST_TILED) return multiply_row_tiles<T>(call, m, count, whole, out);
   auto* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(count * m.blocks) * sizeof(XBlock) + 64));
-  for_each_row(call, Rows{count, m.columns}, 0.3, [&](int64_t row) {
-    const T* from = data_of<T>(call.tensors[0]) + row * m.columns;
-    if (whole) quantize_whole_row(from, m, x + row * m.blocks, 1);
-    else quantize_blocks(from, m, x + row * m.blocks, 1);
+  parallel(call, (count + TILE - 1) / TILE, static_cast<double>(TILE * m.columns) * 0.15, [&](int64_t tile) {
+    const int64_t first = tile * TILE, rows = minimum(TILE, count - first);
+    const T* from = data_of<T>(call.tensors[0]) + first * m.columns;
+    XBlock* to = x + first * m.blocks;
+    if (!whole) return quantize_blocks(from, rows, m, to);
+    for (int64_t row = 0; row < rows; row++) quantize_whole_row(from + row * m.columns, m, to + row * m.blocks, 1);
   });
   multiply_few_codes<T>(call, m, count, whole, x, out);
 }
@@ -137,7 +143,7 @@ static void multiply_floats(const Call& call, const Matrix& m, int64_t count, co
   });
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
-    for_chunks(call, m, count, 0.012, [&](int64_t first, int64_t end) {
+    for_chunks(call, m, count, INT64_MAX / 2, 0.012, [&](int64_t first, int64_t end, int64_t, int64_t) {
       float* weights = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(depth * PANEL) * 4 + 64));
       for (int64_t panel = first; panel < end; panel++) {
         unpack_panel<K>(m, panel, weights);

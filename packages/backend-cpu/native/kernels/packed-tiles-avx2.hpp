@@ -28,7 +28,7 @@ static void quantize_groups(const Call& call, const Matrix& m, bool whole, const
     const int64_t group = row / ROW_GROUP;
     XBlock* to = groups.block(group, 0) + row % ROW_GROUP;
     if (whole) quantize_whole_row(from, m, to, groups.rows(group));
-    else quantize_blocks(from, m, to, groups.rows(group));
+    else quantize_row_blocks(from, m, to, groups.rows(group));
   });
 }
 
