@@ -12,7 +12,14 @@ import { logitDistillation } from '@frugal/distill';
 import { createModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
 import { memoryUsage, noGrad, scope } from '@frugal/tensor-core';
-import { type CausalLM, Linear, type LinearLike, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
+import {
+  type CausalLM,
+  Linear,
+  type LinearLike,
+  onForward,
+  PackedLinear,
+  stepBatch,
+} from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
 
 const config = {
@@ -168,6 +175,19 @@ describe('compress', () => {
         expect(gram[c * C + c]).toBeCloseTo(squares[c], 4);
       }
     }
+  });
+
+  it('spends passes for statistics only on blocks that a method works on', async () => {
+    const model = createModel(config, { seed: 2 });
+    const passes = model.blocks.map(() => 0);
+    for (const i of model.blocks.keys())
+      onForward(model.module(`blocks.${i}.mlp.down`) as Linear, () => void passes[i]++);
+    await compress(model, recipe({ type: 'test.probe', targets: { include: ['blocks.1.**'] } }), {
+      methods: [probe(new Map())],
+      calibration: sequences,
+    });
+    const advance = sequences.length;
+    expect(passes).toEqual([advance, 2 * advance, advance]);
   });
 
   it('packs tied embedding and head as one matrix, and leaves a manifest', async () => {

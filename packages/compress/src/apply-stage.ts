@@ -28,8 +28,10 @@ export interface SiteOutcome {
 export class StageRun {
   private readonly names: readonly StatName[];
   private readonly outcomes: SiteOutcome[] = [];
-  private readonly total: number;
   private chosen = new Map<Modifier, ReadonlySet<string>>();
+  /** Where each method works. Paths stay until the stage ends, the modules at them do not. */
+  private paths = new Map<Modifier, readonly string[]>();
+  private total = 0;
   private done = 0;
 
   constructor(
@@ -38,32 +40,27 @@ export class StageRun {
     private readonly pending: PendingStructure,
     private readonly options: ApplyOptions,
   ) {
-    const optional = options.calibration.length > 0;
-    this.names = [
-      ...new Set(
-        modifiers.flatMap(({ needs }) => [
-          ...(needs.stats ?? []),
-          ...(optional ? (needs.optionalStats ?? []) : []),
-        ]),
-      ),
-    ];
-    this.total = modifiers.reduce((sum, modifier) => sum + this.sites(modifier).length, 0);
+    this.names = this.statsFor(modifiers);
   }
 
   async run(): Promise<readonly SiteOutcome[]> {
-    const { names, model } = this;
+    const { model } = this;
     await this.select();
+    for (const modifier of this.modifiers) {
+      const paths = this.sites(modifier).map(({ path }) => path);
+      this.paths.set(modifier, paths);
+      this.total += paths.length;
+    }
     const walk = this.walk();
     try {
       for (const index of model.blocks.keys()) {
         const prefix = `blocks.${index}`;
-        await this.part(prefix, () => walk?.observeBlock(index, names) ?? null, prefix);
+        const names = this.statsWithin((path) => belongs(path, prefix));
+        await this.part(prefix, () => (names.length > 0 && walk ? walk.observeBlock(index, names) : null));
         walk?.advance(index);
       }
-      const seesHead = this.modifiers.some((modifier) =>
-        this.sites(modifier).some(({ path }) => path === 'head'),
-      );
-      await this.part('outside', () => (walk && seesHead ? walk.observeHead(names) : null), '');
+      const names = this.statsWithin((path) => path === 'head');
+      await this.part('', () => (names.length > 0 && walk ? walk.observeHead(names) : null));
     } finally {
       walk?.dispose();
     }
@@ -89,6 +86,21 @@ export class StageRun {
     }
   }
 
+  /** What these methods ask calibration for. */
+  private statsFor(modifiers: readonly Modifier[]): StatName[] {
+    const optional = this.options.calibration.length > 0;
+    const names = modifiers.flatMap(({ needs }) => [
+      ...(needs.stats ?? []),
+      ...(optional ? (needs.optionalStats ?? []) : []),
+    ]);
+    return [...new Set(names)];
+  }
+
+  /** What the methods ask for that work on any of the paths: a forward pass and its sums are spent on nothing else. */
+  private statsWithin(isMeant: (path: string) => boolean): StatName[] {
+    return this.statsFor(this.modifiers.filter((modifier) => this.paths.get(modifier)?.some(isMeant)));
+  }
+
   private walk(): CalibrationWalk | null {
     const { calibration, domains } = this.options;
     const watchExperts = this.names.some((name) => collectors[name].of === 'experts');
@@ -98,8 +110,9 @@ export class StageRun {
   }
 
   /** One block, or all that lies outside (prefix ''): taken from the store when an earlier run finished it. */
-  private async part(name: string, observe: () => StatsByPath | null, prefix: string): Promise<void> {
+  private async part(prefix: string, observe: () => StatsByPath | null): Promise<void> {
     const { store, key } = this.options;
+    const name = prefix || 'outside';
     const stored = await store?.load(`${key}-${name}`);
     if (stored) {
       disposeUnused(this.model, restoreModules(this.model, stored.modules));
@@ -114,6 +127,7 @@ export class StageRun {
     const stats = observe();
     try {
       for (const modifier of this.modifiers) {
+        if (!this.paths.get(modifier)?.some((path) => belongs(path, prefix))) continue;
         const sites = this.sites(modifier).filter(({ path }) => belongs(path, prefix));
         for (const site of sites) await this.applyTo(modifier, site, stats);
       }
@@ -132,7 +146,7 @@ export class StageRun {
 
   private async applyTo(modifier: Modifier, site: Site, stats: StatsByPath | null): Promise<void> {
     const statsOf = (path: string) => stats?.get(path) ?? {};
-    const watched = site.kind === 'linear' ? await keepWeight(site.layer) : null;
+    using watched = site.kind === 'linear' ? keepWeight(site.layer) : null;
     const { edits, measured = {} } = await (modifier.apply as NonNullable<Modifier['apply']>)(
       site,
       statsOf,

@@ -23,7 +23,7 @@ const GROWTH = 10;
 export async function inverseFactor(gram: Tensor, damping = 0.01): Promise<InverseFactor> {
   const size = gram.shape[0];
   const values = await gram.toFloat32();
-  const bad = values.findIndex((value) => !Number.isFinite(value));
+  const bad = firstNotFinite(values);
   if (bad >= 0) {
     throw new NonFiniteError({
       where: 'inverseFactor',
@@ -41,8 +41,11 @@ export async function inverseFactor(gram: Tensor, damping = 0.01): Promise<Inver
   }
   const mean = dead.length < size ? sum / (size - dead.length) : 1;
   for (const i of dead) values[i * size + i] = mean;
+  const reversed = values.reverse(); // in its place, as all that follows: these matrices are large
+  const diagonal = Float32Array.from({ length: size }, (_, i) => reversed[i * size + i]);
   for (let share = damping; share <= 1; share *= GROWTH) {
-    const factor = await factorOf(values, size, share * mean, gram);
+    for (let i = 0; i < size; i++) reversed[i * size + i] = diagonal[i] + share * mean;
+    const factor = await factorOf(reversed, size, gram);
     if (factor) return { factor, dead, damping: share };
   }
   throw new ArgumentError({
@@ -54,13 +57,10 @@ export async function inverseFactor(gram: Tensor, damping = 0.01): Promise<Inver
 }
 
 async function factorOf(
-  values: Float32Array,
+  reversed: Float32Array,
   size: number,
-  added: number,
   { backend }: Tensor,
 ): Promise<Float32Array | null> {
-  const reversed = Float32Array.from(values, (_, i) => values[values.length - 1 - i]);
-  for (let i = 0; i < size; i++) reversed[i * size + i] += added;
   const eye = new Float32Array(size * size);
   for (let i = 0; i < size; i++) eye[i * size + i] = 1;
   const inverse = scope(() =>
@@ -72,5 +72,11 @@ async function factorOf(
   );
   const lower = await inverse.toFloat32();
   inverse.dispose();
-  return lower.every(Number.isFinite) ? lower.reverse() : null;
+  return firstNotFinite(lower) < 0 ? lower.reverse() : null;
+}
+
+/** A plain loop: millions of calls of a predicate take longer than the decomposition. */
+function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return -1;
 }

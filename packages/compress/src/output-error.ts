@@ -1,8 +1,11 @@
-import { type Backend, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
+import { type Backend, concat, keep, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
 import { Linear, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
 
+/** Rows that are compared at once: of a large matrix no second copy in floats is made. */
+const TILE_ROWS = 2048;
+
 /** A layer's weight as it was, to be compared with what became of it. */
-export interface LayerChange {
+export interface LayerChange extends Disposable {
   /**
    * `weightError`: ‖W' - W‖² / ‖W‖². With the gram matrix of the layer's inputs also `outputError`: the same of the
    * outputs W x over the calibration rows, tr(D G Dᵀ) / tr(W G Wᵀ). Nothing when the layer has another shape now.
@@ -10,29 +13,41 @@ export interface LayerChange {
   compare(layer: LinearLike, gram: Tensor | undefined): Promise<Readonly<Record<string, number>>>;
 }
 
-export async function keepWeight(layer: LinearLike): Promise<LayerChange> {
-  const shape = [layer.outFeatures, layer.inFeatures];
-  const before = await readWeight(layer);
+/** Keeps the weight of a layer from being freed; what is packed is unpacked for it. */
+export function keepWeight(layer: LinearLike): LayerChange {
+  const [rows, columns] = [layer.outFeatures, layer.inFeatures];
+  const before = keep(scope(() => noGrad(() => layer.effectiveWeight().detach())));
   return {
     async compare(now, gram): Promise<Readonly<Record<string, number>>> {
-      if (now.outFeatures !== shape[0] || now.inFeatures !== shape[1]) return {};
-      const after = await readWeight(now);
-      let [changed, all] = [0, 0];
-      const difference = after.map((value, i) => value - before[i]);
-      for (let i = 0; i < before.length; i++) {
-        changed += difference[i] * difference[i];
-        all += before[i] * before[i];
+      if (now.outFeatures !== rows || now.inFeatures !== columns) return {};
+      const sums = [0, 0, 0, 0];
+      for (let row = 0; row < rows; row += TILE_ROWS) {
+        const end = Math.min(rows, row + TILE_ROWS);
+        const tile = scope(() =>
+          noGrad(() => tileSums(before.slice(0, row, end), now.effectiveWeight(row, end - row), gram)),
+        );
+        for (const [i, sum] of (await tile.toFloat32()).entries()) sums[i] += sum;
+        tile.dispose();
       }
+      const [changed, all, moved, total] = sums;
       if (changed === 0) return {};
       const weightError = changed / all;
-      if (!gram) return { weightError };
-      const [moved, total] = [
-        await squaredOutput(difference, shape, gram),
-        await squaredOutput(before, shape, gram),
-      ];
       return total > 0 ? { weightError, outputError: moved / total } : { weightError };
     },
+    [Symbol.dispose]: () => before.dispose(),
   };
+}
+
+/** f32 [4]: ‖D‖², ‖W‖², and with a gram matrix tr(D G Dᵀ) and tr(W G Wᵀ), of some rows; D = after - before. */
+function tileSums(before: Tensor, after: Tensor, gram: Tensor | undefined): Tensor {
+  const weight = before.cast('f32');
+  const difference = after.cast('f32').sub(weight);
+  const squares = [difference, weight].map((x) => x.mul(x).sum());
+  const outputs = gram ? [difference, weight].map((x) => x.matmul(gram).mul(x).sum()) : [];
+  return concat(
+    [...squares, ...outputs].map((sum) => sum.reshape(1)),
+    0,
+  );
 }
 
 /** The matrix that a layer applies, row-major [outFeatures, inFeatures]. */

@@ -28,11 +28,12 @@ export async function spreadError(
   { blockSize = 128, begin, choose, backend }: SpreadErrorOptions,
 ): Promise<number> {
   let loss = 0;
+  const errors = new Float32Array(rows * Math.min(blockSize, columns));
+  const right = new Float32Array(columns * Math.min(blockSize, columns));
   for (let start = 0; start < columns; start += blockSize) {
     const end = Math.min(columns, start + blockSize);
     const width = end - start;
     begin?.(start, end);
-    const errors = new Float32Array(rows * width);
     const row = new Float32Array(width);
     for (let r = 0; r < rows; r++) {
       const at = r * columns + start;
@@ -49,33 +50,38 @@ export async function spreadError(
         for (let k = i + 1; k < width; k++) row[k] -= error * factor[diagonal + k - i];
       }
     }
-    if (end < columns) await subtractProduct(weight, errors, factor, { rows, columns, start, end, backend });
+    if (end === columns) break;
+    const rest = columns - end;
+    for (let i = 0; i < width; i++) {
+      const from = (start + i) * columns;
+      right.set(factor.subarray(from + end, from + columns), i * rest);
+    }
+    await subtractProduct(
+      weight.subarray(end),
+      errors.subarray(0, rows * width),
+      right.subarray(0, width * rest),
+      { rows, width, rest, columns, backend },
+    );
   }
   return loss;
 }
 
-interface Block {
+interface Sizes {
   readonly rows: number;
+  readonly width: number;
+  readonly rest: number;
+  /** Distance of the rows of the target. */
   readonly columns: number;
-  readonly start: number;
-  readonly end: number;
   readonly backend: Backend | undefined;
 }
 
-/** weight[:, end:] -= errors [rows, width] · factor[start:end, end:]. */
+/** target[:, 0:rest] -= errors [rows, width] · right [width, rest]. */
 async function subtractProduct(
-  weight: Float32Array,
+  target: Float32Array,
   errors: Float32Array,
-  factor: Float32Array,
-  { rows, columns, start, end, backend }: Block,
+  right: Float32Array,
+  { rows, width, rest, columns, backend }: Sizes,
 ): Promise<void> {
-  const width = end - start;
-  const rest = columns - end;
-  const right = new Float32Array(width * rest);
-  for (let i = 0; i < width; i++) {
-    const from = (start + i) * columns;
-    right.set(factor.subarray(from + end, from + columns), i * rest);
-  }
   const product = scope(() =>
     noGrad(() =>
       tensor(errors, { shape: [rows, width], backend }).matmul(
@@ -86,7 +92,7 @@ async function subtractProduct(
   const change = await product.toFloat32();
   product.dispose();
   for (let r = 0; r < rows; r++) {
-    const at = r * columns + end;
-    for (let c = 0; c < rest; c++) weight[at + c] -= change[r * rest + c];
+    const at = r * columns;
+    for (let c = 0; c < rest; c++) target[at + c] -= change[r * rest + c];
   }
 }

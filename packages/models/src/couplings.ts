@@ -48,7 +48,7 @@ function blockCouplings(path: string, { attention, mlp }: BlockShape, names: Con
 /** Unit: one neuron of a gated MLP. */
 export function neurons(path: string, units: number, config: Coupling['config']): Coupling {
   const members = [rows(`${path}.gate`), rows(`${path}.up`), columns(`${path}.down`)];
-  return { kind: 'ffn', path, units, members, config };
+  return { kind: 'ffn', path, units, members, linear: `${path}.up`, config };
 }
 
 /** Unit: one key head with its query heads. */

@@ -10,20 +10,20 @@ import {
 
 /**
  * Puts dense f32 weights in the place of all packed ones, so that they can be trained; a matrix with two uses (embedding and
- * head) stays one. The packed weights are freed.
+ * head) stays one. Each packed weight is freed before the next one is unpacked.
  */
 export function unpackModel(model: Model): void {
-  const dense = new Map<PackedTensor, Parameter>();
-  for (const [path, module] of [...model.namedModules()]) {
+  const uses = new Map<PackedTensor, (readonly [string, PackedLinear | PackedEmbedding])[]>();
+  for (const [path, module] of model.namedModules()) {
     if (!(module instanceof PackedLinear || module instanceof PackedEmbedding)) continue;
-    const { weight } = module;
-    const parameter = dense.get(weight) ?? new Parameter(noGrad(() => scope(() => weight.unpack())));
-    dense.set(weight, parameter);
-    const isEmbedding = module instanceof PackedEmbedding;
-    model.replace(
-      path,
-      isEmbedding ? new Embedding(parameter) : new Linear(parameter, module.bias?.value ?? null),
-    );
+    uses.set(module.weight, [...(uses.get(module.weight) ?? []), [path, module]]);
   }
-  for (const weight of dense.keys()) weight.dispose();
+  for (const [weight, modules] of uses) {
+    const dense = new Parameter(noGrad(() => scope(() => weight.unpack())));
+    for (const [path, module] of modules) {
+      const isEmbedding = module instanceof PackedEmbedding;
+      model.replace(path, isEmbedding ? new Embedding(dense) : new Linear(dense, module.bias?.value ?? null));
+    }
+    weight.dispose();
+  }
 }

@@ -105,8 +105,10 @@ async function measureUnit(
   moved: () => Promise<number>,
 ): Promise<UnitSensitivity> {
   const errors: number[] = [];
-  const error = await errorMeter(model, unit, stats);
-  for (const choice of unit.choices) errors.push(await tryChoice(model, choice, stats, error));
+  {
+    using meter = errorMeter(model, unit, stats);
+    for (const choice of unit.choices) errors.push(await tryChoice(model, choice, stats, meter.error));
+  }
   const measured = middle(errors);
   const divergence = errors[measured] > 0 ? await tryChoice(model, unit.choices[measured], stats, moved) : 0;
   return { errors, measured, divergence };
@@ -121,29 +123,32 @@ function middle(errors: readonly number[]): number {
 }
 
 /** Mean over the unit's layers of the share of the output, or without calibration rows of the weights, that changed. */
-async function errorMeter(
+function errorMeter(
   model: CausalLM,
   { paths }: SearchUnit,
   stats: StatsByPath,
-): Promise<() => Promise<number>> {
+): Disposable & { error(): Promise<number> } {
   const layerAt = (path: string) => {
     const module = model.module(path);
     if (isLinearLike(module)) return module;
     throw new TypeError(`${path} is no linear layer`);
   };
-  const before = await Promise.all(
-    paths.map(async (path) => ({ path, change: await keepWeight(layerAt(path)) })),
-  );
-  return async () => {
-    let sum = 0;
-    for (const { path, change } of before) {
-      const { weightError = 0, outputError = weightError } = await change.compare(
-        layerAt(path),
-        stats.get(path).gram,
-      );
-      sum += outputError;
-    }
-    return sum / before.length;
+  const before = paths.map((path) => ({ path, change: keepWeight(layerAt(path)) }));
+  return {
+    async error() {
+      let sum = 0;
+      for (const { path, change } of before) {
+        const { weightError = 0, outputError = weightError } = await change.compare(
+          layerAt(path),
+          stats.get(path).gram,
+        );
+        sum += outputError;
+      }
+      return sum / before.length;
+    },
+    [Symbol.dispose]() {
+      for (const { change } of before) change[Symbol.dispose]();
+    },
   };
 }
 

@@ -1,11 +1,11 @@
 import { defineMethod, readWeight } from '@frugal/compress';
 import { z } from 'zod';
 import { awqScales } from '../maths/awq.js';
-import { normGroupMethod } from './norm-groups.js';
+import { scaleMovingMethod } from './move-scales.js';
 
 /**
  * Scales the columns that meet large activations before rounding (AWQ, Lin et al. 2023, arXiv:2306.00978). Changes no
- * output by itself: a stage that rounds follows. Targets are norms; the layers that read them follow.
+ * output by itself: a stage that rounds follows. Targets are norms and gated MLPs; the layers that read them follow.
  */
 export const awq = defineMethod(
   'quant.awq',
@@ -17,7 +17,7 @@ export const awq = defineMethod(
     steps: z.number().int().min(1).default(20),
   },
   ({ steps, ...grid }) =>
-    normGroupMethod('quant.awq', ['gram', 'absSum', 'count'], async ({ consumers }, stats) => {
+    scaleMovingMethod('quant.awq', ['gram', 'absSum', 'count'], async ({ consumers }, stats) => {
       const { gram, absSum, count } = stats as Required<typeof stats>;
       const absMean = (await absSum.toFloat32()).map((sum) => sum / count);
       const weights = await Promise.all(

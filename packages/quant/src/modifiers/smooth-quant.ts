@@ -1,11 +1,11 @@
 import { defineMethod, readWeight } from '@frugal/compress';
 import { z } from 'zod';
 import { columnMaxima, smoothScales } from '../maths/smooth.js';
-import { normGroupMethod } from './norm-groups.js';
+import { scaleMovingMethod } from './move-scales.js';
 
 /**
  * Moves outliers from activations to weights before both are quantised (SmoothQuant, Xiao et al. 2022,
- * arXiv:2211.10438). Changes no output by itself. Targets are norms; the layers that read them follow.
+ * arXiv:2211.10438). Changes no output by itself. Targets are norms and gated MLPs; the layers that read them follow.
  */
 export const smoothQuant = defineMethod(
   'quant.smooth',
@@ -14,7 +14,7 @@ export const smoothQuant = defineMethod(
     strength: z.number().min(0).max(1).default(0.5),
   },
   ({ strength }) =>
-    normGroupMethod('quant.smooth', ['absMax'], async ({ consumers }, { absMax }) => {
+    scaleMovingMethod('quant.smooth', ['absMax'], async ({ consumers }, { absMax }) => {
       const activations = await (absMax as NonNullable<typeof absMax>).toFloat32();
       const weights = await Promise.all(consumers.map(readWeight));
       const scales = smoothScales(activations, columnMaxima(weights, activations.length), strength);

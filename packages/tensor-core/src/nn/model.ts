@@ -30,6 +30,11 @@ export interface Coupling {
   /** Units lie in this many groups of equal size, in order, which must stay equal; default 1. */
   readonly groups?: number;
   readonly members: readonly CouplingMember[];
+  /**
+   * Path of the member whose rows the layer passes on linearly to the columns of the others, such as `up` of a gated MLP: factors
+   * of the one can move to the other.
+   */
+  readonly linear?: string;
   /** What changes in the config when `units` are left. */
   config(units: number): ModelConfig;
 }
