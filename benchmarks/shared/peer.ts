@@ -1,7 +1,8 @@
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 
 /** The built program may lie in a chunk that several benchmarks share, so the folder is looked for upwards. */
 function peersFolder(): string {
@@ -18,7 +19,7 @@ export class Peer {
   version = '';
 
   private constructor(
-    private readonly child: ChildProcessWithoutNullStreams,
+    private readonly child: ChildProcessByStdio<Writable, Readable, null>,
     reader: Interface,
   ) {
     this.lines = reader[Symbol.asyncIterator]();
@@ -57,8 +58,10 @@ export class Peer {
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
   ): Promise<Peer | string> {
-    const child = spawn(command, args, { env: { ...process.env, ...environment } });
-    child.stderr.pipe(process.stderr);
+    const child = spawn(command, args, {
+      env: { ...process.env, ...environment },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     const peer = new Peer(child, createInterface({ input: child.stdout }));
     const first = await peer.read();
     if (!('ready' in first)) return JSON.stringify(first);

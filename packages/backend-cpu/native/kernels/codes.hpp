@@ -1,6 +1,6 @@
 #pragma once
 // Readers of int8 codes for exact products, by what the level multiplies: four signed bytes per dword (AMX), four bytes
-// of which one side must be unsigned (VNNI), or two codes widened to 16 bits (everything else).
+// of which those of A must be unsigned (VNNI), or two codes widened to 16 bits (everything else).
 #include "gemm.hpp"
 
 namespace frugal::FRUGAL_ISA {
@@ -8,10 +8,8 @@ namespace frugal::FRUGAL_ISA {
 #if defined(__AVX512VNNI__)
 #if defined(__AMX_TILE__)
 using CodeDot = TileDotI8;
-constexpr uint32_t WEIGHT_FLIP = 0;
 #else
 using CodeDot = DotI8;
-constexpr uint32_t WEIGHT_FLIP = 0x80808080u;
 #endif
 
 /** Four codes of neighbouring depth per dword, missing ones 0; FLIP turns codes into codes + 128. */
@@ -41,10 +39,8 @@ struct Codes {
     return dword;
   }
 };
-using ActivationCodes = Codes<0>;
-using WeightCodes = Codes<WEIGHT_FLIP>;
-/** What is added to every code of the weight: sums are larger by this times the sum of the activations' codes. */
-constexpr int32_t WEIGHT_OFFSET = WEIGHT_FLIP == 0 ? 0 : 128;
+using ActivationCodes = Codes<CodeDot::SHIFTED ? 0x80808080u : 0>;
+using WeightCodes = Codes<0>;
 #else
 /** Two codes of neighbouring depth per dword, widened to 16 bits. */
 struct WideCodes {
@@ -79,7 +75,6 @@ struct WideCodes {
 };
 using ActivationCodes = WideCodes;
 using WeightCodes = WideCodes;
-constexpr int32_t WEIGHT_OFFSET = 0;
 #endif
 
 } // namespace frugal::FRUGAL_ISA

@@ -13,7 +13,7 @@ struct Output {
   int64_t ld; // elements from row to row
   const float* column_scale = nullptr;
   const float* row_scale = nullptr;
-  const int32_t* row_offset = nullptr; // sums are whole numbers, from which this is taken first
+  bool whole_numbers = false; // sums are i32
   // factor · activation(sum + bias) + residual
   const float* bias = nullptr;
   const char* residual = nullptr; // as the output lies
@@ -33,7 +33,7 @@ FRUGAL_INLINE F scaled(const Output& out, F sum, int64_t row, int64_t column, in
   if (!out.column_scale) return sum;
   F scale = load_first(out.column_scale + column, lanes);
   if (out.row_scale) scale *= set(out.row_scale[row]);
-  return (out.row_offset ? to_float((I)sum - set_int(out.row_offset[row])) : sum) * scale;
+  return (out.whole_numbers ? to_float((I)sum) : sum) * scale;
 }
 
 /** factor · activation(value + bias) + residual */
@@ -45,6 +45,19 @@ FRUGAL_INLINE F finish(const Output& out, F value, const T* residual, int64_t co
   return residual ? value + load_f_first(residual, lanes) : value;
 }
 
+template <class T>
+FRUGAL_INLINE void store_output(T* to, F value, int64_t lanes) {
+  store_f_first(to, value, lanes);
+}
+#if defined(__AVX512BF16__)
+/** The same bits by one instruction, unless there are denormals, which it would flush. */
+FRUGAL_INLINE void store_output(bf16* to, F value, int64_t lanes) {
+  constexpr int DENORMAL = 0x20;
+  if (lanes < LANES || _mm512_fpclass_ps_mask((__m512)value, DENORMAL) != 0) return store_f_first(to, value, lanes);
+  store_as(to, (H)_mm512_cvtneps_pbh((__m512)value));
+}
+#endif
+
 /** Converts finished rows of sums into the output; they may lie there already. */
 static void store_rows(const Output& out, int64_t row, int64_t column, const float* from, int64_t ld, int64_t rows, int64_t columns) {
   const bool has_epilogue = out.has_epilogue();
@@ -54,11 +67,13 @@ static void store_rows(const Output& out, int64_t row, int64_t column, const flo
       const int64_t first = (row + i) * out.ld + column;
       T* to = reinterpret_cast<T*>(out.data) + first;
       const T* residual = out.residual ? reinterpret_cast<const T*>(out.residual) + first : nullptr;
-      for (int64_t j = 0; j < columns; j += LANES) {
-        const int64_t lanes = columns - j < LANES ? columns - j : LANES;
+      const auto store = [&](int64_t j, int64_t lanes) __attribute__((always_inline)) {
         const F value = scaled(out, load_first(from + i * ld + j, lanes), row + i, column + j, lanes);
-        store_f_first(to + j, has_epilogue ? finish(out, value, residual ? residual + j : nullptr, column + j, lanes) : value, lanes);
-      }
+        store_output(to + j, has_epilogue ? finish(out, value, residual ? residual + j : nullptr, column + j, lanes) : value, lanes);
+      };
+      int64_t j = 0;
+      for (; j + LANES <= columns; j += LANES) store(j, LANES);
+      if (j < columns) store(j, columns - j);
     }
   });
 }

@@ -106,6 +106,7 @@ static void pack_a_in_pieces(Operand<typename Reader::Element> a, int64_t rows, 
       }
       for (int64_t i = 0; i < rows; i++) {
         if (a.k_stride == 1) {
+          __builtin_prefetch(source + (i + rows) * a.i_stride);
           store(to + i * PIECE + part, Reader::along_k(source + i * a.i_stride, left));
           continue;
         }
@@ -123,17 +124,17 @@ static void pack_a_in_pieces(Operand<typename Reader::Element> a, int64_t rows, 
 constexpr int64_t PACK_DEPTH = 32;
 
 /**
- * Depth [start, start + count) of all columns to panels of [dwords][TILE_COLUMNS], `dwords` deep each, for operands
- * whose columns are neighbours in memory. Missing columns are 0.
+ * Depth [start, start + count) of all columns to panels of [depth][TILE_COLUMNS], `panel_dwords` from one to the next,
+ * for operands whose columns are neighbours in memory. Missing columns are 0.
  */
 template <class Reader>
-static void pack_b_rows(Operand<typename Reader::Element> b, int64_t columns, int64_t depth, int64_t start, int64_t count, int64_t dwords, float* to) {
+static void pack_b_rows(Operand<typename Reader::Element> b, int64_t columns, int64_t depth, int64_t start, int64_t count, int64_t panel_dwords, float* to) {
   constexpr int STEP = Reader::Dot::STEP;
   for (int64_t k = start; k < start + count; k++) {
     const auto* source = b.data + k * STEP * b.k_stride;
     const int64_t below = depth - k * STEP;
     float* row = to + k * TILE_COLUMNS;
-    for (int64_t j = 0; j < columns; j += TILE_COLUMNS, row += dwords * TILE_COLUMNS) {
+    for (int64_t j = 0; j < columns; j += TILE_COLUMNS, row += panel_dwords) {
       store(row, Reader::along_i(source + j, b.k_stride, below, columns - j));
       store(row + LANES, columns - j > LANES ? Reader::along_i(source + j + LANES, b.k_stride, below, columns - j - LANES) : F{});
     }

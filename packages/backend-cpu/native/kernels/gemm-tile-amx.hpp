@@ -9,7 +9,9 @@ namespace frugal::FRUGAL_ISA {
 
 struct TileDot {
   static constexpr int ROWS = 32;
+  static constexpr int64_t DEPTH_BLOCK = 256, DEPTH_SECTION = 512;
   static constexpr bool WHOLE_PIECES = true;
+  static constexpr bool SHIFTED = false;
   static void begin() { configure_tiles(); }
   static void end() { _tile_release(); }
 };

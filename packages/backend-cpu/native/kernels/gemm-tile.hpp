@@ -22,8 +22,19 @@ constexpr int PIECE = 16;
 /** What dots on vectors share: the size of their tiles, and nothing to set up. */
 struct VectorDot {
   static constexpr int ROWS = TILE_ROWS;
+#if defined(FRUGAL_AVX512)
+  /** Dwords of depth that one pass over a tile covers: longer ones read and write C less often, from the L2 cache on. */
+  static constexpr int64_t DEPTH_BLOCK = 1024;
+  /** Dwords of depth that are packed at a time when the depth is long. */
+  static constexpr int64_t DEPTH_SECTION = 1024;
+#else
+  static constexpr int64_t DEPTH_BLOCK = 256;
+  static constexpr int64_t DEPTH_SECTION = 512;
+#endif
   /** Whether tiles read whole pieces of depth, so that B must be filled up with zeros as A is. */
   static constexpr bool WHOLE_PIECES = false;
+  /** Whether codes of A are shifted to be unsigned, so that sums begin below zero: see `DotI8::start_row`. */
+  static constexpr bool SHIFTED = false;
   static void begin() {}
   static void end() {}
 };
@@ -42,13 +53,22 @@ struct DotBf16 : VectorDot {
 #endif
 
 #if defined(__AVX512VNNI__)
-/** Signed bytes of A times unsigned bytes of B (codes + 128). */
+/** Unsigned bytes of A (codes + 128) times signed bytes of B. */
 struct DotI8 : VectorDot {
   static constexpr int STEP = 4;
+  static constexpr bool SHIFTED = true;
   static inline __attribute__((always_inline)) F mac(F acc, F a, F b) {
     // The intrinsic makes g++ copy accumulators around; as an instruction it stays in place.
-    asm("vpdpbusd %1, %2, %0" : "+v"(acc) : "v"(a), "v"(b));
+    asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
     return acc;
+  }
+  /** What the sums of a panel's columns begin with: minus 128 times the codes of B, since those of A are 128 too large. */
+  static void start_row(const float* panel, int64_t depth, float* to) {
+    const F shift = (F)_mm512_set1_epi8(-128);
+    F sums[4] = {};
+    for (int64_t k = 0; k < depth; k++)
+      for (int i = 0; i < 2; i++) sums[k % 2 * 2 + i] = mac(sums[k % 2 * 2 + i], shift, load(panel + k * 2 * LANES + i * LANES));
+    for (int i = 0; i < 2; i++) store(to + i * LANES, (F)(-((I)sums[i] + (I)sums[2 + i])));
   }
 };
 #endif
@@ -80,6 +100,7 @@ struct Tile {
   int64_t ldc;
   int64_t columns;
   bool accumulate; // add to C instead of overwriting it
+  const float* start = nullptr; // a row that all sums begin with, besides C
   int64_t lda = 0; // rows of the tile, which for A read along the depth are also the dwords from k to k + 1
   const char* next = nullptr; // memory that a later tile reads: fetched along the way, some lines per piece
   int64_t next_lines = 0;
@@ -91,45 +112,59 @@ FRUGAL_INLINE void prefetch_next(const Tile& t, int64_t piece) {
   for (int64_t i = 0; i < t.next_lines; i++) __builtin_prefetch(from + i * 64, 0, 2);
 }
 
-/** The rows of C below this tile are the next to be touched. */
+/** The rows of C below this tile are the next to be touched. One row a piece: all at once would hold up the operands. */
 template <int ROWS>
-FRUGAL_INLINE void prefetch_below(const Tile& t) {
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; i++) {
-    __builtin_prefetch(t.c + (ROWS + i) * t.ldc, 1);
-    __builtin_prefetch(t.c + (ROWS + i) * t.ldc + 16, 1);
-  }
+FRUGAL_INLINE void prefetch_below(const Tile& t, int64_t piece) {
+  if (piece >= ROWS) return;
+  const float* c = t.c + (ROWS + piece) * t.ldc;
+  __builtin_prefetch(c, 1);
+  __builtin_prefetch(c + 16, 1);
 }
 
 template <int ROWS>
 FRUGAL_INLINE void load_tile(const Tile& t, F (&acc)[ROWS][2]) {
+  if (!t.accumulate) {
 #pragma GCC unroll 16
-  for (int i = 0; i < ROWS; i++) {
-    const float* c = t.c + i * t.ldc;
-    if (!t.accumulate) {
-      acc[i][0] = acc[i][1] = F{};
-    } else if (t.columns >= TILE_COLUMNS) {
-      acc[i][0] = load(c);
-      acc[i][1] = load(c + LANES);
-    } else {
-      acc[i][0] = load_first(c, t.columns < LANES ? t.columns : LANES);
-      acc[i][1] = t.columns > LANES ? load_first(c + LANES, t.columns - LANES) : F{};
+    for (int i = 0; i < ROWS; i++) acc[i][0] = acc[i][1] = F{};
+  } else if (t.columns >= TILE_COLUMNS) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      acc[i][0] = load(t.c + i * t.ldc);
+      acc[i][1] = load(t.c + i * t.ldc + LANES);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      acc[i][0] = load_first(t.c + i * t.ldc, t.columns < LANES ? t.columns : LANES);
+      acc[i][1] = t.columns > LANES ? load_first(t.c + i * t.ldc + LANES, t.columns - LANES) : F{};
     }
   }
 }
 
 template <int ROWS>
-FRUGAL_INLINE void store_tile(const Tile& t, const F (&acc)[ROWS][2]) {
+FRUGAL_INLINE void add_start(const Tile& t, F (&acc)[ROWS][2]) {
+  if (!t.start) return;
+  const I start[2] = {(I)load(t.start), (I)load(t.start + LANES)};
 #pragma GCC unroll 16
-  for (int i = 0; i < ROWS; i++) {
-    float* c = t.c + i * t.ldc;
-    if (t.columns >= TILE_COLUMNS) {
-      store(c, acc[i][0]);
-      store(c + LANES, acc[i][1]);
-    } else {
+  for (int i = 0; i < ROWS; i++)
+    for (int j = 0; j < 2; j++) acc[i][j] = (F)((I)acc[i][j] + start[j]);
+}
+
+template <int ROWS>
+FRUGAL_INLINE void store_tile(const Tile& t, const F (&acc)[ROWS][2]) {
+  if (t.columns < TILE_COLUMNS) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      float* c = t.c + i * t.ldc;
       store_first(c, acc[i][0], t.columns < LANES ? t.columns : LANES);
       if (t.columns > LANES) store_first(c + LANES, acc[i][1], t.columns - LANES);
     }
+    return;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++) {
+    store(t.c + i * t.ldc, acc[i][0]);
+    store(t.c + i * t.ldc + LANES, acc[i][1]);
   }
 }
 
@@ -137,11 +172,12 @@ template <class Dot, int ROWS>
 void multiply_tile(const Tile& t) {
   F acc[ROWS][2];
   load_tile<ROWS>(t, acc);
-  prefetch_below<ROWS>(t);
+  if constexpr (Dot::SHIFTED) add_start<ROWS>(t, acc);
   const float* a = t.a;
   const float* b = t.b;
   for (int64_t start = 0; start < t.depth; start += PIECE) {
     prefetch_next(t, start / PIECE);
+    prefetch_below<ROWS>(t, start / PIECE);
     const int64_t count = t.depth - start < PIECE ? t.depth - start : PIECE;
     for (int64_t k = 0; k < count; k++) {
       const F b0 = load(b), b1 = load(b + LANES);
@@ -163,11 +199,14 @@ template <class Dot, int ROWS>
 void multiply_tile_transposed(const Tile& t) {
   F acc[ROWS][2];
   load_tile<ROWS>(t, acc);
-  prefetch_below<ROWS>(t);
+  if constexpr (Dot::SHIFTED) add_start<ROWS>(t, acc);
   const float* a = t.a;
   const float* b = t.b;
   for (int64_t k = 0; k < t.depth; k++, a += t.lda, b += t.ldb) {
-    if (k % PIECE == 0) prefetch_next(t, k / PIECE);
+    if (k % PIECE == 0) {
+      prefetch_next(t, k / PIECE);
+      prefetch_below<ROWS>(t, k / PIECE);
+    }
     const F b0 = load(b), b1 = load(b + LANES);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {

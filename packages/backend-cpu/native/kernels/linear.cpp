@@ -105,15 +105,8 @@ void quantize_int8(const Call& call) {
 void int8_matmul(const Call& call) {
   const Tensor &a = call.tensors[0], &b = call.tensors[2], &out = call.tensors[4];
   const int64_t m = a.dims[0], k = a.dims[1], n = b.dims[0];
-  const int8_t* codes = data_of<int8_t>(a);
-  int32_t* offsets = static_cast<int32_t*>(scratch(Scratch::shared, static_cast<size_t>(m) * 4 + 64));
-  for_each_row(call, Rows{m, k}, 0.05, [&](int64_t row) {
-    int32_t sum = 0;
-    for (int64_t i = 0; i < k; i++) sum += codes[row * k + i];
-    offsets[row] = WEIGHT_OFFSET * sum;
-  });
-  const Output output{out.data, out.dtype, n, data_of<float>(call.tensors[3]), data_of<float>(call.tensors[1]), offsets};
-  const Gemm<ActivationCodes, WeightCodes> gemm{m, n, k, {codes, k, 1}, {data_of<int8_t>(b), k, 1}, output};
+  const Output output{out.data, out.dtype, n, data_of<float>(call.tensors[3]), data_of<float>(call.tensors[1]), true};
+  const Gemm<ActivationCodes, WeightCodes> gemm{m, n, k, {data_of<int8_t>(a), k, 1}, {data_of<int8_t>(b), k, 1}, output};
   gemm.run(call);
 }
 

@@ -2,8 +2,6 @@
 // integerMatmul: i8 [..., M, K] × i8 [..., N, K] → i32 [..., M, N], exact.
 // linear: (x [..., K], weight [N, K], copy?, bias? [N], residual? [..., N]) → factor · activation(x · weightᵀ + bias) +
 // residual; bias and residual contiguous. Attributes: [has copy, has bias, has residual, activation or -1, factor].
-#include <type_traits>
-
 #include "codes.hpp"
 #include "gemm.hpp"
 
@@ -45,20 +43,6 @@ bool is_one_matrix(const Batch& batch, int64_t rows, int64_t row_stride) {
   return true;
 }
 
-/** Sums of the codes of A, times what was added to those of B, are taken off ahead: C starts below zero. */
-template <class Product>
-void start_sums(const Call& call, const Product& gemm) {
-  parallel(call, ceil_div(gemm.m, 16), static_cast<double>(16 * (gemm.k + gemm.n)) * 0.1, [&](int64_t chunk) {
-    for (int64_t i = chunk * 16; i < smaller(gemm.m, (chunk + 1) * 16); i++) {
-      int32_t sum = 0;
-      const int8_t* row = gemm.a.data + i * gemm.a.i_stride;
-      for (int64_t k = 0; k < gemm.k; k++) sum += row[k * gemm.a.k_stride];
-      int32_t* to = reinterpret_cast<int32_t*>(gemm.out.data) + i * gemm.out.ld;
-      for (int64_t j = 0; j < gemm.n; j++) to[j] = -WEIGHT_OFFSET * sum;
-    }
-  });
-}
-
 /** The last two axes change places. */
 Tensor swapped(Tensor t) {
   const int last = t.rank - 1;
@@ -98,11 +82,7 @@ void multiply(const Call& call, const Tensor& a, const Tensor& b, const Tensor& 
       a_data += position * batch.a[axis];
       b_data += position * batch.b[axis];
     }
-    Gemm<Left, Right> gemm{m, n, k, {a_data, a_row, a_depth}, {b_data, b_column, b_depth}, out};
-    if constexpr (WEIGHT_OFFSET != 0 && std::is_same_v<Right, WeightCodes>) {
-      start_sums(inner, gemm);
-      gemm.accumulate = true;
-    }
+    const Gemm<Left, Right> gemm{m, n, k, {a_data, a_row, a_depth}, {b_data, b_column, b_depth}, out};
     gemm.run(inner);
   };
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);

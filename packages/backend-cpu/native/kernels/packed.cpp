@@ -31,23 +31,19 @@ void packed_gather(const Call& call) {
   });
 }
 
-/** One row as codes -127..127 times absmax / 127, ties to even; returns the scale and the sum of the codes. */
+/** One row as codes -127..127 times absmax / 127, ties to even; returns the scale. */
 template <class T>
-float quantize_row(const T* x, int64_t columns, int8_t* codes, int32_t& sum) {
+float quantize_row(const T* x, int64_t columns, int8_t* codes) {
   F largest = {};
   for_vectors(columns, [&](int64_t i, int64_t lanes) { largest = max(largest, abs(load_f_first(x + i, lanes))); });
   const float scale = reduce_max(largest) / 127.0f;
   const F divisor = set(scale > 0 ? scale : 1.0f), limit = set(127.0f);
-  I total = {};
   for_vectors(columns, [&](int64_t i, int64_t lanes) {
     const I code = to_int(min(limit, max(-limit, round(load_f_first(x + i, lanes) / divisor))));
-    total += code;
     B narrow = __builtin_convertvector(code, B);
     if (lanes == LANES) store_as(codes + i, narrow);
     else for (int64_t l = 0; l < lanes; l++) codes[i + l] = narrow[l];
   });
-  sum = 0;
-  for (int l = 0; l < LANES; l++) sum += total[l];
   return scale;
 }
 
@@ -59,16 +55,13 @@ struct Shape {
 /** x [count, columns] quantised per row, dot products of whole numbers. */
 template <class T>
 void multiply_int8(const Call& call, const Shape& s, const Tensor& codes, const Tensor& scales, const Tensor& out) {
-  char* memory = static_cast<char*>(scratch(Scratch::shared, static_cast<size_t>(s.count * (s.columns + 8)) + 64));
+  char* memory = static_cast<char*>(scratch(Scratch::shared, static_cast<size_t>(s.count * (s.columns + 4)) + 64));
   float* row_scales = reinterpret_cast<float*>(memory);
-  int32_t* offsets = reinterpret_cast<int32_t*>(row_scales + s.count);
-  int8_t* x_codes = reinterpret_cast<int8_t*>(offsets + s.count);
+  int8_t* x_codes = reinterpret_cast<int8_t*>(row_scales + s.count);
   for_each_row(call, Rows{s.count, s.columns}, 0.4, [&](int64_t row) {
-    int32_t sum;
-    row_scales[row] = quantize_row(data_of<T>(call.tensors[0]) + row * s.columns, s.columns, x_codes + row * s.columns, sum);
-    offsets[row] = WEIGHT_OFFSET * sum;
+    row_scales[row] = quantize_row(data_of<T>(call.tensors[0]) + row * s.columns, s.columns, x_codes + row * s.columns);
   });
-  const Output output{out.data, out.dtype, s.rows, data_of<float>(scales), row_scales, offsets};
+  const Output output{out.data, out.dtype, s.rows, data_of<float>(scales), row_scales, true};
   const Gemm<ActivationCodes, WeightCodes> gemm{s.count, s.rows, s.columns, {x_codes, s.columns, 1}, {data_of<int8_t>(codes), s.columns, 1}, output};
   gemm.run(call);
 }
