@@ -118,6 +118,10 @@ export class AscendBackend implements Backend {
   }
 
   async read(view: TensorView): Promise<Uint8Array> {
+    return this.readSync(view);
+  }
+
+  readSync(view: TensorView): Uint8Array {
     return this.device.download(operandOf(view));
   }
 

@@ -68,7 +68,7 @@ function step(
     rows('q'),
     view,
     { layer: 0, key: 'key', value: shape.latent ? shape.Dv : 'value' },
-    tensor(Int32Array.from(starts), { backend: view.lengths.backend }),
+    tensor(Int32Array.from(starts), { backend: view.inputs[0].backend }),
     { scale: shape.D ** -0.5, window: shape.window, softCap: shape.softCap },
   );
   return members.map((_, i) => out.slice(0, starts[i], starts[i + 1]));

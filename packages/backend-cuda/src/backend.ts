@@ -88,6 +88,10 @@ export class CudaBackend implements Backend {
   }
 
   async read(view: TensorView): Promise<Uint8Array> {
+    return this.readSync(view);
+  }
+
+  readSync(view: TensorView): Uint8Array {
     const { device } = this;
     return device.frame(() => toHost(device, read(device, view), view.dtype));
   }

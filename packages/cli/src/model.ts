@@ -15,6 +15,7 @@ import type { Context } from './context.js';
 import { CommandError } from './errors.js';
 import { exists } from './files.js';
 import { isHubReference } from './hub/reference.js';
+import { type NamedPlace, spread } from './placement.js';
 import { keepActivations } from './precise.js';
 import { withProgress } from './progress.js';
 import { byteCount } from './verb.js';
@@ -25,6 +26,7 @@ interface LoadOptions {
   readonly adapter?: string | undefined;
   /** Bytes of experts in memory. */
   readonly expertMemory?: number | undefined;
+  readonly place?: readonly NamedPlace[] | undefined;
 }
 
 /** The option of verbs that apply an adapter. */
@@ -113,7 +115,7 @@ export async function openAnyModel(path: string, context: Context): Promise<Mode
 async function load(
   checkpoint: Checkpoint,
   context: Context,
-  { precise, adapter, expertMemory }: LoadOptions,
+  { precise, adapter, expertMemory, place }: LoadOptions,
 ): Promise<CausalLM> {
   const memory = await expertMemorySettings(expertMemory);
   const model = await withProgress(context, 'Loading', (update) =>
@@ -124,6 +126,7 @@ async function load(
     const { loadAdapter } = await import('@frugal/lora'); // most models come without, and it takes its time
     await loadAdapter(model, adapter, huggingFaceNames(model.config));
   }
+  if (place) await spread(model, place);
   return model;
 }
 

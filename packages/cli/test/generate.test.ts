@@ -81,6 +81,16 @@ describe('generate', () => {
     }
   });
 
+  it('computes some blocks on another backend', async () => {
+    expect(await generate('--place', 'reference=0', '--place', 'reference=1')).toEqual(await generate());
+    const refusal = async (place: string) =>
+      (await frugal(['generate', model, '--prompt', 'x', '--place', place])).err;
+    expect(await refusal('tpu=0-1')).toContain(
+      'a backend (cuda, ascend, cpu, reference) and blocks: cuda=0-11',
+    );
+    expect(await refusal('reference=0-99')).toContain('no such blocks');
+  });
+
   it('takes penalties and other caches', async () => {
     const { ids } = await generate('--presence-penalty', '50');
     expect(new Set(ids).size).toBe(ids.length);

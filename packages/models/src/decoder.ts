@@ -1,4 +1,4 @@
-import { type FloatDType, type Recompute, type Tensor, tensor } from '@frugal/tensor-core';
+import { type Backend, type FloatDType, type Recompute, type Tensor, tensor } from '@frugal/tensor-core';
 import {
   type Block,
   type CacheDType,
@@ -88,6 +88,7 @@ export class DecoderModel extends Module implements CausalLM {
   readonly extraBlocks: readonly Block[];
   computeDType: FloatDType;
   cacheDType?: CacheDType;
+  placement?: readonly Backend[] | undefined;
   /** Store only block inputs while training and compute blocks again backward: less memory, a third more work. */
   recompute: Recompute = false;
   config: ModelConfig;
@@ -130,8 +131,8 @@ export class DecoderModel extends Module implements CausalLM {
 
   forward(batch: StepBatch): Output {
     const { hidden, context } = this.begin(batch);
-    const { blocks, recompute } = this;
-    return this.finish(runBlocks(blocks, hidden, context, { recompute }), context);
+    const { blocks, recompute, placement } = this;
+    return this.finish(runBlocks(blocks, hidden, context, { recompute, placement }), context);
   }
 
   begin(batch: StepBatch): { hidden: Tensor; context: StepContext } {

@@ -112,8 +112,8 @@ export interface Backend {
   /** Waits for all work that `view` depends on and copies its elements, row-major, to the host. */
   read(view: TensorView): Promise<Uint8Array>;
   /**
-   * Same as `read`, at once, for backends whose memory the host can see. Core uses it to check index values
-   * before a kernel runs; devices leave it out and check in their kernels.
+   * Same as `read`, at once: it waits for the device. Core moves values between backends with it, and where memory is the
+   * host's it also checks index values before a kernel runs; devices check in their kernels.
    */
   readSync?(view: TensorView): Uint8Array;
   /**

@@ -200,7 +200,7 @@ function checkIndices<N extends OpName>(
   inputs: readonly Tensor[],
   attributes: OpSpecs[N],
 ): void {
-  if (!backend.readSync || !definition.indices) return;
+  if (!backend.readSync || backend.capabilities.memory !== 'host' || !definition.indices) return;
   for (const { input, limit, allow } of definition.indices(inputs, attributes)) {
     const bytes = backend.readSync(inputs[input]);
     const values = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);

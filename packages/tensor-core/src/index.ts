@@ -121,3 +121,4 @@ export {
 } from './tape.js';
 export { type Axes, type Operand, Tensor } from './tensor.js';
 export { type TraceLevel, type TraceOptions, traceOps } from './trace.js';
+export { transfer } from './transfer.js';

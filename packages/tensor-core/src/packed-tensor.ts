@@ -188,6 +188,17 @@ export class PackedTensor implements ScopeMember {
     return new PackedTensor(this.format, this.shape, parts, this.layout);
   }
 
+  /** Moves the matrix itself into the memory of another backend, prepared there as it was here. */
+  async moveTo(backend: Backend): Promise<this> {
+    if (backend === this.backend) return this;
+    const moved = keep(await this.to(backend));
+    if (this.layout !== undefined) moved.prepare();
+    this.dispose();
+    this.held = moved.held;
+    this.physical = moved.physical;
+    return this;
+  }
+
   dispose(): void {
     for (const part of this.parts) part.dispose();
   }

@@ -12,11 +12,16 @@ let isRepeatable = true;
  * not the host's. What is being recorded cannot be repeated then: other values would choose otherwise.
  */
 export function readIndices(indices: Tensor): Int32Array | null {
-  const { readSync } = indices.backend;
-  if (!readSync) return null;
+  const { readSync, capabilities } = indices.backend;
+  if (!readSync || capabilities.memory !== 'host') return null;
   isRepeatable = false;
   const bytes = readSync.call(indices.backend, indices);
   return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+/** What is being recorded does something that replaying would leave out. */
+export function cannotRepeat(): void {
+  isRepeatable = false;
 }
 
 /**

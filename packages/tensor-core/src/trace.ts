@@ -98,7 +98,8 @@ function reportErrors(
 
 function withValues(view: TensorView, look: (values: ArrayLike<number>) => void): void {
   const { backend } = view.storage;
-  if (backend.readSync) look(numbersOf(backend.readSync(view), view.dtype));
+  if (backend.readSync && backend.capabilities.memory === 'host')
+    look(numbersOf(backend.readSync(view), view.dtype));
   // The copy is enqueued now, behind the kernel; the tensor may be gone when the numbers arrive.
   else backend.read(view).then((bytes) => look(numbersOf(bytes, view.dtype)), ignore);
 }

@@ -4,6 +4,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { type Context, printJson } from '../context.js';
 import { describeMachine, type Machine } from '../machine.js';
 import { modelPath, openModel } from '../model.js';
+import { type NamedPlace, PLACE_OPTION } from '../placement.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 import { version } from '../version.js';
 
@@ -11,6 +12,7 @@ export interface BenchOptions extends BackendOptions {
   readonly promptTokens?: number;
   readonly newTokens?: number;
   readonly repeats: number;
+  readonly place?: readonly NamedPlace[];
   /** Also say in which kernels a new token spends its time. */
   readonly profile?: boolean;
 }
@@ -45,6 +47,7 @@ export const benchVerb: Verb = (program, context) => {
     .option('--prompt-tokens <N>', 'tokens of the prompt (default: 512, or half of the context)', integer(1))
     .option('--new-tokens <N>', 'tokens after it (default: 128, or what the context leaves)', integer(2))
     .option('--repeats <N>', 'measurements; the median counts', integer(1), 5)
+    .option(...PLACE_OPTION)
     .option('--profile', 'also the kernels in which a new token spends its time');
   addBackendOptions(command).action(async (source: string, options: BenchOptions & JsonOption) => {
     const result = await benchModel(source, options, context);
@@ -61,7 +64,7 @@ export async function benchModel(
   const backend = useBackend(options, context);
   const path = await modelPath(source, context);
   const start = performance.now();
-  const model = await openModel(path, context);
+  const model = await openModel(path, context, { place: options.place });
   const loadSeconds = (performance.now() - start) / 1000;
   const { promptTokens, newTokens, repeats } = options;
   const speed = await measureSpeed(model, { promptTokens, newTokens, repeats, signal: context.signal });

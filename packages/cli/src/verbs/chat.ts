@@ -13,6 +13,7 @@ import {
   type Speaker,
 } from '../generation.js';
 import { EXPERT_MEMORY_OPTION, modelPath, openSpeaker } from '../model.js';
+import { type NamedPlace, PLACE_OPTION } from '../placement.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -21,6 +22,7 @@ interface Options extends BackendOptions, GenerationOptions, JsonOption {
   readonly draft?: string;
   readonly precise?: true;
   readonly expertMemory?: number;
+  readonly place?: readonly NamedPlace[];
 }
 
 const PROMPT = '> ';
@@ -48,6 +50,7 @@ export const chatVerb: Verb = (program, context) => {
     .argument(...MODEL_ARGUMENT)
     .option('--system <TEXT>', 'what stands before the conversation')
     .option(...EXPERT_MEMORY_OPTION)
+    .option(...PLACE_OPTION)
     .option(...PRECISE_OPTION);
   addBackendOptions(addGenerationOptions(command, { temperature: 0.7 })).action(
     async (source: string, options: Options) => {

@@ -14,6 +14,7 @@ import {
   tokenLimit,
 } from '../generation.js';
 import { ADAPTER_OPTION, EXPERT_MEMORY_OPTION, modelPath, openSpeaker } from '../model.js';
+import { type NamedPlace, PLACE_OPTION } from '../placement.js';
 import { PRECISE_OPTION } from '../precise.js';
 import { addVerb, integer, type JsonOption, MODEL_ARGUMENT, type Verb } from '../verb.js';
 
@@ -25,6 +26,7 @@ interface Options extends BackendOptions, GenerationOptions, JsonOption {
   readonly precise?: true;
   readonly adapter?: string;
   readonly expertMemory?: number;
+  readonly place?: readonly NamedPlace[];
   readonly jsonSchema?: string;
 }
 
@@ -54,6 +56,7 @@ export const generateVerb: Verb = (program, context) => {
     .option('--json-schema <FILE>', 'the text is a document of this JSON schema, whole within --max-tokens')
     .option(...ADAPTER_OPTION)
     .option(...EXPERT_MEMORY_OPTION)
+    .option(...PLACE_OPTION)
     .option(...PRECISE_OPTION);
   addBackendOptions(addGenerationOptions(command, { temperature: 0 })).action(
     async (source: string, options: Options) => {

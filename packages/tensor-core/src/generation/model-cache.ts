@@ -1,4 +1,4 @@
-import { type CacheDType, type CacheSpec, type CausalLM, PackedLinear } from '../nn/index.js';
+import { type CacheDType, type CacheSpec, type CausalLM, homeOf, PackedLinear } from '../nn/index.js';
 import { PagedKVCache } from './paged-cache.js';
 
 export interface ModelCacheOptions {
@@ -11,10 +11,11 @@ export interface ModelCacheOptions {
   readonly spec?: CacheSpec;
 }
 
-/** A cache for a model, in the memory where its weights lie. */
+/** A cache for a model, each layer in the memory where its weights lie. */
 export function modelCache(model: CausalLM, options: ModelCacheOptions): PagedKVCache {
   const { spec = model.cacheSpec, dtype = defaultCacheDType(model), ...sizes } = options;
-  return new PagedKVCache(spec, { ...sizes, dtype, backend: model.parameters()[0]?.value.backend });
+  const { placement } = model;
+  return new PagedKVCache(spec, { ...sizes, dtype, backend: homeOf(model), placement });
 }
 
 /**

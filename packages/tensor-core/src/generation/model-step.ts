@@ -72,7 +72,7 @@ export class ModelSteps {
       logits: rows,
       startPositions,
       cache,
-      backend: cache.lengths.backend,
+      backend: cache.inputs[0].backend,
       ...(parts.some(({ adapter = -1 }) => adapter >= 0) && {
         adapters: parts.map(({ adapter = -1 }) => adapter),
       }),

@@ -10,7 +10,7 @@ async function rowsOf(
   counts: number[],
 ): Promise<{ table: number[]; lengths: number[] }> {
   const view = cache.extend(ids, counts);
-  return { table: [...(await view.pageTable(0).toInt32())], lengths: [...(await view.lengths.toInt32())] };
+  return { table: [...(await view.pageTable(0).toInt32())], lengths: [...(await view.lengths(0).toInt32())] };
 }
 
 describe('PagedKVCache', () => {

@@ -2,6 +2,7 @@ import {
   ArgumentError,
   type Backend,
   bytesPerElement,
+  currentBackend,
   FrugalError,
   keep,
   noGrad,
@@ -24,7 +25,17 @@ export interface PagedKVCacheOptions {
   readonly pageSize?: number;
   /** Default f32. */
   readonly dtype?: CacheDType;
+  /** Where steps are made; default: the current one. */
   readonly backend?: Backend;
+  /** Where the rows of each layer lie; default, and for layers beyond: `backend`. */
+  readonly placement?: readonly Backend[] | undefined;
+}
+
+/** What a step writes and reads, on one backend. */
+interface Indices {
+  readonly writeRows: Tensor;
+  readonly pageTable: Tensor;
+  readonly lengths: Tensor;
 }
 
 interface Sequence {
@@ -41,21 +52,26 @@ export class PagedKVCache implements KVCache {
   readonly dtype: CacheDType;
   /** Whoever wants pages to outlive their sequence holds them here. */
   readonly pool: PagePool;
+  private readonly home: Backend;
+  private readonly places: ReadonlySet<Backend>;
   private readonly parts = new Map<string, StoredPart>();
   private readonly sequences = new Map<number, Sequence>();
   private nextSequence = 0;
 
   constructor(
     readonly spec: CacheSpec,
-    { tokens, pageSize = 16, dtype = 'f32', backend }: PagedKVCacheOptions,
+    { tokens, pageSize = 16, dtype = 'f32', backend = currentBackend(), placement }: PagedKVCacheOptions,
   ) {
     this.pageSize = pageSize;
     this.dtype = dtype;
     const pages = Math.ceil(tokens / pageSize);
     this.pool = new PagePool(pages);
+    this.home = backend;
+    this.places = new Set([backend, ...(placement ?? [])]);
     spec.forEach((layer, i) => {
       for (const part of layer.parts) {
-        this.parts.set(`${i}.${part.name}`, allocatePart(part, pages * pageSize, dtype, backend));
+        const place = placement?.[i] ?? backend;
+        this.parts.set(`${i}.${part.name}`, allocatePart(part, pages * pageSize, dtype, place));
       }
     });
   }
@@ -178,22 +194,29 @@ export class PagedKVCache implements KVCache {
       ...pages,
       ...new Array<number>(width - pages.length).fill(0),
     ]);
-    const { backend } = (this.parts.values().next().value as StoredPart).entries;
-    const writeRows = tensor(Int32Array.from(rows), { backend });
+    const indicesOn = (backend: Backend): Indices => ({
+      writeRows: tensor(Int32Array.from(rows), { backend }),
+      pageTable: tensor(Int32Array.from(table), { shape: [entries.length, width], backend }),
+      lengths: tensor(
+        Int32Array.from(entries, ({ length }) => length),
+        { backend },
+      ),
+    });
+    const indices = new Map([...this.places].map((backend) => [backend, indicesOn(backend)]));
+    const home = indices.get(this.home) as Indices;
     const part = (layer: number, name: string) => this.parts.get(`${layer}.${name}`) as StoredPart;
-    const pageTable = tensor(Int32Array.from(table), { shape: [entries.length, width], backend });
-    const lengths = tensor(
-      Int32Array.from(entries, ({ length }) => length),
-      { backend },
-    );
+    const near = (layer: number) => {
+      const [{ name }] = this.spec[layer].parts;
+      return indices.get(part(layer, name).entries.backend) ?? home;
+    };
     return {
       pageSize: this.pageSize,
-      pageTable: () => pageTable,
-      lengths,
-      inputs: [writeRows, pageTable, lengths],
+      pageTable: (layer) => near(layer).pageTable,
+      lengths: (layer) => near(layer).lengths,
+      inputs: [home.writeRows, home.pageTable, home.lengths],
       part,
       write: (layer, name, values) => {
-        writeEntries(part(layer, name), writeRows, values);
+        writeEntries(part(layer, name), near(layer).writeRows, values);
       },
     };
   }
@@ -220,7 +243,7 @@ export class PagedKVCache implements KVCache {
   }
 }
 
-function allocatePart(part: CachePart, rows: number, cacheDType: CacheDType, backend?: Backend): StoredPart {
+function allocatePart(part: CachePart, rows: number, cacheDType: CacheDType, backend: Backend): StoredPart {
   const dtype = part.dtype ?? cacheDType;
   const shape = [rows, ...part.shape];
   if (dtype !== 'q8') return { entries: keep(zeros(shape, { dtype, backend })) };

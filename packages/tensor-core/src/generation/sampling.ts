@@ -88,7 +88,7 @@ export function sampleToken(
   attempt = 0,
 ): number {
   const current = currentBackend();
-  const backend = current.readSync ? current : referenceBackend();
+  const backend = current.capabilities.memory === 'host' && current.readSync ? current : referenceBackend();
   const requests = [{ options, index, attempt }];
   const bytes = scope(() => {
     const tokens = choose(tensor(logits, { shape: [1, logits.length], backend }), requests);

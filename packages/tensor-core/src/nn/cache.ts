@@ -38,8 +38,8 @@ export interface CacheView {
   readonly pageSize: number;
   /** i32 [S, P] of a layer. Layers with a window may have forgotten pages before it: their entries mean nothing. */
   pageTable(layer: number): Tensor;
-  /** i32 [S]: tokens of each sequence, those of this step included. */
-  readonly lengths: Tensor;
+  /** i32 [S], for a layer: tokens of each sequence, those of this step included. */
+  lengths(layer: number): Tensor;
   /** Every tensor that differs from step to step, always in the same order: what a replayed step is given anew. */
   readonly inputs: readonly Tensor[];
   part(layer: number, name: string): StoredPart;
@@ -92,7 +92,14 @@ export function attendToCache(
 ): Tensor {
   const keys = cache.part(layer, key);
   const values = typeof value === 'string' ? cache.part(layer, value) : leading(keys, value);
-  const inputs = [q, keys.entries, values.entries, sequenceStarts, cache.pageTable(layer), cache.lengths];
+  const inputs = [
+    q,
+    keys.entries,
+    values.entries,
+    sequenceStarts,
+    cache.pageTable(layer),
+    cache.lengths(layer),
+  ];
   if (keys.scales && values.scales) inputs.push(keys.scales, values.scales);
   return run('cachedAttention', inputs, { ...attributes, causal: true, pageSize: cache.pageSize });
 }

@@ -1,9 +1,20 @@
-import { checkpointAll, isRecording, type Recompute, scope, type Tensor } from '../index.js';
+import {
+  type Backend,
+  checkpointAll,
+  isRecording,
+  type Recompute,
+  scope,
+  type Tensor,
+  transfer,
+} from '../index.js';
 import type { Block, StepContext } from './model.js';
+import { bringHome, contextOn } from './placement.js';
 
 export interface RunBlocksOptions {
   /** While training, store only the blocks' inputs and compute blocks again backward: less memory, a third more work. */
   readonly recompute?: Recompute;
+  /** What computes each block; default: all what the hidden states lie on. */
+  readonly placement?: readonly Backend[] | undefined;
 }
 
 /**
@@ -15,19 +26,26 @@ export function runBlocks(
   blocks: readonly Block[],
   first: Tensor,
   context: StepContext,
-  { recompute = false }: RunBlocksOptions = {},
+  { recompute = false, placement }: RunBlocksOptions = {},
 ): Tensor {
   const { collected, batch } = context;
   const keepBytes = typeof recompute === 'object' ? recompute.keepBytes / blocks.length : 0;
   const run = !isRecording() ? released : recompute ? recomputed(keepBytes) : plain;
+  const home = first.backend;
   let hidden = first;
-  for (const [i, block] of blocks.entries()) {
-    const next = run(block, hidden, context);
+  const goOn = (next: Tensor) => {
     const isUsed = isRecording() || hidden === first || hidden === next;
     if (!isUsed && ![...collected.values()].includes(hidden)) hidden.dispose();
     hidden = next;
-    if (batch.collect?.has(`blocks.${i}.hidden`)) collected.set(`blocks.${i}.hidden`, hidden);
+  };
+  for (const [i, block] of blocks.entries()) {
+    const here = placement ? contextOn(context, placement[i]) : context;
+    if (placement) goOn(transfer(hidden, placement[i]));
+    goOn(run(block, hidden, here));
+    bringHome(here, context);
+    if (batch.collect?.has(`blocks.${i}.hidden`)) collected.set(`blocks.${i}.hidden`, transfer(hidden, home));
   }
+  if (placement) goOn(transfer(hidden, home));
   return hidden;
 }
 
