@@ -18,11 +18,11 @@ import { type Variant, variants } from './variants.js';
  * here first (about half an hour), on text that calibration never saw. What is measured stays in a cache, so a
  * run goes on where it stopped:
  *   npm run bench -- compression                   both models, all of it
- *   npm run bench -- compression -- --model own --part quality|equal|speed
- *   npm run bench -- compression -- --json FILE    also writes what is in the cache
+ *   npm run bench -- compression -- --model own --part quality|equal|speed|report   `report`: only what is in the cache
+ *   npm run bench -- compression -- --json FILE    also writes what is in the cache; other models in the file stay
  *   npm run bench -- compression -- --tokens 1e6   pretrains the own model on fewer tokens
  */
-const parts = ['quality', 'equal', 'speed'] as const;
+const parts = ['quality', 'equal', 'speed', 'report'] as const;
 const wanted = option('--model');
 const part = option('--part');
 
@@ -59,9 +59,8 @@ async function run(subject: Subject): Promise<Results> {
     await keep();
   }
   if (!part || part === 'speed') {
-    const saved = new Map([
-      ...all.filter(({ speed }) => speed).map(({ name }) => [name, folderOf(folder, name)] as const),
-    ]);
+    const measured = all.filter(({ name, speed }) => speed && results.quality[name]);
+    const saved = new Map(measured.map(({ name }) => [name, folderOf(folder, name)] as const));
     results.speed = await measureSpeeds(saved, folderOf(folder, 'dense'));
     await keep();
   }
@@ -119,10 +118,12 @@ const json = option('--json');
 const found: Record<string, unknown> = {};
 for (const name of names) {
   const subject = await subjects[name]();
-  found[name] = { title: subject.title, notes: subject.notes, ...(await run(subject)) };
+  const { title, notes } = subject;
+  const date = new Date().toISOString().slice(0, 10);
+  found[name] = { title, machine: machine(), date, notes, ...(await run(subject)) };
 }
 if (json) {
   await mkdir(dirname(json), { recursive: true });
-  const date = new Date().toISOString().slice(0, 10);
-  await saveFile(json, `${JSON.stringify({ machine: machine(), date, models: found }, null, 1)}\n`);
+  const before = existsSync(json) ? (JSON.parse(await readFile(json, 'utf8')) as { models: object }) : null;
+  await saveFile(json, `${JSON.stringify({ models: { ...before?.models, ...found } }, null, 1)}\n`);
 }

@@ -37,6 +37,14 @@ export async function smolLM2(): Promise<Subject> {
   const stream = encodeAll(train.map(({ text }) => text).slice(0, 40), tokenizer);
   const sampler = (length: number, batch: number) =>
     new SequenceSampler(stream, { length, batch, seed: SEED });
+  const scored = windows(
+    encodeEach(
+      heldOut.map(({ text }) => text),
+      tokenizer,
+    ),
+    512,
+    16,
+  );
   return {
     name: 'smollm2',
     title: 'SmolLM2-135M-Instruct',
@@ -46,18 +54,15 @@ export async function smolLM2(): Promise<Subject> {
       return model;
     },
     calibration: sampler(512, 32).next().sequences,
-    heldOut: windows(
-      encodeEach(
-        heldOut.map(({ text }) => text),
-        tokenizer,
-      ),
-      512,
-      16,
-    ),
+    heldOut: scored,
     batches: () => sampler(256, 4),
     distillation: { steps: 40, learningRate: 2e-4 },
     groups: 64,
-    notes: { file: join(file).split('/').at(-1), calibrationTokens: 32 * 512 },
+    notes: {
+      file: join(file).split('/').at(-1),
+      calibrationTokens: 32 * 512,
+      heldOutTokens: scored.length * 512,
+    },
   };
 }
 

@@ -41,6 +41,8 @@ function packedSparse(sparsity: number | string): ModifierSpec[] {
   return [rounded(format), head];
 }
 
+const rotated: ModifierSpec = { type: 'quant.rotate', targets: everything, seed: 0 };
+
 const distil: ModifierSpec = { type: 'distill.logits', targets: { include: ['blocks.*'] } };
 
 export const pruningMethods = ['magnitude', 'wanda', 'sparsegpt'] as const;
@@ -104,7 +106,17 @@ export function variants(): Variant[] {
     {
       name: 'w8a8 rotation',
       group: 'int8',
-      stages: [[{ type: 'quant.rotate', targets: everything, seed: 0 }], w8a8],
+      stages: [[rotated], w8a8],
+    },
+    {
+      // Rotation evens out the residual stream, and leaves what the down projections read as it is.
+      name: 'w8a8 rotation, SmoothQuant of MLPs',
+      group: 'int8',
+      stages: [
+        [rotated],
+        [{ type: 'quant.smooth', targets: { include: ['blocks.*.mlp'] }, strength: 0.5 }],
+        w8a8,
+      ],
     },
     ...int4,
     ...q4k,
