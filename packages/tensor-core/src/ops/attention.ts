@@ -116,8 +116,8 @@ export const attentionOps = defineOps<'attention' | 'attentionBackward' | 'cache
       ];
     },
     indices: ([q]) => [{ input: 3, limit: q.shape[0] + 1 }],
-    // Scores and sums over keys, of which each query sees half of its sequence.
-    depth: ([q, , , starts]) => q.shape[0] / Math.max(1, starts.shape[0] - 1),
+    // Scores and sums over keys, of which each query sees half of its sequence; exponentials take as long again.
+    depth: ([q, , , starts]) => (2 * q.shape[0]) / Math.max(1, starts.shape[0] - 1),
     vjp: {
       saves: { inputs: [0, 1, 2, 3], outputs: [0, 1] },
       constantOutputs: [1],
