@@ -76,7 +76,7 @@ export const attributeEncoders = {
   integerMatmul: none,
   groupedMatmul: ({ transposeWeight }) => [flag(transposeWeight)],
   groupedMatmulWeightGradient: none,
-  groupedLowRank: ({ scale }) => [scale],
+  groupedLowRank: ({ scale, base }) => [scale, flag(base === true)],
   cholesky: none,
   triangularSolve: ({ transpose }) => [flag(transpose)],
 

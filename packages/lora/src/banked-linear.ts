@@ -1,7 +1,9 @@
 import {
   ArgumentError,
+  type Backend,
   concat,
   type FloatDType,
+  keep,
   noGrad,
   run,
   scope,
@@ -14,14 +16,17 @@ import { AdaptedLinear, type LowRank } from './adapted-linear.js';
 /** What the adapters of one layer are computed from, stacked. */
 interface Stack {
   /** A [S, R, C], of S slots; ranks are filled up with zeros. */
-  readonly down: Parameter;
-  /** s B [S, F, R]. */
-  readonly up: Parameter;
+  readonly down: Tensor;
+  /** s Bᵀ [S, R, F]. */
+  readonly up: Tensor;
   /** DoRA's factor of each row, less 1: [S + 1, F], the first for rows without an adapter. */
-  readonly factors: Parameter | null;
+  readonly factors: Tensor | null;
 }
 
-/** A layer with one adapter for each row of a batch, of those in a bank: W x + s B[a] A[a] x + bias. For inference. */
+/**
+ * A layer with one adapter for each row of a batch, of those in a bank: W x + s B[a] A[a] x + bias. For inference. Adapters are kept
+ * in f32 where the weight is, else in bf16: with few rows for each of them, reading them is what takes time.
+ */
 export class BankedLinear extends Module implements LinearLike {
   base: LinearLike;
   // Hidden from members(): a bank is no part of the model.
@@ -47,6 +52,11 @@ export class BankedLinear extends Module implements LinearLike {
   get weightBytes(): number {
     return this.base.weightBytes;
   }
+  /** Of the adapters of all slots. */
+  get adapterBytes(): number {
+    const { down, up, factors } = this.#stack ?? {};
+    return [down, up, factors].reduce((sum, part) => sum + (part?.storage.byteLength ?? 0), 0);
+  }
 
   /** Takes the adapters of all slots; null for a slot that is free or leaves this layer alone. */
   setSlots(slots: readonly (LowRank | null)[]): void {
@@ -60,11 +70,10 @@ export class BankedLinear extends Module implements LinearLike {
     const stack = this.#stack;
     const adapter = rows?.adapterOfRow;
     if (!stack || !adapter) return y;
-    const inputs = [x, inDType(stack.down, x), inDType(stack.up, x), adapter];
-    const sum = y.add(run('groupedLowRank', inputs, { scale: 1 }));
+    const sum = run('groupedLowRank', [x, stack.down, stack.up, adapter, y], { scale: 1, base: true });
     if (!stack.factors) return sum;
     // sum + (sum - bias) (factor - 1): rows whose factor is 1 keep every bit.
-    const lessOne = stack.factors.value.gatherRows(adapter.add(1)).cast(sum.dtype);
+    const lessOne = stack.factors.gatherRows(adapter.add(1)).cast(sum.dtype);
     const product = this.bias ? sum.sub(this.bias.value.cast(sum.dtype)) : sum;
     return sum.add(product.mul(lessOne));
   }
@@ -89,10 +98,7 @@ export class BankedLinear extends Module implements LinearLike {
   /** Frees the adapters and leaves the base alone. */
   disposeStack(): void {
     const { down, up, factors } = this.#stack ?? {};
-    for (const each of [down, up, factors]) {
-      each?.clearCopy();
-      each?.value.dispose();
-    }
+    for (const each of [down, up, factors]) each?.dispose();
     this.#stack = null;
   }
 
@@ -102,8 +108,11 @@ export class BankedLinear extends Module implements LinearLike {
   }
 }
 
-function inDType(parameter: Parameter, { dtype }: Tensor): Tensor {
-  return parameter.value.dtype === dtype ? parameter.value : parameter.rounded(dtype as FloatDType);
+/** Adapters need not be more precise than what they add to. */
+function precisionOf(layer: LinearLike, { capabilities }: Backend): FloatDType {
+  const { weight } = layer.base as { readonly weight?: unknown };
+  const isDense = weight instanceof Parameter && weight.value.dtype === 'f32';
+  return isDense || !capabilities.dtypes.has('bf16') ? 'f32' : 'bf16';
 }
 
 function stackOf(base: LinearLike, slots: readonly (LowRank | null)[]): Stack | null {
@@ -125,13 +134,13 @@ function stackOf(base: LinearLike, slots: readonly (LowRank | null)[]): Stack | 
       const rest = none(missing);
       return { down: concat([slot.down, rest.down]), up: concat([up, rest.up], 1) };
     });
-    const constant = (parts: readonly Tensor[]) => new Parameter(concat(parts), { trainable: false });
+    const dtype = precisionOf(base, backend);
     const hasFactors = present.some(({ magnitude }) => magnitude);
     const factors = slots.map((slot) => factorsOf(base, slot) ?? zeros([1, F], { backend }));
     return {
-      down: constant(filled.map(({ down }) => down.reshape(1, R, C))),
-      up: constant(filled.map(({ up }) => up.reshape(1, F, R))),
-      factors: hasFactors ? constant([zeros([1, F], { backend }), ...factors]) : null,
+      down: keep(concat(filled.map(({ down }) => down.reshape(1, R, C).cast(dtype)))),
+      up: keep(concat(filled.map(({ up }) => up.transpose().reshape(1, R, F).cast(dtype)))),
+      factors: hasFactors ? keep(concat([zeros([1, F], { backend }), ...factors])) : null,
     };
   });
 }

@@ -4,13 +4,16 @@ import {
   type Backend,
   currentBackend,
   noGrad,
+  PackedTensor,
   Random,
   referenceBackend,
   scope,
   setBackend,
+  tensor,
 } from '@frugal/tensor-core';
-import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { type CausalLM, type Linear, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
+import type { BankedLinear } from '../src/banked-linear.js';
 import {
   AdapterBank,
   type AdapterOptions,
@@ -167,4 +170,41 @@ it('refuses names that are taken or unknown, and layers that it cannot serve', (
   bank.add('a', attention);
   expect(() => bank.add('a', attention)).toThrow(/name is taken/);
   expect(() => bank.indexOf('b')).toThrow(/got b; expected a/);
+});
+
+it('keeps adapters in bf16 over packed weights, and gives what those bf16 numbers give', async () => {
+  const model = createModel(config, { seed: 1 });
+  const path = 'blocks.0.attention.query';
+  const dense = model.module(path) as Linear;
+  const weight = PackedTensor.pack('q8_0', await dense.weight.value.toFloat32(), [32, 32]);
+  model.replace(path, new PackedLinear(weight));
+  const options = { targets: { include: [path] } };
+  const adapters = [1, 2].map((seed) => adapter(model, seed, options).get(path) as LowRank);
+  const factors = adapters.map(({ down, up, scale }) =>
+    [down, up.mul(scale)].map((factor) => factor.cast('bf16')),
+  );
+  const [first, second] = await Promise.all(
+    factors.map((pair) => Promise.all(pair.map((f) => f.toFloat32()))),
+  );
+  const x = new Random(5).normal([3, 32]);
+  const base = await (model.module(path) as PackedLinear).forward(x).toFloat32();
+
+  const bank = new AdapterBank(model);
+  adapters.forEach((each, i) => void bank.add(`${i}`, new Map([[path, each]])));
+  const layer = model.module(path) as BankedLinear;
+  expect(layer.adapterBytes).toBe(2 * 2 * (4 * 32 + 32 * 4));
+  const values = await x.toFloat32();
+  const adapterOfRow = tensor(Int32Array.of(1, -1, 0), { shape: [3] });
+  const found = await layer.forward(x, { adapterOfRow }).toFloat32();
+  for (const [row, chosen] of [second, null, first].entries()) {
+    for (let f = 0; f < 32; f++) {
+      let sum = base[row * 32 + f];
+      for (let r = 0; chosen && r < 4; r++) {
+        let narrow = 0;
+        for (let c = 0; c < 32; c++) narrow += values[row * 32 + c] * chosen[0][r * 32 + c];
+        sum += narrow * chosen[1][f * 4 + r];
+      }
+      expect(Math.abs(found[row * 32 + f] - sum)).toBeLessThan(1e-5);
+    }
+  }
 });

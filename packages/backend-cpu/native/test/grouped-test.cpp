@@ -44,20 +44,24 @@ void experts(Suite& suite, DType dtype, Array offsets, int64_t N, int64_t C, int
   });
 }
 
-void adapters(Suite& suite, DType dtype, int64_t N, int64_t C, int64_t R, int64_t F) {
-  Array x = suite.random(dtype, {N, C}), down = suite.random(dtype, {3, R, C}), up = suite.random(dtype, {3, F, R});
+void adapters(Suite& suite, DType dtype, DType weights, int64_t N, int64_t C, int64_t R, int64_t F) {
+  Array x = suite.random(dtype, {N, C}), down = suite.random(weights, {3, R, C}), up = suite.random(weights, {3, R, F});
   Array adapter = suite.random(DType::i32, {N}, -1, 3), y(dtype, {N, F});
-  suite.run("groupedLowRank", {&x, &down, &up, &adapter}, {&y}, {0.5});
-  suite.expect("groupedLowRank", y, 1e-5, [&](int64_t i) {
+  const auto expected = [&](int64_t i) {
     const int64_t n = i / F, a = static_cast<int64_t>(adapter.at(n));
     double sum = 0;
     for (int64_t r = 0; a >= 0 && r < R; r++) {
       double narrow = 0;
       for (int64_t c = 0; c < C; c++) narrow += x.at({n, c}) * down.at({a, r, c});
-      sum += narrow * up.at({a, i % F, r});
+      sum += narrow * up.at({a, r, i % F});
     }
     return 0.5 * sum;
-  });
+  };
+  suite.run("groupedLowRank", {&x, &down, &up, &adapter}, {&y}, {0.5, 0});
+  suite.expect("groupedLowRank", y, 1e-5, expected);
+  Array base = suite.random(dtype, {N, F});
+  suite.run("groupedLowRank", {&x, &down, &up, &adapter, &base}, {&y}, {0.5, 1});
+  suite.expect("groupedLowRank with a base", y, 1e-5, [&](int64_t i) { return base.at(i) + expected(i); });
 }
 
 } // namespace
@@ -67,8 +71,11 @@ void test_grouped(Suite& suite) {
     experts(suite, dtype, list({0, 3, 4, 9}), 9, 5, 6);
     experts(suite, dtype, list({2, 2, 70, 71}), 75, 33, 40);
     experts(suite, dtype, list({0, 0, 0}), 0, 5, 6);
-    adapters(suite, dtype, 1, 5, 2, 7);
-    adapters(suite, dtype, 70, 33, 4, 50);
+    for (DType weights : float_types) {
+      adapters(suite, dtype, weights, 1, 5, 2, 7);
+      adapters(suite, dtype, weights, 70, 33, 6, 50);
+      adapters(suite, dtype, weights, 9, 64, 16, 600);
+    }
   }
   experts(suite, DType::f32, list({0, 600, 601}), 601, 9, 7);
 }

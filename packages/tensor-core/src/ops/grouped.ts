@@ -43,7 +43,7 @@ function adapterMask(adapter: Tensor, index: number, like: Tensor): Tensor {
   return adapter.equal(index).cast(like.dtype).reshape(-1, 1);
 }
 
-/** Gradients of down [A, R, C] and up [A, F, R]: sums over the rows of each adapter. */
+/** Gradients of down [A, R, C] and up [A, R, F]: sums over the rows of each adapter. */
 function lowRankWeightGradients(
   g: Tensor,
   x: Tensor,
@@ -53,13 +53,19 @@ function lowRankWeightGradients(
   scale: number,
 ): Tensor[] {
   const perAdapter = Array.from({ length: down.shape[0] }, (_, a) => {
+    const [first, second] = factorsOf(down, up, a, x);
     const mine = g.mul(adapterMask(adapter, a, g)).mul(scale); // [N, F]
-    const narrow = x.matmul(matrixAt(down, a).transpose()); // [N, R]
-    return [mine.matmul(matrixAt(up, a)).transpose().matmul(x), mine.transpose().matmul(narrow)];
+    const narrow = x.matmul(first.transpose()); // [N, R]
+    return [mine.matmul(second.transpose()).transpose().matmul(x), narrow.transpose().matmul(mine)];
   });
   return [down, up].map((like, i) =>
-    concat(perAdapter.map((pair) => pair[i].reshape(1, ...like.shape.slice(1)))),
+    concat(perAdapter.map((pair) => pair[i].reshape(1, ...like.shape.slice(1)))).cast(like.dtype),
   );
+}
+
+/** down [R, C] and up [R, F] of one adapter, as numbers like those of x. */
+function factorsOf(down: Tensor, up: Tensor, index: number, x: Tensor): [Tensor, Tensor] {
+  return [matrixAt(down, index).cast(x.dtype), matrixAt(up, index).cast(x.dtype)];
 }
 
 /**
@@ -127,17 +133,23 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
       return [concat(products, 0)];
     },
   },
-  // (x [N, C], down [A, R, C], up [A, F, R], adapter i32 [N]) → scale · up[a] down[a] x per row, 0 where a < 0.
+  // (x [N, C], down [A, R, C], up [A, R, F], adapter i32 [N], base [N, F] with `base`) → base + scale · up[a]ᵀ down[a] x
+  // per row, base or 0 where a < 0. The factors may be of another dtype than x.
   groupedLowRank: {
-    infer: (inputs) => {
+    infer: (inputs, { base }) => {
       const [x, down, up, adapter] = inputs;
       requireFloat('groupedLowRank', [x, down, up]);
-      requireSameDType('groupedLowRank', [x, down, up]);
+      requireSameDType('groupedLowRank', [down, up]);
       requireShape('groupedLowRank', 'down', down, [-1, -1, x.shape[1]], inputs);
-      requireShape('groupedLowRank', 'up', up, [down.shape[0], -1, down.shape[1]], inputs);
+      requireShape('groupedLowRank', 'up', up, [down.shape[0], down.shape[1], -1], inputs);
       requireDType('groupedLowRank', 'adapter', adapter, 'i32');
       requireShape('groupedLowRank', 'adapter', adapter, [x.shape[0]], inputs);
-      return [{ shape: [x.shape[0], up.shape[1]], dtype: x.dtype }];
+      const shape = [x.shape[0], up.shape[2]];
+      if (base) {
+        requireSameDType('groupedLowRank', [x, inputs[4]]);
+        requireShape('groupedLowRank', 'the base', inputs[4], shape, inputs);
+      }
+      return [{ shape, dtype: x.dtype }];
     },
     vjp: {
       saves: { inputs: [0, 1, 2, 3] },
@@ -149,19 +161,24 @@ export const groupedOps = defineOps<'groupedMatmul' | 'groupedMatmulWeightGradie
             : [];
         return [
           needs(0)
-            ? run('groupedLowRank', [gradient(), up.transpose(), down.transpose(), adapter], attributes)
+            ? run('groupedLowRank', [gradient(), up, down, adapter], { scale: attributes.scale })
             : null,
           ...[weights[0] ?? null, weights[1] ?? null],
           null,
+          ...(attributes.base ? [needs(4) ? gradient() : null] : []),
         ];
       },
     },
-    decompose: ([x, down, up, adapter], { scale }) => {
+    decompose: ([x, down, up, adapter, base], { scale }) => {
       const products = Array.from({ length: down.shape[0] }, (_, a) => {
-        const narrow = x.mul(adapterMask(adapter, a, x)).matmul(matrixAt(down, a).transpose());
-        return narrow.matmul(matrixAt(up, a).transpose());
+        const [first, second] = factorsOf(down, up, a, x);
+        return x
+          .mul(adapterMask(adapter, a, x))
+          .matmul(first.transpose())
+          .matmul(second);
       });
-      return [products.reduce((sum, product) => sum.add(product)).mul(scale)];
+      const sum = products.reduce((all, product) => all.add(product)).mul(scale);
+      return [base ? base.add(sum) : sum];
     },
   },
 });

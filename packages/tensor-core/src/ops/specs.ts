@@ -183,7 +183,7 @@ export interface OpSpecs {
   packedStandard: PackedAttributes & { readonly layout: string };
   groupedMatmul: { readonly transposeWeight: boolean };
   groupedMatmulWeightGradient: { readonly groups: number };
-  groupedLowRank: { readonly scale: number };
+  groupedLowRank: { readonly scale: number; readonly base?: boolean };
 }
 
 export type OpName = keyof OpSpecs;

@@ -61,20 +61,21 @@ export const groupedKernels = defineKernels<
     writeFloats(output, (out) => out.set(sums));
   },
 
-  groupedLowRank: ([input, down, up, adapters], [output], { scale }) => {
+  groupedLowRank: ([input, down, up, adapters, base], [output], { scale }) => {
     const [x, a, b] = [readFloats(input), readFloats(down), readFloats(up)];
     const adapter = readIndices(adapters);
     const [A, R, C] = down.shape;
-    const F = up.shape[1];
+    const F = up.shape[2];
     const narrow = new Float64Array(R);
     const wide = new Float64Array(F);
     writeFloats(output, (out) => {
-      out.fill(0);
+      if (base) out.set(readFloats(base));
+      else out.fill(0);
       for (let n = 0; n < adapter.length; n++) {
         if (adapter[n] < 0 || adapter[n] >= A) continue;
         multiplyRow(x, n * C, C, a, { start: adapter[n] * R * C, rowStride: 1, columnStride: C }, narrow);
-        multiplyRow(narrow, 0, R, b, { start: adapter[n] * F * R, rowStride: 1, columnStride: R }, wide);
-        for (let f = 0; f < F; f++) out[n * F + f] = scale * wide[f];
+        multiplyRow(narrow, 0, R, b, { start: adapter[n] * R * F, rowStride: F, columnStride: 1 }, wide);
+        for (let f = 0; f < F; f++) out[n * F + f] += scale * wide[f];
       }
     });
   },

@@ -67,16 +67,29 @@ function lowRankCase(
   name: string,
   N: number,
   { dtype = 'f32', layout = 'plain', C = 5, F = 7, gradients }: Partial<Groups> = {},
+  factors = dtype,
 ): ConformanceCase {
   const [A, R] = [3, 2];
   const adapters = input([N], { dtype: 'i32', values: list(0, -1, 2, 1, 1, -1, 0) });
   const inputs = [
     input([N, C], { dtype, layout }),
-    input([A, R, C], { dtype, layout }),
-    input([A, F, R], { dtype, layout }),
+    input([A, R, C], { dtype: factors, layout }),
+    input([A, R, F], { dtype: factors, layout }),
     adapters,
   ];
   return defineCase('groupedLowRank', name, inputs, { scale: 0.5 }, { gradients });
+}
+
+function lowRankOverBase(name: string, N: number, sizes: Partial<Groups> = {}): ConformanceCase {
+  const { inputs } = lowRankCase(name, N, sizes);
+  const base = input([N, sizes.F ?? 7], { dtype: sizes.dtype, layout: sizes.layout });
+  return defineCase(
+    'groupedLowRank',
+    `${name} over a base`,
+    [...inputs, base],
+    { scale: 0.5, base: true },
+    { gradients: sizes.gradients },
+  );
 }
 
 export const groupedCases = [
@@ -88,5 +101,9 @@ export const groupedCases = [
   lowRankCase('sliced', 6, { layout: 'sliced' }),
   lowRankCase('transposed', 6, { layout: 'transposed' }),
   ...halfDTypes.map((dtype) => lowRankCase(dtype, 9, { dtype, C: 33 })),
+  ...halfDTypes.map((dtype) => lowRankCase(`f32 by ${dtype}`, 9, { C: 70, F: 600 }, dtype)),
+  lowRankOverBase('9 rows', 9),
+  ...halfDTypes.map((dtype) => lowRankOverBase(dtype, 70, { dtype, C: 33, F: 130 })),
+  lowRankOverBase('finite differences', 3, { C: 2, F: 3, gradients: 'differences' }),
   lowRankCase('finite differences', 3, { C: 2, F: 3, gradients: 'differences' }),
 ];
