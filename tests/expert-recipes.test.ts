@@ -68,21 +68,30 @@ async function rearrange(holder: Parameter, pick: (e: number, i: number) => read
   noGrad(() => holder.value.assign(tensor(values, { shape: holder.shape })));
 }
 
-/** Experts 4 to 7 compute what 0 to 3 compute, their neurons in the opposite order, and get the same scores. */
-async function withTwins(): Promise<CausalLM> {
-  const model = createModel({ ...config, num_experts_per_tok: 1 }, { seed: 2 });
+/** Of DeepSeek-V3, whose experts lie in two groups. */
+const grouped = {
+  ...{ architectures: ['DeepseekV3ForCausalLM'], model_type: 'deepseek_v3', hidden_size: 32 },
+  ...{ intermediate_size: 64, moe_intermediate_size: 32, n_routed_experts: 8, n_shared_experts: 1 },
+  ...{ num_experts_per_tok: 2, n_group: 2, topk_group: 1, first_k_dense_replace: 1, num_hidden_layers: 2 },
+  ...{ num_attention_heads: 2, num_key_value_heads: 2, q_lora_rank: null, kv_lora_rank: 16 },
+  ...{ qk_nope_head_dim: 8, qk_rope_head_dim: 8, v_head_dim: 8, vocab_size: 60 },
+  max_position_embeddings: 64,
+};
+
+/** Each expert computes what its twin does, later ones with their neurons in the opposite order, and gets the same scores. */
+async function withTwins(own: object, twin: (e: number) => number): Promise<CausalLM> {
+  const model = createModel({ ...own, num_experts_per_tok: 1 }, { seed: 2 });
   const [F, C] = [config.moe_intermediate_size, config.hidden_size];
   for (const { router, experts } of mixturesOf(model)) {
-    const twin = (e: number) => e % 4;
     await rearrange(router.weight, (e, c) => [twin(e), c]);
     for (const stack of [experts.gate, experts.up])
       await rearrange(stack.weight!, (e, i) => {
         const [f, c] = [Math.floor(i / C), i % C];
-        return [twin(e), (e < 4 ? f : F - 1 - f) * C + c];
+        return [twin(e), (e === twin(e) ? f : F - 1 - f) * C + c];
       });
     await rearrange(experts.down.weight!, (e, i) => {
       const [c, f] = [Math.floor(i / F), i % F];
-      return [twin(e), c * F + (e < 4 ? f : F - 1 - f)];
+      return [twin(e), c * F + (e === twin(e) ? f : F - 1 - f)];
     });
   }
   return model;
@@ -90,7 +99,7 @@ async function withTwins(): Promise<CausalLM> {
 
 describe('moe.merge', () => {
   it('joins twins, and nothing changes', async () => {
-    const model = await withTwins();
+    const model = await withTwins(config, (e) => e % 4);
     const before = await logits(model);
     const { model: merged, report } = await run(model, expertMerging, { keep: 0.5 });
     for (const { measured } of report.stages[0].outcomes)
@@ -132,23 +141,31 @@ print(json.dumps(answers))`;
     expect(merged).toEqual(JSON.parse(stdout));
   });
 
-  it('refuses experts that are chosen by groups, and unclear numbers', async () => {
-    const deepseek = {
-      ...{ architectures: ['DeepseekV3ForCausalLM'], model_type: 'deepseek_v3', hidden_size: 32 },
-      ...{ intermediate_size: 64, moe_intermediate_size: 16, n_routed_experts: 8, n_shared_experts: 1 },
-      ...{
-        num_experts_per_tok: 2,
-        n_group: 2,
-        topk_group: 1,
-        first_k_dense_replace: 1,
-        num_hidden_layers: 2,
-      },
-      ...{ num_attention_heads: 2, num_key_value_heads: 2, q_lora_rank: null, kv_lora_rank: 16 },
-      ...{ qk_nope_head_dim: 8, qk_rope_head_dim: 8, v_head_dim: 8, vocab_size: 60 },
-      max_position_embeddings: 64,
-    };
-    const model = createModel(deepseek, { seed: 1 });
-    await expect(run(model, expertMerging, { keep: 0.5 })).rejects.toThrow(/routes by 2 groups of experts/);
+  it('joins twins of the groups that tokens choose among, and nothing changes', async () => {
+    const twins = await withTwins({ ...grouped, topk_group: 2 }, (e) => e - ((e >> 1) % 2) * 2);
+    const before = await logits(twins);
+    const { model: merged, report } = await run(twins, expertMerging, { keep: 0.5 });
+    expect(report.stages[0].outcomes[0].measured).toMatchObject({ merged: '0+2 1+3 4+6 5+7' });
+    expect(merged.config).toMatchObject({ n_routed_experts: 4, n_group: 2 });
+    const after = await logits(merged);
+    for (const [i, value] of before.entries()) expect(Math.abs(after[i] - value)).toBeLessThan(1e-5);
+  });
+
+  it('never joins experts of two groups, even twins', async () => {
+    const twins = await withTwins(grouped, (e) => e % 4);
+    const { report } = await run(twins, expertMerging, { experts: 4 });
+    const { expertsLeft, merged } = report.stages[0].outcomes[0].measured ?? {};
+    expect(expertsLeft).toBe(4);
+    for (const pair of String(merged).split(' ')) {
+      const groups = pair.split('+').map((e) => Math.floor(Number(e) / 4));
+      expect(groups.length, pair).toBeGreaterThan(1);
+      expect(new Set(groups).size, pair).toBe(1);
+    }
+  });
+
+  it('refuses unclear numbers', async () => {
+    const model = createModel(grouped, { seed: 1 });
+    await expect(run(model, expertMerging, { experts: 5 })).rejects.toThrow(/evenly among 2 groups/);
     const other = createModel(config, { seed: 1 });
     await expect(run(other, expertMerging, { keep: 0.5, experts: 4 })).rejects.toThrow(
       /one of keep and experts/,

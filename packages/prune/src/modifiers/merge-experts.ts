@@ -20,7 +20,7 @@ interface Merge {
 /**
  * Experts that the router gives alike scores to become one: the mean of them by use, their neurons matched first, and so their
  * rows of the router (M-SMoE, Li et al. 2023, arXiv:2310.01334). All layers keep the same number. The result is an ordinary
- * model of fewer experts.
+ * model of fewer experts. Where tokens choose groups of experts first, each group keeps as many, and none is merged across.
  */
 export const expertMerging = defineMethod('moe.merge', expertCountOptions, (options) => {
   const left = expertCount('moe.merge', options);
@@ -28,15 +28,7 @@ export const expertMerging = defineMethod('moe.merge', expertCountOptions, (opti
   return {
     sites: ['experts'],
     needs: { stats: ['load', 'scoreGram'] },
-    plan(sites, model) {
-      const { sites: planned, problems } = planExperts(sites, model, left);
-      const grouped = expertSites(sites).filter(({ coupling }) => (coupling.groups ?? 1) > 1);
-      const refused = grouped.map(
-        ({ path, coupling }) =>
-          `${path} routes by ${coupling.groups} groups of experts: those of two groups cannot become one`,
-      );
-      return { sites: planned, problems: [...problems, ...refused] };
-    },
+    plan: (sites, model) => planExperts(sites, model, left),
     async select(sites, statsOf) {
       for (const site of expertSites(sites)) merges.set(site.path, await mergeOf(site, left, statsOf));
       return [...merges.keys()];
@@ -74,7 +66,21 @@ async function mergeOf(
     });
   const [loads, gram] = [await rowsOf(load), await rowsOf(scoreGram)];
   const usage = loads[0].map((_, e) => loads.reduce((sum, row) => sum + row[e], 0));
-  return { groups: mergeGroups(cosines(gram), left(coupling)), usage };
+  return { groups: mergedWithin(coupling.groups ?? 1, cosines(gram), left(coupling)), usage };
+}
+
+/** Experts that become one, in each of the groups that the router chooses among: the same number in each. */
+function mergedWithin(
+  routingGroups: number,
+  alike: readonly (readonly number[])[],
+  left: number,
+): number[][] {
+  const size = alike.length / routingGroups;
+  return Array.from({ length: routingGroups }, (_, g) => {
+    const [first, end] = [g * size, (g + 1) * size];
+    const own = alike.slice(first, end).map((row) => row.slice(first, end));
+    return mergeGroups(own, left / routingGroups).map((group) => group.map((e) => first + e));
+  }).flat();
 }
 
 /** The cosine between what the router gives two experts, over all tokens. */
