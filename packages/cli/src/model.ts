@@ -142,8 +142,26 @@ export async function openTokenizer(path: string): Promise<Tokenizer> {
   }
 }
 
+/** Of experts, in the layouts of Hugging Face and GGUF; experts that all tokens share are none of them. */
+const EXPERT_TENSOR = /\.experts\.|_exps\./;
+
+/** Bytes of weights that a model will hold in memory: of its experts no more than the memory that is theirs. */
+export async function residentWeightBytes(path: string, expertMemory?: number): Promise<number> {
+  const all = await weightFileBytes(path);
+  if (expertMemory === undefined) return all;
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const experts = [...checkpoint.tensors.entries]
+      .filter(([name]) => EXPERT_TENSOR.test(name))
+      .reduce((sum, [, { byteLength }]) => sum + byteLength, 0);
+    return all - Math.max(0, experts - expertMemory);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
 /** Bytes of a file, or of the safetensors files in a folder. */
-export async function weightFileBytes(path: string): Promise<number> {
+async function weightFileBytes(path: string): Promise<number> {
   const entry = await stat(path);
   if (!entry.isDirectory()) return entry.size;
   const files = (await readdir(path)).filter((name) => name.endsWith('.safetensors'));

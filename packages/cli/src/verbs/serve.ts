@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { addBackendOptions, type BackendOptions } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
-import { EXPERT_MEMORY_OPTION, modelPath, requireThere, weightFileBytes } from '../model.js';
+import { EXPERT_MEMORY_OPTION, modelPath, requireThere, residentWeightBytes } from '../model.js';
 import { readServeConfig, type ServeConfig } from '../serving/config.js';
 import type { ModelSource } from '../serving/engine-settings.js';
 import { pairsOf, sourcesOf } from '../serving/model-names.js';
@@ -78,7 +78,7 @@ export const serveVerb: Verb = (program, context) => {
       const path = await modelPath(source, context);
       await requireThere(path);
       const { expertBytes: expertMemory } = config.limits ?? {};
-      models.push({ name, path, bytes: await weightFileBytes(path), expertMemory });
+      models.push({ name, path, bytes: await residentWeightBytes(path, expertMemory), expertMemory });
     }
     if (models.length === 0) {
       const hint = 'Name one, or a --config file that does.';
