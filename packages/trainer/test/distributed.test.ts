@@ -4,11 +4,13 @@ import { Random } from '@frugal/tensor-core';
 import type { TrainBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
 import {
+  type BatchUnits,
   createOptimizer,
   type DistributedOptions,
   type LocalUpdateOptions,
   localCollectives,
   muonWithAdamW,
+  sequenceUnits,
   type TrainEvent,
   type TrainOptions,
   train,
@@ -197,6 +199,31 @@ describe('local updates', () => {
     const [plain] = await runRanks(1, inner);
     const last = (events: readonly TrainEvent[]) => steps(events).at(-1)?.[1];
     expect(last(local.events)).toBeCloseTo(last(plain.events) as number, 2);
+  });
+
+  it('compute every sequence once where batches differ in size', async () => {
+    const sizes = [2, 6, 3, 5];
+    const computed = sizes.map(() => 0);
+    await Promise.all(
+      localCollectives(2).map((collective) => {
+        let step = 0;
+        const batches = {
+          next: () => new TinySource(sizes[step++]).next(),
+          state: () => null,
+          restore: () => {},
+        };
+        const units: BatchUnits<TrainBatch> = {
+          ...sequenceUnits,
+          slice(batch, from, to) {
+            computed[step - 1] += to - from;
+            return sequenceUnits.slice(batch, from, to);
+          },
+        };
+        const distributed = { collective, units, local: { steps: 4 } };
+        return collect(train(tinyRun({ ...inner(), batches, steps: 4, distributed })));
+      }),
+    );
+    expect(computed).toEqual(sizes);
   });
 
   it('resume exactly, and with more ranks', async () => {

@@ -25,7 +25,8 @@ export class LocalUpdateCrew<B> extends DistributedCrew<B> {
   private isReady = false;
   /** Since the last exchange. */
   private seconds = 0;
-  private done = 0;
+  /** Units of each rank since then. */
+  private worked: readonly number[] = [];
 
   constructor(
     options: TrainOptions<B>,
@@ -44,9 +45,8 @@ export class LocalUpdateCrew<B> extends DistributedCrew<B> {
     const batches = await this.draw();
     const counts = batches.map((batch) => this.units.count(batch));
     const total = counts.reduce((sum, count) => sum + count, 0);
-    const isFirst = this.done === 0;
-    // Within a round all ranks keep the shares that its changes are weighted by.
-    if (isFirst) this.lastShares = this.shares.divide(total);
+    this.lastShares = this.shares.divide(total);
+    this.worked = this.lastShares.map((count, rank) => count + (this.worked[rank] ?? 0));
     const range = rangeOf(this.lastShares, this.collective.rank);
     let before = 0;
     const own = batches.flatMap((batch, i) => {
@@ -63,7 +63,6 @@ export class LocalUpdateCrew<B> extends DistributedCrew<B> {
     );
     await launched.values;
     this.seconds += (performance.now() - started) / 1000;
-    this.done++;
     this.agreed = { stop: false, save: false };
     if (plan.step % this.local.steps === 0 || plan.step === this.options.steps) await this.meet();
     // Those of the other ranks are not known, but their share is.
@@ -73,19 +72,20 @@ export class LocalUpdateCrew<B> extends DistributedCrew<B> {
   private async meet(): Promise<void> {
     const { stop, save } = this.ownWishes();
     const all = await this.tell([this.seconds, Number(stop), Number(save)]);
-    const units = this.lastShares.reduce((sum, count) => sum + count, 0);
+    const { worked } = this;
+    const units = worked.reduce((sum, count) => sum + count, 0);
     await this.outer.step(
       this.collective,
-      this.lastShares.map((count) => count / units),
+      worked.map((count) => count / units),
     );
     await this.averageBuffers();
     this.agreed = { stop: all.some((facts) => facts[1] > 0), save: all.some((facts) => facts[2] > 0) };
     this.shares.observe(
-      this.lastShares.map((count) => count * this.done),
+      worked,
       all.map((facts) => facts[0]),
     );
     this.seconds = 0;
-    this.done = 0;
+    this.worked = [];
   }
 
   /** Buffers, such as balancing biases, are means over the ranks. */
