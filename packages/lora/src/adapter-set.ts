@@ -1,7 +1,7 @@
 import { ArgumentError, type FloatDType, noGrad, scope } from '@frugal/tensor-core';
 import { Linear, type Module, type Parameter } from '@frugal/tensor-core/nn';
 import type { AdaptedLinear } from './adapted-linear.js';
-import { denseDType, writeWeight } from './dense-weight.js';
+import { denseDType, isTied, writeWeight } from './dense-weight.js';
 
 /** The adapters that were attached to a model together. */
 export class AdapterSet {
@@ -58,9 +58,8 @@ export class AdapterSet {
   fold(): void {
     this.unmerge();
     this.requireDense('AdapterSet.fold');
-    const tied = new Set(tiesOf(this.model));
     for (const [path, layer] of this.layers) {
-      if (tied.has(`${path}.weight`) && layer.base instanceof Linear) {
+      if (isTied(this.model, path) && layer.base instanceof Linear) {
         // The embedding has the same matrix, and the adapter was not for it: the head gets one of its own.
         const { dtype } = layer.base.weight.value;
         const weight = noGrad(() => scope(() => layer.effectiveWeight().cast(dtype as FloatDType)));
@@ -111,12 +110,4 @@ export class AdapterSet {
     }
     for (const parameter of this.frozen) parameter.trainable = true;
   }
-}
-
-/** Paths of weights that are another module's as well. */
-function tiesOf(model: Module): readonly string[] {
-  const { ties = [] } = model as {
-    readonly ties?: readonly { readonly path: string; readonly source: string }[];
-  };
-  return ties.flatMap(({ path, source }) => [path, source]);
 }

@@ -18,6 +18,14 @@ export function writeWeight(model: Module, path: string, base: LinearLike, weigh
   stack.value.writeRows(index, weight.cast(stack.value.dtype).reshape(1, ...weight.shape));
 }
 
+/** Whether the weight of a layer is that of another module as well: a head that is its model's embedding. */
+export function isTied(model: Module, path: string): boolean {
+  const { ties = [] } = model as {
+    readonly ties?: readonly { readonly path: string; readonly source: string }[];
+  };
+  return ties.some((tie) => [tie.path, tie.source].includes(`${path}.weight`));
+}
+
 interface Stack {
   /** [E, F, C]. */
   readonly weight: Parameter;

@@ -4,7 +4,14 @@ import { fileURLToPath } from 'node:url';
 import { openSafetensors, toFloat32 } from '@frugal/checkpoint';
 import { createModel } from '@frugal/models';
 import { noGrad, PackedTensor, Random, scope, type Tensor, tensor } from '@frugal/tensor-core';
-import { type CausalLM, isLinearLike, Linear, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
+import {
+  type CausalLM,
+  isLinearLike,
+  Linear,
+  PackedEmbedding,
+  PackedLinear,
+  stepBatch,
+} from '@frugal/tensor-core/nn';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   type AdapterSet,
@@ -209,6 +216,26 @@ describe('mergePacked', () => {
     expect([down.weight.format, model.module('head') instanceof Linear]).toEqual(['q8_0', true]);
     expect([...model.namedModules()].some(([path]) => path.endsWith('.base'))).toBe(false);
   });
+
+  it.each(['dense', 'packed'])(
+    'gives a tied %s head a matrix of its own: the embedding stays',
+    async (kind) => {
+      const model = createModel({ ...config, tie_word_embeddings: true }, { seed: 1 });
+      if (kind === 'packed') {
+        const head = model.module('head') as Linear;
+        const shape = [head.outFeatures, head.inFeatures] as const;
+        const packed = PackedTensor.pack('q8_0', await read(() => head.effectiveWeight()), shape);
+        model.replace('head', new PackedLinear(packed, { activation: null }));
+        model.replace('embed', new PackedEmbedding(packed));
+      }
+      const set = attachAdapters(model, { targets: { include: ['head'] }, rank: 2 });
+      for (const { up } of set.layers.values())
+        up.value = noGrad(() => scope(() => new Random(8).normal([...up.shape]).mul(0.3)));
+      const adapted = await logits(model);
+      await mergePacked(model, set, { sequences });
+      expect(difference(await logits(model), adapted)).toBeLessThan(kind === 'dense' ? 1e-5 : 0.05);
+    },
+  );
 
   it('refuses when the tuning is lost, and leaves the model as it was', async () => {
     const { model, set } = await tuned('q4_0', 0.004);

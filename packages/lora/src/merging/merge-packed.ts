@@ -9,7 +9,7 @@ import {
 } from '@frugal/tensor-core/nn';
 import type { AdaptedLinear } from '../adapted-linear.js';
 import type { AdapterSet } from '../adapter-set.js';
-import { denseDType, writeWeight } from '../dense-weight.js';
+import { denseDType, isTied, writeWeight } from '../dense-weight.js';
 import { AdapterError, LostTuningError } from '../errors.js';
 
 export interface PackedMergeOptions {
@@ -103,16 +103,20 @@ class MergeStates {
     }
   }
 
-  /** Leaves the merged weights in place; dense ones stay where they were, experts in their stack. */
+  /**
+   * Leaves the merged weights in place; dense ones stay where they were, experts in their stack. A tied head gets a matrix of
+   * its own: the embedding keeps the one that both had.
+   */
   commit(): void {
     const bases = new Map([...this.set.layers].map(([path, { base }]) => [path, base]));
     this.enter('adapted');
     this.set.detach();
     for (const [path, layer] of this.merged) {
       const base = bases.get(path) as LinearLike;
-      if (layer instanceof PackedLinear) {
+      const tied = isTied(this.model, path);
+      if (tied || layer instanceof PackedLinear) {
         this.model.replace(path, layer);
-        disposeWeight(base);
+        if (!tied) disposeWeight(base);
       } else {
         noGrad(() => scope(() => writeWeight(this.model, path, base, layer.weight.value)));
         disposeWeight(layer);
