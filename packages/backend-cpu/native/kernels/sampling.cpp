@@ -56,7 +56,9 @@ void scan(Vocabulary& v) {
 
 /** Weights, and their sums by block. */
 void weigh(const Vocabulary& v, float temperature) {
-  const F factor = set(1.0f / temperature), top = set(v.top);
+  // Of a subnormal temperature finite as well: 0 · ∞ would be NaN.
+  const float inverse = 1.0f / temperature;
+  const F factor = set(__builtin_isinf(inverse) ? __FLT_MAX__ : inverse), top = set(v.top);
   for (int64_t b = 0; b < v.blocks; b++) {
     const int64_t start = b * BLOCK, count = end_of(v, b) - start;
     F sum = {};
@@ -220,7 +222,10 @@ double sum_kept(const Vocabulary& v, const Limit& limit, float least) {
   return total;
 }
 
-/** The first kept id at which the running sum of weights exceeds `target`. */
+/**
+ * The first kept id at which the running sum of weights exceeds `target`. Sums of blocks are rounded, so that the end of one
+ * may be reached before: then the last id that weighs anything, not a forbidden one behind it.
+ */
 template <class Keeps>
 int32_t draw(const Vocabulary& v, double target, const Keeps& kept) {
   int64_t last = 0;
@@ -230,7 +235,7 @@ int32_t draw(const Vocabulary& v, double target, const Keeps& kept) {
       continue;
     }
     for (int64_t id = b * BLOCK; id < end_of(v, b); id++) {
-      if (!kept(id)) continue;
+      if (!kept(id) || v.weights[id] == 0) continue;
       last = id;
       target -= static_cast<double>(v.weights[id]);
       if (target < 0) return static_cast<int32_t>(id);
