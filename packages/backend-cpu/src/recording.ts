@@ -100,6 +100,7 @@ export class CpuRecording implements Recording {
 
   replay(inputs: readonly Storage[], outputs: readonly Storage[]): void {
     const { addon, command, pool } = this.runtime;
+    if (command.watch) command.watch.isBroken = true; // what is replayed is not taken down
     const block = pool.takeOwn(this.scratchBytes);
     command.putAddresses(
       this.measured,

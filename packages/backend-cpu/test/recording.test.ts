@@ -60,6 +60,15 @@ describe('a recording', () => {
     expect(backend().memoryUsage().liveBytes).toBe(before);
   });
 
+  it('is not made when another one is replayed on the way, whose calls it would leave out', async () => {
+    const x = ramp(4, 1);
+    const inner = noGrad(() => recordOps([x], () => [x.mul(2)])).recorded as RecordedOps;
+    const { outputs, recorded } = noGrad(() => recordOps([x], () => [inner.run([x])[0].add(1)]));
+    expect(recorded).toBeNull();
+    expect([...(await outputs[0].toFloat32())]).toEqual([3, 5, 7, 9]);
+    inner.dispose();
+  });
+
   it('is not made when memory from before it is freed on the way', () => {
     const input = ramp(4, 1);
     const weight = ramp(4, 2);
