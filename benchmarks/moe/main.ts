@@ -1,9 +1,12 @@
 import { loadavg } from 'node:os';
 import { cpuBackend } from '@frugal/backend-cpu';
+import { compress } from '@frugal/compress';
 import { countParameters } from '@frugal/eval';
 import { createModel } from '@frugal/models';
+import { roundToNearest } from '@frugal/quant';
 import { noGrad, Random, run, scope, setBackend, type Tensor, tensor } from '@frugal/tensor-core';
-import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
+import { type CausalLM, PackedLinear } from '@frugal/tensor-core/nn';
 import { operationsPerToken } from '../shared/operations.js';
 import { Peer } from '../shared/peer.js';
 import { type Row, report } from '../shared/result.js';
@@ -12,8 +15,8 @@ import { memoryRows } from './expert-memory.js';
 /**
  * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
  * experts, 512 channels, 256 neurons; beside one dense product of the same FLOPs, and beside a loop of PyTorch products.
- * Then whole models: 8 of 64 experts and one shared against a dense model of the same number of parameters, one decoding
- * step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
+ * Then whole models: 8 of 64 experts and one shared against a dense model of the same number of parameters, both in bf16 and
+ * both packed in 4 bits, one decoding step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
  * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product. `--models` leaves
  * the products out. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
  * which disk.
@@ -132,25 +135,59 @@ function inBf16(config: typeof sparseConfig | typeof denseConfig): CausalLM {
   return model;
 }
 
+/** The blocks in 4 bits, as most models are served; activations in 8 bits. */
+async function inInt4(config: typeof sparseConfig | typeof denseConfig): Promise<CausalLM> {
+  const modifiers = [{ type: 'quant.rtn', targets: { include: ['blocks.**'] }, format: 'int4-g32' }];
+  const recipe = { version: 1 as const, seed: 0, stages: [{ name: 'int4', modifiers }] };
+  const { model } = await compress(createModel(config, { seed: 1 }), recipe, { methods: [roundToNearest] });
+  for (const [, module] of model.namedModules()) if (module instanceof PackedLinear) module.weight.prepare();
+  return model;
+}
+
 async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Record<string, unknown> }> {
   const [sparse, dense] = [inBf16(sparseConfig), inBf16(denseConfig)];
+  const rows = [
+    ...(await stepRows('bf16', sparse, dense)),
+    ...(await stepRows('int4', await inInt4(sparseConfig), await inInt4(denseConfig))),
+  ];
   const expertShare =
     [...sparse.namedParameters()]
       .filter(([path]) => path.includes('.experts.'))
       .reduce((sum, [, { value }]) => sum + value.size, 0) / countParameters(sparse);
+  const [own, theirs] = [operationsPerToken(sparse), operationsPerToken(dense)];
+  const notes = {
+    parameters: { sparse: countParameters(sparse), dense: countParameters(dense), expertShare },
+    flopsPerToken: { sparse: own, dense: theirs, ratio: own / theirs },
+  };
+  return { rows, notes };
+}
+
+/** Milliseconds of decoding steps, as generation runs them. */
+function decoder(model: CausalLM, sequences: number): (tokens: readonly number[]) => Promise<number> {
+  const cache = new PagedKVCache(model.cacheSpec, { tokens: 16 * sequences });
+  const steps = new ModelSteps(model, cache);
+  const open = Array.from({ length: sequences }, () => cache.open());
+  return async (tokens) => {
+    const parts = open.map((sequence, i) => ({ sequence, tokens: [tokens[i]], logits: 1 }));
+    const milliseconds = await timed(() => steps.run(parts).logits as Tensor);
+    for (const sequence of open) cache.truncate(sequence, 0);
+    return milliseconds;
+  };
+}
+
+async function stepRows(kind: string, sparse: CausalLM, dense: CausalLM): Promise<Row[]> {
   const rows: Row[] = [];
   for (const sequences of [1, 16]) {
     const samples: Record<'sparse' | 'dense', number[]> = { sparse: [], dense: [] };
+    const steps = { sparse: decoder(sparse, sequences), dense: decoder(dense, sequences) };
     for (let i = -3; i < 3 * repeats; i++) {
       // Other tokens each time, so that caches hold no expert by chance.
-      const tokens = Array.from({ length: sequences }, (_, s) => [((i + 4) * 977 + s * 131) % 4096]);
-      const step = (model: CausalLM) =>
-        timed(() => model.forward(stepBatch(tokens, { vocabularySize: 4096 })).logits());
-      const round = { sparse: await step(sparse), dense: await step(dense) };
+      const tokens = Array.from({ length: sequences }, (_, s) => ((i + 4) * 977 + s * 131) % 4096);
+      const round = { sparse: await steps.sparse(tokens), dense: await steps.dense(tokens) };
       if (i >= 0)
         for (const name of ['sparse', 'dense'] as const) samples[name].push(round[name] / sequences);
     }
-    const name = `8 of 64 experts and 1 shared, ${sequences} token${sequences > 1 ? 's' : ''} a step, per token`;
+    const name = `8 of 64 experts and 1 shared in ${kind}, ${sequences} token${sequences > 1 ? 's' : ''} a step, per token`;
     rows.push({
       name,
       unit: 'ms',
@@ -159,12 +196,7 @@ async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Reco
       theirs: samples.dense,
     });
   }
-  const [own, theirs] = [operationsPerToken(sparse), operationsPerToken(dense)];
-  const notes = {
-    parameters: { sparse: countParameters(sparse), dense: countParameters(dense), expertShare },
-    flopsPerToken: { sparse: own, dense: theirs, ratio: own / theirs },
-  };
-  return { rows, notes };
+  return rows;
 }
 
 setBackend(cpuBackend({ threads: THREADS }));

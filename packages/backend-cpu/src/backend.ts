@@ -160,7 +160,7 @@ export class CpuBackend implements Backend {
   async synchronize(): Promise<void> {}
 
   supports<N extends OpName>(op: N, _inputs: readonly TensorInfo[], attributes: OpSpecs[N]): boolean {
-    return supportsPacked(op, attributes);
+    return supportsPacked(op, attributes, this.runtime.addon.maxTensors);
   }
 
   /** Bytes in use and kept for reuse by the tensors of this JavaScript thread. */

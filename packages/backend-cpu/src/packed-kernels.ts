@@ -20,11 +20,11 @@ type Run = (
 
 type PackedOp = Extract<
   OpName,
-  'unpack' | 'packedMatmul' | 'packedGather' | 'packedRepack' | 'packedStandard'
+  'unpack' | 'packedMatmul' | 'groupedPackedMatmul' | 'packedGather' | 'packedRepack' | 'packedStandard'
 >;
 
 /** Whether a case of a packed op has a kernel; core unpacks the others tile by tile. */
-export function supportsPacked(op: OpName, attributes: unknown): boolean {
+export function supportsPacked(op: OpName, attributes: unknown, maxTensors: number): boolean {
   if (op === 'packedMatmul') {
     const { format, layout, transpose, activation } = attributes as OpSpecs['packedMatmul'];
     // Unpacked once, x W runs at the speed of dense products: several times that of unpacking in between.
@@ -32,6 +32,11 @@ export function supportsPacked(op: OpName, attributes: unknown): boolean {
     return (
       format === 'int8-channel' && activation !== 'int8-block32' && !(transpose && activation === 'int8')
     );
+  }
+  if (op === 'groupedPackedMatmul') {
+    const { format, layout, groups, activation } = attributes as OpSpecs['groupedPackedMatmul'];
+    // Beside the matrices: x, the offsets and the result.
+    return layout !== undefined && rows16Supports(format, activation) && groups + 3 <= maxTensors;
   }
   if (op === 'packedGather') {
     const { format, layout } = attributes as OpSpecs['packedGather'];
@@ -64,6 +69,11 @@ export function packedKernels(
         run('packedMatmul', inputs, outputs, [rows, columns, ...flags]);
       } else run('packedRowsMatmul', inputs, outputs, [...matrix(attributes), activationNumbers[activation]]);
     },
+    groupedPackedMatmul: (inputs, outputs, attributes) =>
+      run('groupedPackedRowsMatmul', inputs, outputs, [
+        ...matrix(attributes),
+        activationNumbers[attributes.activation],
+      ]),
     packedGather: (inputs, outputs, attributes) => {
       if (attributes.layout) run('packedRowsGather', inputs, outputs, matrix(attributes));
       else run('packedGather', inputs, outputs, []);

@@ -1,5 +1,12 @@
 import { cpuBackend, type Isa } from '@frugal/backend-cpu';
-import { fromBytes, PackedTensor, Random, type Tensor, tensor } from '@frugal/tensor-core';
+import {
+  fromBytes,
+  groupedPackedMatmul,
+  PackedTensor,
+  Random,
+  type Tensor,
+  tensor,
+} from '@frugal/tensor-core';
 import { packedFormat } from '@frugal/tensor-core/formats';
 import { describe, expect, it } from 'vitest';
 import { needsNative, testedIsas } from './native.js';
@@ -49,6 +56,48 @@ for (const isa of testedIsas) {
         expect(some.equals(all.subarray(first * ROWS * 4, end * ROWS * 4)), `rows ${first} to ${end}`).toBe(
           true,
         );
+      }
+    });
+
+    // Groups of no, one, few and many rows, and rows of none.
+    it.each([
+      ['q4_1', 'int8-block32'],
+      ['q4_1', 'none'],
+      ['int4-g32', 'int8-block32'],
+      ['int4-g128-zero-order', 'int8-block32'],
+      ['int8-channel', 'int8'],
+    ] as const)('of groups have the bits of each group alone: %s, %s', async (format, activation) => {
+      const [backend, parallel] = [1, 2].map((threads) => cpuBackend({ isa, threads, minimumWork: 0 }));
+      const offsets = [2, 2, 3, 6, 6, 26, 95, 104];
+      const values = await new Random(1).normal([7, ROWS * COLUMNS]).toFloat32();
+      const matrices = offsets.slice(1).map((_, e) => {
+        const own = values.slice(e * ROWS * COLUMNS, (e + 1) * ROWS * COLUMNS);
+        return PackedTensor.pack(format, own, [ROWS, COLUMNS], backend).prepare();
+      });
+      for (const dtype of ['f32', 'bf16'] as const) {
+        const x = new Random(2).normal([106, COLUMNS], { backend }).cast(dtype);
+        const grouped = groupedPackedMatmul(
+          x,
+          matrices,
+          tensor(Int32Array.from(offsets), { backend }),
+          activation,
+        );
+        const all = await bitsOf(grouped);
+        const row = all.length / 106;
+        for (const [e, matrix] of matrices.entries()) {
+          const [first, end] = [offsets[e], offsets[e + 1]];
+          if (first === end) continue;
+          const alone = await bitsOf(matrix.matmul(x.slice(0, first, end), activation));
+          expect(alone.equals(all.subarray(first * row, end * row)), `${dtype}, group ${e}`).toBe(true);
+        }
+        const outside = [...all.subarray(0, 2 * row), ...all.subarray(104 * row)];
+        expect(outside.every((byte) => byte === 0)).toBe(true);
+        const there = await x.to(parallel);
+        const moved = await Promise.all(
+          matrices.map(async (matrix) => (await matrix.to(parallel)).prepare()),
+        );
+        const bounds = tensor(Int32Array.from(offsets), { backend: parallel });
+        expect((await bitsOf(groupedPackedMatmul(there, moved, bounds, activation))).equals(all)).toBe(true);
       }
     });
 

@@ -50,7 +50,7 @@ export class Experts extends Module {
   private get isOneProduct(): boolean {
     const { stacks } = this;
     if (isTraining() || stacks.some(({ sites }) => sites.some(isWatched))) return true;
-    return !this.#residence && stacks.every((stack) => stack.isPlain);
+    return !this.#residence && stacks.every((stack) => stack.isOneProduct);
   }
 
   /** Experts with rows, one after the other, each over its own. */

@@ -1,5 +1,13 @@
-import { arange, groupedMatmul, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
-import { isWatched, type LinearLike, Module, Parameter } from '@frugal/tensor-core/nn';
+import {
+  arange,
+  groupedMatmul,
+  groupedPackedMatmul,
+  noGrad,
+  scope,
+  type Tensor,
+  tensor,
+} from '@frugal/tensor-core';
+import { isWatched, type LinearLike, Module, PackedLinear, Parameter } from '@frugal/tensor-core/nn';
 
 /**
  * One linear layer per expert, of equal size, over rows that are sorted by expert. The weights lie in one tensor
@@ -46,15 +54,37 @@ export class StackedLinear extends Module {
     return this.sites[expert];
   }
 
-  /** Whether all experts are one grouped product. */
-  get isPlain(): boolean {
+  /** Whether all experts are one grouped product, dense or packed. */
+  get isOneProduct(): boolean {
+    return this.isPlain || this.packedAlike !== null;
+  }
+
+  private get isPlain(): boolean {
     return this.sites.every((site) => site instanceof StackedSite && !isWatched(site));
+  }
+
+  /** All experts, where they are packed alike in a layout of the backend's own, whose kernels multiply by them together. */
+  private get packedAlike(): readonly PackedLinear[] | null {
+    const [first] = this.sites;
+    if (!(first instanceof PackedLinear) || first.weight.layout === undefined) return null;
+    const isAlike = (site: LinearLike): site is PackedLinear =>
+      site instanceof PackedLinear &&
+      !isWatched(site) &&
+      site.bias === null &&
+      site.activation === first.activation &&
+      site.weight.isLike(first.weight);
+    return this.sites.every(isAlike) ? (this.sites as PackedLinear[]) : null;
   }
 
   /** Rows [M, C], those of expert e at offsets[e] … offsets[e + 1] - 1 → [M, F]. */
   forward(x: Tensor, offsets: Tensor): Tensor {
     if (this.isPlain)
       return groupedMatmul(x, this.stack.value.cast(x.dtype), offsets, { transposeWeight: true });
+    const packed = this.packedAlike;
+    if (packed) {
+      const weights = packed.map(({ weight }) => weight);
+      return groupedPackedMatmul(x, weights, offsets, packed[0].activation ?? 'none');
+    }
     return this.oneByOne(x, offsets);
   }
 

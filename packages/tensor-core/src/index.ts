@@ -93,7 +93,7 @@ export {
   type RandomAttributes,
   type RopeAttributes,
 } from './ops/specs.js';
-export { PackedTensor } from './packed-tensor.js';
+export { groupedPackedMatmul, PackedTensor } from './packed-tensor.js';
 export { Random, type RandomOptions, type RandomState } from './random.js';
 export { RecordedOps, readIndices, recordOps } from './recording.js';
 export { HostStorage, referenceBackend } from './reference/index.js';

@@ -177,6 +177,13 @@ export class PackedTensor implements ScopeMember {
     return run('packedGather', [indices, ...this.parts], this.attributes);
   }
 
+  /** Whether others can be multiplied by together with this one, see {@link groupedPackedMatmul}. */
+  isLike({ format, layout, shape }: PackedTensor): boolean {
+    return (
+      format === this.format && layout === this.layout && shape.every((size, i) => size === this.shape[i])
+    );
+  }
+
   async to(backend: Backend): Promise<PackedTensor> {
     if (this.layout !== undefined && backend !== this.backend) {
       const standard = this.standard();
@@ -202,4 +209,38 @@ export class PackedTensor implements ScopeMember {
   dispose(): void {
     for (const part of this.parts) part.dispose();
   }
+}
+
+/**
+ * Rows [N, columns] sorted by group, row i of group e (offsets[e] ≤ i < offsets[e + 1], i32 [E + 1]) by matrix e: → [N, rows].
+ * The bits are those of {@link PackedTensor.matmul}, group by group.
+ * @throws ArgumentError for matrices that differ in format, layout or shape
+ */
+export function groupedPackedMatmul(
+  x: Tensor,
+  matrices: readonly PackedTensor[],
+  offsets: Tensor,
+  activation: PackedActivation = 'none',
+): Tensor {
+  const [first] = matrices;
+  const other = matrices.find((matrix) => !matrix.isLike(first));
+  if (!first || other) {
+    const describe = ({ format, shape }: PackedTensor) => `${format} ${formatShape(shape)}`;
+    throw new ArgumentError({
+      where: 'groupedPackedMatmul',
+      what: 'matrices of one product must be alike',
+      got: other ? `${describe(first)} and ${describe(other)}` : 'none',
+    });
+  }
+  const [rows, columns] = first.shape;
+  const { format, layout } = first;
+  const parts = matrices.flatMap((matrix) => matrix.parts);
+  return run('groupedPackedMatmul', [x, offsets, ...parts], {
+    format,
+    rows,
+    columns,
+    layout,
+    groups: matrices.length,
+    activation,
+  });
 }

@@ -1,5 +1,6 @@
 // packedMatmul on the layout rows16: (x, blob) → x Wᵀ. Attributes: those of matrix_of, then activation: 0 none, 1 int8,
-// 2 int8-block32. Every element is summed block after block in one order, whatever the number of rows and threads.
+// 2 int8-block32. groupedPackedMatmul: (x [N, C], offsets i32 [E + 1], E blobs) → [N, F], the same attributes. Every element
+// is summed block after block in one order, whatever the number of rows and threads.
 #include "packed-tiles-amx.hpp"
 #include "packed-tiles-avx2.hpp"
 
@@ -100,18 +101,31 @@ static void for_chunks(const Call& call, const Matrix& m, int64_t count, int64_t
   });
 }
 
+/** `count` rows of codes, the first of which is `row0`, times some panels. */
+template <class K, class T>
+static void multiply_panels(const Matrix& m, int64_t first, int64_t end, int64_t row0, int64_t count, bool whole, const XBlock* x, const Output& out) {
+  for_tiles<FEWEST_TILED <= TILE ? TILE / 2 : TILE>(row0, row0 + count, [&]<int ROWS>(int64_t row) {
+    for (int64_t panel = first; panel < end; panel++) {
+      if (whole) whole_tile<T, ROWS>(m, panel, x + row * m.blocks, row, out);
+      else block_tile<K, T, ROWS>(m, panel, x + row * m.blocks, row, out);
+    }
+  });
+}
+
+/** Rows of x as codes, one after the other. */
+template <class T>
+static void quantize_few(const T* from, int64_t rows, const Matrix& m, bool whole, XBlock* out) {
+  if (!whole) return quantize_blocks(from, rows, m, out);
+  for (int64_t row = 0; row < rows; row++) quantize_whole_row(from + row * m.columns, m, out + row * m.blocks, 1);
+}
+
 /** Rows of x as codes: block b of row r at x[r · blocks + b]. */
 template <class T>
 static void multiply_few_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const XBlock* x, const Output& out) {
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
     for_chunks(call, m, count, CHUNK_ROWS, 0.004, [&](int64_t first, int64_t end, int64_t first_row, int64_t end_row) {
-      for_tiles<FEWEST_TILED <= TILE ? TILE / 2 : TILE>(first_row, end_row, [&]<int ROWS>(int64_t row) {
-        for (int64_t panel = first; panel < end; panel++) {
-          if (whole) whole_tile<T, ROWS>(m, panel, x + row * m.blocks, row, out);
-          else block_tile<K, T, ROWS>(m, panel, x + row * m.blocks, row, out);
-        }
-      });
+      multiply_panels<K, T>(m, first, end, first_row, end_row - first_row, whole, x, out);
     });
   });
 }
@@ -121,11 +135,8 @@ static void multiply_codes(const Call& call, const Matrix& m, int64_t count, boo
   if (count >= FEWEST_TILED) return multiply_row_tiles<T>(call, m, count, whole, out);
   auto* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(count * m.blocks) * sizeof(XBlock) + 64));
   parallel(call, (count + TILE - 1) / TILE, static_cast<double>(TILE * m.columns) * 0.15, [&](int64_t tile) {
-    const int64_t first = tile * TILE, rows = minimum(TILE, count - first);
-    const T* from = data_of<T>(call.tensors[0]) + first * m.columns;
-    XBlock* to = x + first * m.blocks;
-    if (!whole) return quantize_blocks(from, rows, m, to);
-    for (int64_t row = 0; row < rows; row++) quantize_whole_row(from + row * m.columns, m, to + row * m.blocks, 1);
+    const int64_t first = tile * TILE;
+    quantize_few(data_of<T>(call.tensors[0]) + first * m.columns, minimum(TILE, count - first), m, whole, x + first * m.blocks);
   });
   multiply_few_codes<T>(call, m, count, whole, x, out);
 }
@@ -153,20 +164,96 @@ static void multiply_floats(const Call& call, const Matrix& m, int64_t count, co
   });
 }
 
+static int activation_of(const Call& call) { return static_cast<int>(call.attributes[MATRIX_ATTRIBUTES]); }
+
+template <class T>
+static void multiply(const Call& call, const Matrix& m, int64_t count, const Tensor& result) {
+  const int activation = activation_of(call);
+  const Output out{&m, result};
+  if (activation == 0) multiply_floats<T>(call, m, count, out);
+  else multiply_codes<T>(call, m, count, activation == 1, out);
+}
+
 /** (x [..., columns], blob) → [..., rows] */
 void packed_rows_matmul(const Call& call) {
   const Matrix m = matrix_of(call.attributes, call.tensors[1].data);
-  const int activation = static_cast<int>(call.attributes[MATRIX_ATTRIBUTES]);
-  const int64_t count = rows_of(call.tensors[0]).rows;
-  const Output out{&m, call.tensors[2]};
-  with_float_type(call.tensors[0].dtype, [&](auto* type) {
-    using T = ElementOf<decltype(type)>;
-    if (activation == 0) multiply_floats<T>(call, m, count, out);
-    else multiply_codes<T>(call, m, count, activation == 1, out);
+  with_float_type(call.tensors[0].dtype, [&](auto* type) { multiply<ElementOf<decltype(type)>>(call, m, rows_of(call.tensors[0]).rows, call.tensors[2]); });
+}
+
+/** Matrices of one shape, each for its own rows of x. */
+struct Groups {
+  const Call& call;
+  const Tensor& x() const { return call.tensors[0]; }
+  const Tensor& out() const { return call.tensors[call.input_count]; }
+  const int32_t* offsets() const { return data_of<int32_t>(call.tensors[1]); }
+  int64_t count() const { return call.input_count - 2; }
+  int64_t rows(int64_t e) const { return maximum(0, offsets()[e + 1] - offsets()[e]); }
+  Matrix matrix(int64_t e) const { return matrix_of(call.attributes, call.tensors[2 + e].data); }
+};
+
+/** The groups of which each has few rows, in one region: pieces of matrices are shared out among threads. */
+template <class T>
+static void multiply_few_groups(const Groups& groups, const int64_t* few, int64_t count, int64_t rows) {
+  const Call& call = groups.call;
+  const bool whole = activation_of(call) == 1;
+  const Matrix like = groups.matrix(few[0]);
+  auto* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(groups.x().dims[0] * like.blocks) * sizeof(XBlock) + 64));
+  const double mean_rows = static_cast<double>(rows) / static_cast<double>(count);
+  parallel(call, count, 0.3 * mean_rows * static_cast<double>(like.columns), [&](int64_t i) {
+    const Matrix m = groups.matrix(few[i]); // columns may have an order of their own
+    const int64_t row = groups.offsets()[few[i]];
+    quantize_few(data_of<T>(groups.x()) + row * m.columns, groups.rows(few[i]), m, whole, x + row * m.blocks);
+  });
+  // Many rows make a matrix expensive: in smaller pieces, the largest group holds nobody up.
+  const int64_t fitting = maximum(1, CHUNK_BYTES / maximum(1, like.panel_bytes)), per_piece = mean_rows > TILE ? maximum(1, fitting / 4) : fitting;
+  const int64_t pieces = (like.panels + per_piece - 1) / per_piece;
+  const double weights = static_cast<double>(minimum(per_piece, like.panels) * PANEL * like.columns);
+  with_kind(like, [&](auto kind) {
+    using K = decltype(kind);
+    parallel(call, count * pieces, weights * (static_cast<double>(like.bits) / 8.0 / 30.0 + 0.004 * mean_rows), [&](int64_t task) {
+      const int64_t e = few[task / pieces], first = task % pieces * per_piece;
+      const Matrix m = groups.matrix(e);
+      multiply_panels<K, T>(m, first, minimum(first + per_piece, m.panels), groups.offsets()[e], groups.rows(e), whole, x, Output{&m, groups.out()});
+    });
   });
 }
 
-constexpr KernelEntry entries[] = {{"packedRowsMatmul", packed_rows_matmul}};
+/** Rows of a group as if it were alone. */
+template <class T>
+static void multiply_group(const Groups& groups, int64_t e) {
+  const Matrix m = groups.matrix(e);
+  const int64_t first = groups.offsets()[e], count = groups.rows(e);
+  Tensor x = groups.x(), result = groups.out();
+  x.data += first * m.columns * static_cast<int64_t>(sizeof(T));
+  result.data += first * m.rows * static_cast<int64_t>(sizeof(T));
+  x.dims[0] = result.dims[0] = count;
+  Call alone = groups.call;
+  alone.tensors = &x;
+  multiply<T>(alone, m, count, result);
+}
+
+/** (x [N, columns], offsets, blobs) → [N, rows]; rows of no group are 0. */
+void grouped_packed_rows_matmul(const Call& call) {
+  const Groups groups{call};
+  with_float_type(groups.x().dtype, [&](auto* type) {
+    using T = ElementOf<decltype(type)>;
+    const int64_t N = groups.x().dims[0], row_bytes = groups.out().dims[1] * static_cast<int64_t>(sizeof(T));
+    const auto clear = [&](int64_t from, int64_t until) {
+      if (until > from) __builtin_memset(groups.out().data + from * row_bytes, 0, static_cast<size_t>((until - from) * row_bytes));
+    };
+    clear(0, minimum(groups.offsets()[0], N));
+    clear(groups.offsets()[groups.count()], N);
+    int64_t few[MAX_TENSORS], count = 0, rows = 0;
+    for (int64_t e = 0; e < groups.count(); e++) {
+      if (groups.rows(e) == 0) continue;
+      if (activation_of(call) == 0 || groups.rows(e) >= FEWEST_TILED) multiply_group<T>(groups, e);
+      else few[count++] = e, rows += groups.rows(e);
+    }
+    if (count > 0) multiply_few_groups<T>(groups, few, count, rows);
+  });
+}
+
+constexpr KernelEntry entries[] = {{"packedRowsMatmul", packed_rows_matmul}, {"groupedPackedRowsMatmul", grouped_packed_rows_matmul}};
 
 } // namespace
 

@@ -14,13 +14,13 @@ import {
 import { defineOps } from './definition.js';
 import { concat } from './functions.js';
 
-function requireOffsets(op: string, offsets: TensorInfo, groups: number): void {
+export function requireOffsets(op: string, offsets: TensorInfo, groups: number): void {
   requireDType(op, 'offsets', offsets, 'i32');
   requireShape(op, 'offsets', offsets, [groups + 1], [offsets]);
 }
 
 /** dtype [N, 1]: 1 for rows of group e, offsets[e] ≤ row < offsets[e + 1]. */
-function groupMask(offsets: Tensor, group: number, like: Tensor): Tensor {
+export function groupMask(offsets: Tensor, group: number, like: Tensor): Tensor {
   const row = arange(like.shape[0], { backend: like.backend });
   const started = offsets
     .slice(0, group, group + 1)

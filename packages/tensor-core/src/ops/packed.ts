@@ -4,10 +4,11 @@ import { ArgumentError, ShapeError } from '../errors.js';
 import { anyLength, type PackedActivation, packedFormat } from '../formats/index.js';
 import type { Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { describe, requireDType, requireFloat, requireMinRank } from './checks.js';
+import { describe, requireDType, requireFloat, requireMinRank, requireShape } from './checks.js';
 import { defineOps } from './definition.js';
 import { concat, scatterAddAlongAxis } from './functions.js';
-import type { PackedAttributes } from './specs.js';
+import { groupMask, requireOffsets } from './grouped.js';
+import type { OpSpecs, PackedAttributes } from './specs.js';
 
 /** Columns that share a scale in `int8-block32`. */
 const ACTIVATION_BLOCK = 32;
@@ -97,9 +98,32 @@ function fakeQuantizeRows(x: Tensor): Tensor {
   return x.div(safe).add(magic).sub(magic).mul(safe);
 }
 
+/** The parts of each matrix of a grouped product. */
+function matricesOf<T>(parts: readonly T[], { groups }: { readonly groups: number }): (readonly T[])[] {
+  const each = Math.floor(parts.length / groups);
+  return Array.from({ length: groups }, (_, e) =>
+    parts.slice(e * each, e === groups - 1 ? undefined : (e + 1) * each),
+  );
+}
+
+/** Every matrix for all rows, those of others zeroed: nothing is read back. */
+function sumOfGroups(
+  x: Tensor,
+  offsets: Tensor,
+  matrices: readonly (readonly Tensor[])[],
+  attributes: OpSpecs['packedMatmul'],
+): Tensor {
+  return matrices
+    .map((parts, e) => {
+      const mine = groupMask(offsets, e, x);
+      return run('packedMatmul', [x.mul(mine), ...parts], attributes).mul(mine);
+    })
+    .reduce((sum, product) => sum.add(product));
+}
+
 /** Packed matrices [rows, columns] given by the parts of their format; see `@frugal/tensor-core/formats`. */
 export const packedOps = defineOps<
-  'unpack' | 'packedMatmul' | 'packedGather' | 'packedRepack' | 'packedStandard'
+  'unpack' | 'packedMatmul' | 'groupedPackedMatmul' | 'packedGather' | 'packedRepack' | 'packedStandard'
 >({
   // parts → f32 [rowCount, columns]
   unpack: {
@@ -175,6 +199,36 @@ export const packedOps = defineOps<
           );
       const { shape } = x;
       return [result.reshape(...shape.slice(0, -1), result.shape[result.rank - 1]).cast(x.dtype)];
+    },
+  },
+  // (x [N, columns], offsets i32 [E + 1], ...parts of each matrix) → [N, rows]: packed experts. Row i of group e, offsets[e] ≤ i
+  // < offsets[e + 1], gets the bits of packedMatmul by matrix e; rows of no group are 0.
+  groupedPackedMatmul: {
+    infer: ([x, offsets, ...parts], attributes) => {
+      requireFloat('groupedPackedMatmul', [x]);
+      requireShape('groupedPackedMatmul', 'the input', x, [-1, attributes.columns], [x]);
+      requireOffsets('groupedPackedMatmul', offsets, attributes.groups);
+      for (const own of matricesOf(parts, attributes)) requireParts('groupedPackedMatmul', own, attributes);
+      return [{ shape: [x.shape[0], attributes.rows], dtype: x.dtype }];
+    },
+    indices: ([x]) => [{ input: 1, limit: x.shape[0] + 1 }],
+    vjp: {
+      saves: { inputs: 'all' },
+      gradients: ({ gradient, input, inputInfos, attributes }) => {
+        const [offsets, ...parts] = inputInfos.slice(1).map((_, i) => input(i + 1));
+        const { groups: _, ...matrix } = attributes;
+        const g = gradient();
+        const flipped = { ...matrix, transpose: true, activation: 'none' as const };
+        return [
+          sumOfGroups(g, offsets, matricesOf(parts, attributes), flipped),
+          null,
+          ...parts.map(() => null),
+        ];
+      },
+    },
+    decompose: ([x, offsets, ...parts], attributes) => {
+      const { groups: _, ...matrix } = attributes;
+      return [sumOfGroups(x, offsets, matricesOf(parts, attributes), { ...matrix, transpose: false })];
     },
   },
   // (indices i32 [...I], ...parts) → f32 [...I, columns]: packed embeddings.

@@ -178,6 +178,11 @@ export interface OpSpecs {
     /** How the rows of x are quantised before the product; see {@link PackedActivation}. */
     readonly activation: PackedActivation;
   };
+  groupedPackedMatmul: PackedAttributes & {
+    /** How many matrices there are, all of one shape and format. */
+    readonly groups: number;
+    readonly activation: PackedActivation;
+  };
   packedGather: PackedAttributes;
   packedRepack: PackedAttributes & { readonly layout: string; readonly byteLength: number };
   packedStandard: PackedAttributes & { readonly layout: string };

@@ -84,37 +84,65 @@ export function fakeQuantizeBlocks(
   return out;
 }
 
-export const packedKernels = defineKernels<'unpack' | 'packedMatmul' | 'packedGather'>({
+/**
+ * Rows of x times the matrix. int8 activations on int8-channel weights are a dot product of whole numbers, times
+ * fround(xScale · weightScale).
+ */
+function multiply(
+  input: Float32Array,
+  count: number,
+  parts: readonly TensorView[],
+  attributes: OpSpecs['packedMatmul'],
+): Float64Array {
+  const { format, rows, columns, transpose, activation } = attributes;
+  const [inner, outer] = transpose ? [rows, columns] : [columns, rows];
+  const whole = activation === 'int8' && format === 'int8-channel' && !transpose;
+  const unpacked = whole ? Float32Array.from(readRaw(parts[0])) : unpackRows(parts, attributes, 0, rows);
+  const weight = transpose ? transposed(unpacked, rows, columns) : unpacked;
+  const quantized = activation === 'int8' ? quantizeRows(input, count, inner) : null;
+  const x = quantized?.codes ?? activated(input, count, inner, parts, attributes);
+  const products = new Float64Array(count * outer);
+  multiplyTransposed(
+    { values: x, start: 0 },
+    { values: weight, start: 0 },
+    { values: products, start: 0 },
+    count,
+    outer,
+    inner,
+  );
+  if (!quantized) return products;
+  const weightScales = whole ? readFloats(parts[1]) : null;
+  return products.map((sum, i) => {
+    const scale = quantized.scales[Math.floor(i / outer)];
+    return sum * (weightScales ? Math.fround(scale * weightScales[i % outer]) : scale);
+  });
+}
+
+export const packedKernels = defineKernels<
+  'unpack' | 'packedMatmul' | 'groupedPackedMatmul' | 'packedGather'
+>({
   unpack: (parts, [output], attributes) => {
     writeFloats(output, (out) =>
       out.set(unpackRows(parts, attributes, attributes.rowStart, attributes.rowCount)),
     );
   },
 
-  // int8 activations on int8-channel weights are a dot product of whole numbers, times fround(xScale · weightScale).
   packedMatmul: ([input, ...parts], [output], attributes) => {
-    const { format, rows, columns, transpose, activation } = attributes;
-    const [inner, outer] = transpose ? [rows, columns] : [columns, rows];
     const count = sizeOf(input.shape.slice(0, -1));
-    const whole = activation === 'int8' && format === 'int8-channel' && !transpose;
-    const unpacked = whole ? Float32Array.from(readRaw(parts[0])) : unpackRows(parts, attributes, 0, rows);
-    const weight = transpose ? transposed(unpacked, rows, columns) : unpacked;
-    const quantized = activation === 'int8' ? quantizeRows(readFloats(input), count, inner) : null;
-    const x = quantized?.codes ?? activated(readFloats(input), count, inner, parts, attributes);
-    const products = new Float64Array(count * outer);
-    multiplyTransposed(
-      { values: x, start: 0 },
-      { values: weight, start: 0 },
-      { values: products, start: 0 },
-      count,
-      outer,
-      inner,
-    );
-    const weightScales = whole ? readFloats(parts[1]) : null;
+    writeFloats(output, (out) => out.set(multiply(readFloats(input), count, parts, attributes)));
+  },
+
+  groupedPackedMatmul: ([input, offsets, ...parts], [output], { groups, ...matrix }) => {
+    const [x, bounds] = [readFloats(input), readIndices(offsets)];
+    const { rows, columns } = matrix;
+    const each = parts.length / groups;
     writeFloats(output, (out) => {
-      for (let i = 0; i < out.length; i++) {
-        const scale = quantized ? quantized.scales[Math.floor(i / outer)] : 1;
-        out[i] = products[i] * (weightScales ? Math.fround(scale * weightScales[i % outer]) : scale);
+      out.fill(0);
+      for (let e = 0; e < groups; e++) {
+        const [first, end] = [bounds[e], bounds[e + 1]];
+        const own = x.slice(first * columns, end * columns);
+        const attributes = { ...matrix, transpose: false };
+        out.set(multiply(own, end - first, parts.slice(e * each, (e + 1) * each), attributes), first * rows);
       }
     });
   },

@@ -1,5 +1,5 @@
 import { type PackedActivation, packedFormat, packedFormatNames } from '../../formats/index.js';
-import { type ConformanceCase, defineCase, indices, input, packedParts } from '../case.js';
+import { type ConformanceCase, defineCase, indices, input, packedParts, vector } from '../case.js';
 import { floatDTypes } from './shared.js';
 
 interface Size {
@@ -44,6 +44,23 @@ function unpackCases(format: string): ConformanceCase[] {
       { format, rows, columns, rowStart, rowCount },
     ),
   );
+}
+
+function groupedCases(format: string): ConformanceCase[] {
+  const { rows, columns } = sizesOf(format).small;
+  return [
+    [0, 3, 4, 9],
+    [2, 2, 40, 45],
+  ].map((offsets) => {
+    const groups = offsets.length - 1;
+    const matrices = offsets.slice(1).flatMap(() => packedParts(format, rows, columns));
+    return defineCase(
+      'groupedPackedMatmul',
+      `${format} ${offsets}`,
+      [input([offsets[groups] + 1, columns]), vector(...offsets), ...matrices],
+      { format, rows, columns, groups, activation: 'none' },
+    );
+  });
 }
 
 function gatherCases(format: string): ConformanceCase[] {
@@ -115,4 +132,5 @@ export const packedCases = packedFormatNames().flatMap((format) => [
   ...unpackCases(format),
   ...gatherCases(format),
   ...matmulCases(format),
+  ...(thorough.has(format) ? groupedCases(format) : []),
 ]);
