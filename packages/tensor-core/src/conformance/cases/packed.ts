@@ -47,20 +47,19 @@ function unpackCases(format: string): ConformanceCase[] {
 }
 
 function groupedCases(format: string): ConformanceCase[] {
-  const { rows, columns } = sizesOf(format).small;
-  return [
-    [0, 3, 4, 9],
-    [2, 2, 40, 45],
-  ].map((offsets) => {
+  const make = (offsets: readonly number[], { rows, columns }: Size, gradients?: 'differences') => {
     const groups = offsets.length - 1;
     const matrices = offsets.slice(1).flatMap(() => packedParts(format, rows, columns));
     return defineCase(
       'groupedPackedMatmul',
-      `${format} ${offsets}`,
+      `${format} ${offsets}${gradients ? ', finite differences' : ''}`,
       [input([offsets[groups] + 1, columns]), vector(...offsets), ...matrices],
       { format, rows, columns, groups, activation: 'none' },
+      { gradients },
     );
-  });
+  };
+  const { one, small } = sizesOf(format);
+  return [make([0, 3, 4, 9], small), make([2, 2, 40, 45], small), make([0, 1, 2], one, 'differences')];
 }
 
 function gatherCases(format: string): ConformanceCase[] {
