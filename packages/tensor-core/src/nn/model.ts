@@ -112,7 +112,7 @@ export interface CausalLM extends Model {
   readonly cacheSpec: CacheSpec;
   /** Dtype of the activations; parameters may have another one (f32 masters with bf16 compute). */
   computeDType: FloatDType;
-  /** What computes each block, where they were spread over backends ({@link placeBlocks}); left out: all the same. */
+  /** What computes each block, where they were spread over backends (`placeBlocks`); left out: all the same. */
   placement?: readonly Backend[] | undefined;
   /** How keys and values are stored, where a recipe has chosen it (`quant.cache`); saved with the model. */
   cacheDType?: CacheDType | undefined;
