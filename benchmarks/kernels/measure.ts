@@ -11,8 +11,8 @@ export interface Samples {
 
 const TURNS = 7;
 const TURN_MILLISECONDS = 30;
-/** Worker threads of peers go on spinning for a while after their work and would disturb whoever comes next. */
-const PAUSE_MILLISECONDS = 60;
+/** Until peers are stopped and our own worker threads sleep. */
+const PAUSE_MILLISECONDS = 10;
 
 /** Peers stay alive between cases: starting one takes seconds. */
 export class Peers {

@@ -12,7 +12,10 @@ function peersFolder(): string {
   throw new Error('[peer] there is no folder peers above this program');
 }
 
-/** A program that speaks the protocol of `peers/protocol.py`, so that it and others can take turns. */
+/**
+ * A program that speaks the protocol of `peers/protocol.py`, so that it and others can take turns. It is stopped while it has
+ * none: worker threads of PyTorch and onnxruntime spin on for long after their work, on the cores of whoever comes next.
+ */
 export class Peer {
   private readonly lines: AsyncIterator<string>;
   /** As the program calls itself: `PyTorch 2.8.0`. */
@@ -66,17 +69,26 @@ export class Peer {
     const first = await peer.read();
     if (!('ready' in first)) return JSON.stringify(first);
     peer.version = (first.ready as { peer?: string }).peer ?? command;
+    peer.signal('SIGSTOP');
     return peer;
   }
 
   /** `what` names one of the things that the program can repeat, where there are several. */
   async run(count: number, what?: string): Promise<Record<string, number>> {
+    this.signal('SIGCONT');
     this.child.stdin.write(`run ${count}${what ? ` ${what}` : ''}\n`);
-    return (await this.read()) as Record<string, number>;
+    const answer = await this.read();
+    this.signal('SIGSTOP');
+    return answer as Record<string, number>;
   }
 
   quit(): void {
+    this.signal('SIGCONT');
     this.child.stdin.end('quit\n');
+  }
+
+  private signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    if (process.platform !== 'win32') this.child.kill(name);
   }
 
   private async read(): Promise<Record<string, unknown>> {
