@@ -33,8 +33,9 @@ export class CpuRecording implements Recording {
     }
   }
 
+  /** Until something that it needs is freed, or it is disposed. */
+  isValid = true;
   private measured = false;
-  private valid = true;
 
   /** See `Backend.record`; null as well inside another recording. */
   static make(
@@ -88,13 +89,9 @@ export class CpuRecording implements Recording {
     return new CpuRecording(runtime, program, arena, needed, ...layOut(scratch));
   }
 
-  get isValid(): boolean {
-    return this.valid;
-  }
-
   /** Something that it needs was freed. Told, not asked for: a look at every weight in each step would cost more than small kernels. */
   invalidate(): void {
-    this.valid = false;
+    this.isValid = false;
     for (const storage of this.needed) storage.recordings?.delete(this);
   }
 
