@@ -47,6 +47,7 @@ export type {
 export { Buffer, Module, Parameter } from './module.js';
 export { ModuleState } from './module-state.js';
 export { LayerNorm, RMSNorm } from './norm.js';
+export { packedTensors } from './packed-tensors.js';
 export { type BlockPlace, homeOf, moveModule, placeBlocks } from './placement.js';
 export { type DynamicRope, RotaryEmbedding, type RotaryOptions } from './rotary.js';
 export { type RunBlocksOptions, runBlocks } from './run-blocks.js';

@@ -1,6 +1,7 @@
-import { ArgumentError, type Backend, PackedTensor, type Tensor, transfer } from '../index.js';
+import { ArgumentError, type Backend, type Tensor, transfer } from '../index.js';
 import type { CausalLM, StepContext } from './model.js';
 import type { Module } from './module.js';
+import { packedTensors } from './packed-tensors.js';
 import type { StepBatch } from './step-batch.js';
 
 /** Blocks first … last of a model, and what computes them. */
@@ -58,12 +59,6 @@ export async function moveModule(module: Module, backend: Backend): Promise<void
   for (const [, buffer] of module.namedBuffers()) buffer.value = await buffer.value.to(backend);
   for (const [, part] of module.namedModules())
     for (const weight of packedTensors(part)) await weight.moveTo(backend);
-}
-
-function packedTensors(module: Module): PackedTensor[] {
-  return Object.values(module)
-    .flat()
-    .filter((value) => value instanceof PackedTensor);
 }
 
 const copies = new WeakMap<StepContext, Map<Backend, StepContext>>();
