@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 /**
  * Runs the built benchmarks named as arguments, or all of them one after the other:
@@ -20,6 +20,7 @@ if (unknown.length > 0) {
   console.error(`unknown benchmark: ${unknown.join(', ')}; there are: ${known.join(', ')}`);
   process.exit(2);
 }
+const keeps = resolve(options[options.indexOf('--json') + 1] ?? '').startsWith(join(folder, 'results'));
 let failed = 0;
 for (const name of named.length > 0 ? named : known) {
   console.log(`== ${name}`);
@@ -27,4 +28,6 @@ for (const name of named.length > 0 ? named : known) {
   const { status } = spawnSync(process.execPath, [program, ...options], { stdio: 'inherit' });
   if (status !== 0) failed += 1;
 }
+// README.md shows committed results.
+if (keeps) spawnSync(process.execPath, [join(folder, '../scripts/readme-claims.mjs')], { stdio: 'inherit' });
 process.exitCode = failed > 0 ? 1 : 0;

@@ -79,7 +79,8 @@ describe('compress with a search', () => {
     expect([code, err]).toEqual([0, expect.stringContaining('Stopping with the best so far')]);
     const { size } = await stat(at('early/model.safetensors'));
     expect(size).toBeLessThanOrEqual(20_000);
-    expect(size).toBeGreaterThanOrEqual(0.98 * 20_000);
+    // Which layers were measured by then is a matter of time, and one step of a layer is up to 4 % of this model.
+    expect(size).toBeGreaterThanOrEqual(0.95 * 20_000);
   });
 
   it('goes on with --resume after Ctrl-C twice, and ends with the same bytes', async () => {

@@ -50,7 +50,8 @@ describe('results', () => {
     const again = run(engine, { maxTokens: 40, seed: 7 });
     await until(() => engine.stats().running === 1);
     const other = new AbortController();
-    const cancelled = run(engine, { maxTokens: 100, signal: other.signal });
+    // Greedy text of this model does not end: what is drawn without a seed may.
+    const cancelled = run(engine, { maxTokens: 100, temperature: 0, signal: other.signal });
     await run(engine, { maxTokens: 3 });
     other.abort();
     expect(await again).toEqual(expected);
