@@ -12,6 +12,7 @@ import { packedByteLength } from '@frugal/tensor-core/formats';
 import { type CausalLM, PackedLinear, type Parameter, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findPython } from './support/python.js';
+import { tokenSequences } from './support/token-sequences.js';
 
 const config = {
   architectures: ['Qwen3MoeForCausalLM'],
@@ -31,9 +32,7 @@ const config = {
   vocab_size: 60,
   max_position_embeddings: 64,
 };
-const calibration = Array.from({ length: 4 }, (_, s) =>
-  Int32Array.from({ length: 40 }, (_, i) => (i * i * (s + 3) + s) % 29),
-);
+const calibration = tokenSequences(4, 40, 29);
 
 const recipeOf = (spec: object) => ({
   version: 1 as const,

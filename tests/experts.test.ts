@@ -32,7 +32,7 @@ async function run(model: CausalLM, spec: Omit<ModifierSpec, 'targets'> & { type
   return new Map(report.stages[0].outcomes.map(({ path, measured }) => [path, measured]));
 }
 
-const weightOf = (model: CausalLM, path: string) => readWeight(model.module(path) as LinearLike);
+const weightOf = (model: CausalLM, path: string) => readWeight(model.module(path) as LinearLike, path);
 
 it('GPTQ calibrates experts one by one, and rounds to nearest those that no row reaches', async () => {
   const [model, nearest] = [createModel(config, { seed: 1 }), createModel(config, { seed: 1 })];

@@ -69,7 +69,7 @@ async function trained(): Promise<CausalLM> {
 }
 
 async function zeros(model: CausalLM): Promise<number> {
-  const weight = await readWeight(model.module('blocks.0.mlp.up') as Linear);
+  const weight = await readWeight(model.module('blocks.0.mlp.up') as Linear, 'blocks.0.mlp.up');
   return weight.filter((value) => value === 0).length / weight.length;
 }
 

@@ -65,7 +65,7 @@ async function outputErrors(model: CausalLM, seen: ReadonlyMap<string, Float32Ar
   for (const [path, importance] of seen) {
     const [now, before] = [model.module(path), original.module(path)];
     if (!isLinearLike(now) || !isLinearLike(before)) throw new Error(`${path} is no linear layer`);
-    const [after, weight] = [await readWeight(now), await readWeight(before)];
+    const [after, weight] = [await readWeight(now, path), await readWeight(before, path)];
     const sum = after.reduce(
       (total, value, i) => total + importance[i % importance.length] * (value - weight[i]) ** 2,
       0,
@@ -109,8 +109,9 @@ describe('quant.gguf', () => {
       new Set(['none']),
     );
     const weight = async (model: CausalLM) => {
-      const layer = model.module('blocks.0.mlp.up');
-      return isLinearLike(layer) ? readWeight(layer) : expect.fail();
+      const path = 'blocks.0.mlp.up';
+      const layer = model.module(path);
+      return isLinearLike(layer) ? readWeight(layer, path) : expect.fail();
     };
     expect(await weight(free)).toEqual(await weight(asked));
   });

@@ -4,6 +4,7 @@ import { awq, roundToNearest, smoothQuant } from '@frugal/quant';
 import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import { type CausalLM, type Linear, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
+import { tokenSequences } from './support/token-sequences.js';
 
 const config = {
   architectures: ['LlamaForCausalLM'],
@@ -15,9 +16,7 @@ const config = {
   tie_word_embeddings: true,
 };
 
-const sequences = Array.from({ length: 6 }, (_, s) =>
-  Int32Array.from({ length: 24 }, (_, i) => (7 * s + 3 * i + ((s * i) % 5)) % 50),
-);
+const sequences = tokenSequences(6, 24, 50);
 
 /** A model one of whose neurons says everything a hundred times as loud, and is heard a hundredth. */
 function withLoudNeuron(): CausalLM {

@@ -12,6 +12,7 @@ import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import { type CausalLM, type ModelConfig, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findPython } from './support/python.js';
+import { tokenSequences } from './support/token-sequences.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -57,9 +58,7 @@ const deepseek = {
   max_position_embeddings: 64,
 };
 const texts = (offset: number) =>
-  Array.from({ length: 4 }, (_, s) =>
-    Int32Array.from({ length: 40 }, (_, i) => offset + ((i * i * (s + 3) + s) % 20)),
-  );
+  tokenSequences(4, 40, 20).map((sequence) => sequence.map((token) => offset + token));
 const calibration = [...texts(0), ...texts(30)];
 const calibrationDomains = [...texts(0).map(() => 'low'), ...texts(30).map(() => 'high')];
 

@@ -15,6 +15,7 @@ import {
 import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import { type CausalLM, type Linear, type LinearLike, stepBatch } from '@frugal/tensor-core/nn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tokenSequences } from './support/token-sequences.js';
 
 const config = {
   architectures: ['LlamaForCausalLM'],
@@ -34,9 +35,7 @@ const methods: readonly ModifierFactory[] = [
   layerPruning,
   widthPruning,
 ];
-const calibration = Array.from({ length: 6 }, (_, s) =>
-  Int32Array.from({ length: 20 }, (_, i) => (i * i * (s + 3) + s) % 50),
-);
+const calibration = tokenSequences(6, 20, 50);
 
 function recipe(...specs: { type: string; targets?: { include: string[] }; [option: string]: unknown }[]) {
   const stages = specs.map(({ type, targets = { include: ['blocks.**'] }, ...rest }, i) => ({
@@ -56,7 +55,7 @@ function largestDifference(a: Float32Array, b: Float32Array): number {
 }
 
 async function zeros(model: CausalLM, path: string): Promise<number> {
-  const weight = await readWeight(model.module(path) as LinearLike);
+  const weight = await readWeight(model.module(path) as LinearLike, path);
   return weight.filter((value) => value === 0).length / weight.length;
 }
 
@@ -152,9 +151,10 @@ describe('units', () => {
 /** Zeroes the columns of a layer that the cut model no longer has, found by their values. */
 async function silence(original: CausalLM, cut: CausalLM, name: string, unit: number): Promise<void> {
   for (const i of original.blocks.keys()) {
-    const layer = original.module(`blocks.${i}.${name}`) as Linear;
-    const left = cut.module(`blocks.${i}.${name}`) as Linear;
-    const [before, after] = [await readWeight(layer), await readWeight(left)];
+    const path = `blocks.${i}.${name}`;
+    const layer = original.module(path) as Linear;
+    const left = cut.module(path) as Linear;
+    const [before, after] = [await readWeight(layer, path), await readWeight(left, path)];
     const kept = new Set(after.subarray(0, left.inFeatures));
     const [columns, rows] = [layer.inFeatures, layer.outFeatures];
     const columnStays = Array.from({ length: columns }, (_, c) => kept.has(before[c - (c % unit)]));

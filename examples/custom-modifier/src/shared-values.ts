@@ -37,7 +37,7 @@ export const sharedValues = defineMethod('example.shared-values', options, ({ va
     async apply(site, statsOf) {
       if (site.kind !== 'linear' || !(site.layer instanceof Linear)) return { edits: [] };
       const { path, layer } = site;
-      const before = await readWeight(layer);
+      const before = await readWeight(layer, path);
       const after = await shareRows(before, layer, values, await columnImportance(layer, statsOf(path)));
       const { shape, value } = layer.weight;
       const weight = noGrad(() => tensor(after, { shape, backend: value.backend }).cast(value.dtype));
@@ -75,8 +75,8 @@ async function shareRows(
 }
 
 /** A sentence when a row holds more numbers than it may. */
-async function tooManyValues({ layer }: LinearSite, values: number): Promise<string | null> {
-  const weight = await readWeight(layer);
+async function tooManyValues({ path, layer }: LinearSite, values: number): Promise<string | null> {
+  const weight = await readWeight(layer, path);
   const { inFeatures, outFeatures } = layer;
   for (let row = 0; row < outFeatures; row++) {
     const found = new Set(weight.subarray(row * inFeatures, (row + 1) * inFeatures)).size;

@@ -1,4 +1,5 @@
 import { ArgumentError, NonFiniteError, noGrad, run, scope, type Tensor, tensor } from '@frugal/tensor-core';
+import { firstNotFinite } from '@frugal/tensor-core/formats';
 
 export interface InverseFactor {
   /** U [columns, columns], row-major, upper triangle: (gram + damping)⁻¹ = Uᵀ U. */
@@ -73,10 +74,4 @@ async function factorOf(
   const lower = await inverse.toFloat32();
   inverse.dispose();
   return firstNotFinite(lower) < 0 ? lower.reverse() : null;
-}
-
-/** A plain loop: millions of calls of a predicate take longer than the decomposition. */
-function firstNotFinite(values: Float32Array): number {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
-  return -1;
 }

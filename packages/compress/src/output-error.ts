@@ -1,4 +1,14 @@
-import { type Backend, concat, keep, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
+import {
+  type Backend,
+  concat,
+  keep,
+  NonFiniteError,
+  noGrad,
+  scope,
+  type Tensor,
+  tensor,
+} from '@frugal/tensor-core';
+import { firstNotFinite } from '@frugal/tensor-core/formats';
 import { Linear, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
 
 /** Rows that are compared at once: of a large matrix no second copy in floats is made. */
@@ -50,12 +60,24 @@ function tileSums(before: Tensor, after: Tensor, gram: Tensor | undefined): Tens
   );
 }
 
-/** The matrix that a layer applies, row-major [outFeatures, inFeatures]. */
-export async function readWeight(layer: LinearLike): Promise<Float32Array> {
+/**
+ * The matrix that a layer applies, row-major [outFeatures, inFeatures].
+ * @param path of the layer, for the error
+ * @throws NonFiniteError for infinities and NaN, which no method could tell from numbers once they are rounded or sorted
+ */
+export async function readWeight(layer: LinearLike, path: string): Promise<Float32Array> {
   const weight = scope(() => noGrad(() => layer.effectiveWeight().contiguous()));
   const values = await weight.toFloat32();
   weight.dispose();
-  return values;
+  const bad = firstNotFinite(values);
+  if (bad < 0) return values;
+  throw new NonFiniteError({
+    where: 'compress',
+    what: `the weight of ${path} is not finite in row ${Math.floor(bad / layer.inFeatures)}, column ${bad % layer.inFeatures}`,
+    got: String(values[bad]),
+    expected: 'finite weights',
+    hint: 'The checkpoint is damaged or its training diverged: take an earlier one, or exclude the layer.',
+  });
 }
 
 /** Whether a layer is one plain matrix of floats, by itself or as a part of a stack: not packed, nothing around it. */

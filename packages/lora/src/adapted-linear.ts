@@ -125,7 +125,7 @@ export class AdaptedLinear extends Module implements LinearLike {
     const y = this.base.forward(x, rows);
     const adapted = this.addChange(x, y);
     if (!this.magnitude) return adapted;
-    const factor = this.magnitude.value.div(this.rowLengths()).cast(y.dtype);
+    const factor = rowFactors(this.magnitude.value, this.rowLengths()).cast(y.dtype);
     if (!this.bias) return adapted.mul(factor);
     // The bias is outside of what is scaled.
     const bias = this.bias.value.cast(y.dtype);
@@ -165,7 +165,11 @@ export class AdaptedLinear extends Module implements LinearLike {
   effectiveWeight(rowStart = 0, rowCount = this.outFeatures - rowStart): Tensor {
     const direction = this.direction(rowStart, rowCount);
     if (!this.magnitude) return direction;
-    const factor = this.magnitude.value.div(this.rowLengths()).slice(0, rowStart, rowStart + rowCount);
+    const factor = rowFactors(this.magnitude.value, this.rowLengths()).slice(
+      0,
+      rowStart,
+      rowStart + rowCount,
+    );
     return direction.mul(factor.reshape(rowCount, 1));
   }
 
@@ -196,7 +200,7 @@ export class AdaptedLinear extends Module implements LinearLike {
       this.forgetLengths();
       // The rows of the product are scaled, and their lengths with them.
       if (this.magnitude && before)
-        this.magnitude.value = scope(() => this.magnitude!.value.mul(this.rowLengths().div(before)));
+        this.magnitude.value = scope(() => this.magnitude!.value.mul(rowFactors(this.rowLengths(), before)));
     });
     before?.dispose();
   }
@@ -237,6 +241,15 @@ export class AdaptedLinear extends Module implements LinearLike {
 /** x Wᵀ + residual, in the dtype of x. */
 function linear(x: Tensor, weight: Parameter, residual?: Tensor): Tensor {
   return new Linear(weight).multiply(x, { residual });
+}
+
+/**
+ * DoRA's factor of each row: wanted / length, f32 [F]. A row of zeros has no direction that could be made longer: its factor
+ * is 1, so that it stays zero, and B gets the gradient that gives it a direction.
+ */
+export function rowFactors(wanted: Tensor, lengths: Tensor): Tensor {
+  const isZero = lengths.lessEqual(0).cast('f32');
+  return wanted.mul(isZero.neg().add(1)).div(lengths.add(isZero)).add(isZero);
 }
 
 /** Lengths of the rows of a matrix [F, C] that `rows` gives in pieces: f32 [F]. */

@@ -11,7 +11,7 @@ import {
   zeros,
 } from '@frugal/tensor-core';
 import { type LinearLike, Module, Parameter, type RowContext } from '@frugal/tensor-core/nn';
-import { AdaptedLinear, type LowRank } from './adapted-linear.js';
+import { AdaptedLinear, type LowRank, rowFactors } from './adapted-linear.js';
 
 /** What the adapters of one layer are computed from, stacked. */
 interface Stack {
@@ -149,7 +149,7 @@ function stackOf(base: LinearLike, slots: readonly (LowRank | null)[]): Stack | 
 function factorsOf(base: LinearLike, slot: LowRank | null): Tensor | null {
   if (!slot?.magnitude) return null;
   const lengths = new AdaptedLinear(base, slot).rowLengths();
-  const factors = slot.magnitude.div(lengths).sub(1).reshape(1, -1);
+  const factors = rowFactors(slot.magnitude, lengths).sub(1).reshape(1, -1);
   lengths.dispose();
   return factors;
 }

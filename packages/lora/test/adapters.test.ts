@@ -68,6 +68,26 @@ for (const [kind, base] of await bases()) {
   });
 }
 
+it('DoRA leaves a row of zeros as it is, and lets it learn a direction', async () => {
+  const zeroRow = (values: Float32Array, columns: number) => values.fill(0, columns, 2 * columns);
+  const base = new Linear(tensor(zeroRow(await drawn([F, C]).toFloat32(), C), { shape: [F, C] }));
+  const up = tensor(zeroRow(await drawn([F, R]).toFloat32(), R), { shape: [F, R] });
+  const magnitude = tensor(zeroRow(new Float32Array(F).fill(2), 1), { shape: [F] });
+  const layer = new AdaptedLinear(base, { down: drawn([R, C]), up, scale: 0.7, magnitude });
+  const x = drawn([4, C]);
+  const expected = await x.matmul(layer.effectiveWeight().transpose()).toFloat32();
+  const y = layer.forward(x);
+  close(await y.toFloat32(), expected, 1e-5);
+  expect(Array.from({ length: 4 }, (_, n) => expected[n * F + 1])).toEqual([0, 0, 0, 0]);
+  expect(expected.every(Number.isFinite)).toBe(true);
+  y.sum().backward();
+  const gradients = await Promise.all(layer.adapterParameters().map(({ gradient }) => gradient!.toFloat32()));
+  for (const gradient of gradients) expect(gradient.every(Number.isFinite)).toBe(true);
+  expect(gradients[1].slice(R, 2 * R).some((value) => value !== 0)).toBe(true);
+  layer.scaleColumns(drawn([C]).abs().add(0.5).detach());
+  expect((await layer.effectiveWeight().toFloat32()).every(Number.isFinite)).toBe(true);
+});
+
 it('scales the columns of base and adapter alike', async () => {
   for (const magnitude of [null, drawn([F]).abs().add(1).detach()]) {
     const base = Linear.init(C, F, { random });

@@ -99,6 +99,12 @@ describe('PackedTensor', () => {
     expect(() => PackedTensor.pack('none', random(6), [2, 3])).toThrow('unknown packed format');
   });
 
+  it.each(packedFormatNames())('refuses values that are not finite: %s', (format) => {
+    const values = new Float32Array(2 * 256).fill(0.5);
+    values[256 + 7] = Number.NaN;
+    expect(() => PackedTensor.pack(format, values, [2, 256])).toThrow('not finite in row 1, column 7');
+  });
+
   it('frees its parts', () => {
     const packed = PackedTensor.pack('int8-channel', random(6), [2, 3]);
     packed.dispose();

@@ -1,9 +1,10 @@
 import type { Backend } from './backend.js';
 import { fromBytes } from './creation.js';
 import { dispatch, run } from './dispatch.js';
-import { ArgumentError, ShapeError } from './errors.js';
+import { ArgumentError, NonFiniteError, ShapeError } from './errors.js';
 import {
   anyLength,
+  firstNotFinite,
   type PackedActivation,
   type PackOptions,
   type PartArray,
@@ -49,7 +50,8 @@ export class PackedTensor implements ScopeMember {
 
   /**
    * Quantises f32 values (row-major) by round-to-nearest, with scales that favour the columns of more importance.
-   * @throws ArgumentError for an importance that the format has no use for
+   * @throws ArgumentError for an importance that the format has no use for; NonFiniteError for infinities and NaN, which no
+   *   format of codes can hold
    */
   static pack(
     format: string,
@@ -74,6 +76,14 @@ export class PackedTensor implements ScopeMember {
         what: 'the format weighs all columns alike',
         got: format,
         expected: 'a GGUF format (q4_k, q5_0, …) where importance is given',
+      });
+    }
+    const bad = firstNotFinite(values);
+    if (bad >= 0) {
+      throw new NonFiniteError({
+        where: 'PackedTensor.pack',
+        what: `a value is not finite in row ${Math.floor(bad / columns)}, column ${bad % columns}`,
+        got: String(values[bad]),
       });
     }
     return PackedTensor.fromParts(format, shape, layout.pack(values, rows, columns, options), backend);

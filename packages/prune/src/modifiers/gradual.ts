@@ -65,7 +65,7 @@ export const gradualPruning = defineMethod(
         if (site.kind !== 'linear' || !(site.layer instanceof Linear)) return [];
         const { layer, path } = site;
         const shape = [layer.outFeatures, layer.inFeatures] as const;
-        const weight = await readWeight(layer);
+        const weight = await readWeight(layer, path);
         const mask = maskRows(magnitudeScores(weight), shape, parsePattern(sparsity));
         masks.set(path, mask);
         const { backend, dtype } = layer.weight.value;

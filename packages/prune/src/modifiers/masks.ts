@@ -41,7 +41,7 @@ export class Masks {
   async check({ path, layer }: LinearSite): Promise<string | null> {
     const mask = this.masks.get(path);
     if (!mask) return null;
-    const weight = await readWeight(layer);
+    const weight = await readWeight(layer, path);
     if (weight.length !== mask.length) return null; // the layer was cut since: its zeros went with it
     const alive = weight.reduce((count, value, i) => count + (mask[i] === 0 && value !== 0 ? 1 : 0), 0);
     return alive > 0 ? `${alive} of the removed weights are no longer zero` : null;

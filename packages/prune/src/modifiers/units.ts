@@ -93,7 +93,7 @@ async function importanceOf({ path, coupling, members }: UnitSite, statsOf: Stat
       hint: 'Calibrate with more text.',
     });
   }
-  const columnsPerUnit = coupling.members[reader].entriesPerUnit;
-  const weight = await readWeight(members[reader] as LinearLike);
+  const { path: readerPath, entriesPerUnit: columnsPerUnit } = coupling.members[reader];
+  const weight = await readWeight(members[reader] as LinearLike, readerPath);
   return unitImportance(weight, await squares.toFloat32(), { units: coupling.units, columnsPerUnit });
 }

@@ -121,7 +121,8 @@ function weightPruning(
         const method = isBlind ? byMagnitude : prune;
         const share = ofBlocks.get(blockOf(path));
         const own = share === undefined ? pattern : parsePattern(share);
-        const { weight, mask, damping } = await method(await readWeight(layer), shape, own, known);
+        const before = await readWeight(layer, path);
+        const { weight, mask, damping } = await method(before, shape, own, known);
         masks.set(path, mask);
         const zeros = mask.reduce((sum, kept) => sum + 1 - kept, 0) / mask.length;
         return {
@@ -158,7 +159,7 @@ async function owlAllocation(
   for (const { path, layer } of sites) {
     const { squares } = statsOf(path);
     if (!squares) continue;
-    const weight = await readWeight(layer);
+    const weight = await readWeight(layer, path);
     const { outliers, weights } = parts.get(blockOf(path)) ?? { outliers: 0, weights: 0 };
     const own = outlierShare(weight, await squares.toFloat32(), outlier) * weight.length;
     parts.set(blockOf(path), { outliers: outliers + own, weights: weights + weight.length });

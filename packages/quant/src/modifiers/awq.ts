@@ -17,21 +17,25 @@ export const awq = defineMethod(
     steps: z.number().int().min(1).default(20),
   },
   ({ steps, ...grid }) =>
-    scaleMovingMethod('quant.awq', ['gram', 'absSum', 'count'], async ({ consumers }, stats) => {
-      const { gram, absSum, count } = stats as Required<typeof stats>;
-      const absMean = (await absSum.toFloat32()).map((sum) => sum / count);
-      const weights = await Promise.all(
-        consumers.map(async (layer) => ({
-          weight: await readWeight(layer),
-          shape: [layer.outFeatures, layer.inFeatures] as const,
-        })),
-      );
-      const { scales, exponent, error, errorBefore } = await awqScales(weights, {
-        grid,
-        gram,
-        absMean,
-        steps,
-      });
-      return { scales, measured: { exponent, errorShare: errorBefore > 0 ? error / errorBefore : 1 } };
-    }),
+    scaleMovingMethod(
+      'quant.awq',
+      ['gram', 'absSum', 'count'],
+      async ({ consumers, consumerPaths }, stats) => {
+        const { gram, absSum, count } = stats as Required<typeof stats>;
+        const absMean = (await absSum.toFloat32()).map((sum) => sum / count);
+        const weights = await Promise.all(
+          consumers.map(async (layer, i) => ({
+            weight: await readWeight(layer, consumerPaths[i]),
+            shape: [layer.outFeatures, layer.inFeatures] as const,
+          })),
+        );
+        const { scales, exponent, error, errorBefore } = await awqScales(weights, {
+          grid,
+          gram,
+          absMean,
+          steps,
+        });
+        return { scales, measured: { exponent, errorShare: errorBefore > 0 ? error / errorBefore : 1 } };
+      },
+    ),
 );

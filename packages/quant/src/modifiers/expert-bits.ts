@@ -166,7 +166,7 @@ async function choicesOf(
   const importance = await importanceIn(layer, index, statsOf);
   const losses = formats.map(() => 0);
   for (const { path, layer: linear } of sites) {
-    const weight = await readWeight(linear);
+    const weight = await readWeight(linear, path);
     const squares = (await statsOf(path).squares?.toFloat32()) ?? new Float32Array(linear.inFeatures);
     const shape = [linear.outFeatures, linear.inFeatures] as const;
     for (const [f, format] of formats.entries()) {

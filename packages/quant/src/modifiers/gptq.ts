@@ -63,7 +63,7 @@ export const gptqQuantization = defineMethod(
         const { gram, rows }: Stats = statsOf(path);
         const count = rows ? await rows.item() : 0;
         const backend = backendOf(layer);
-        const weight = await readWeight(layer);
+        const weight = await readWeight(layer, path);
         if (!gram || count === 0) {
           const packed = PackedTensor.pack(format, weight, shape, backend);
           return {

@@ -61,7 +61,8 @@ export async function roundLayer(
   }
   const shape = [layer.outFeatures, layer.inFeatures] as const;
   const format = formatFor(layer, rounding);
-  const packed = PackedTensor.pack(format, await readWeight(layer), shape, backendOf(layer), options);
+  const weight = await readWeight(layer, path);
+  const packed = PackedTensor.pack(format, weight, shape, backendOf(layer), options);
   return packedEdits(site, packed, rounding.activation);
 }
 

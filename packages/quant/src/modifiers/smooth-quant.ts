@@ -14,9 +14,9 @@ export const smoothQuant = defineMethod(
     strength: z.number().min(0).max(1).default(0.5),
   },
   ({ strength }) =>
-    scaleMovingMethod('quant.smooth', ['absMax'], async ({ consumers }, { absMax }) => {
+    scaleMovingMethod('quant.smooth', ['absMax'], async ({ consumers, consumerPaths }, { absMax }) => {
       const activations = await (absMax as NonNullable<typeof absMax>).toFloat32();
-      const weights = await Promise.all(consumers.map(readWeight));
+      const weights = await Promise.all(consumers.map((layer, i) => readWeight(layer, consumerPaths[i])));
       const scales = smoothScales(activations, columnMaxima(weights, activations.length), strength);
       return { scales, measured: { largestScale: scales.reduce((a, b) => Math.max(a, b), 0) } };
     }),

@@ -10,6 +10,7 @@ import { nf4, nf4Plain } from './nf4.js';
 import { parseSparse, sparse } from './sparse.js';
 
 export { packedLength, readCode, writeCode } from './bits.js';
+export { firstNotFinite } from './finite.js';
 export {
   anyLength,
   type PackedActivation,
