@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { compress, modelBytes, parseRecipe } from '@frugal/compress';
+import { compress, parseRecipe } from '@frugal/compress';
 import { countParameters } from '@frugal/eval';
 import { settings } from '@frugal/example-pretrain-distill-deploy/steps';
 import { createModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
 import { formatBytes, formatNumber } from '@frugal/report';
+import { modelBytes } from '@frugal/tensor-core/nn';
 import { expect, it } from 'vitest';
 
 const pages = ['../README.md', '../examples/pretrain-distill-deploy/README.md'];

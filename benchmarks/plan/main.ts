@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cpuBackend } from '@frugal/backend-cpu';
-import { compress, modelBytes, presetRecipe } from '@frugal/compress';
+import { compress, presetRecipe } from '@frugal/compress';
 import { countParameters, measureSpeed } from '@frugal/eval';
 import { createModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
 import { noGrad, setBackend } from '@frugal/tensor-core';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import { type CausalLM, modelBytes } from '@frugal/tensor-core/nn';
 import { machine, type Row, report } from '../shared/result.js';
 
 /**

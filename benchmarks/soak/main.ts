@@ -7,16 +7,18 @@ import { parseArgs } from 'node:util';
 import { attachAdapters, saveAdapter } from '@frugal/lora';
 import { huggingFaceNames, loadModel } from '@frugal/models';
 import { Random } from '@frugal/tensor-core';
+import { defaultCacheDType, PagedKVCache } from '@frugal/tensor-core/generation';
 import { startServer } from '../serve/local-server.js';
 import { machine } from '../shared/result.js';
-import { median } from '../shared/statistics.js';
+import { median, quantile } from '../shared/statistics.js';
 
 /**
  * `frugal serve` at saturation, amid clients that behave badly:
  *   npm run bench -- soak -- [--model FILE.gguf] [--seconds N] [--clients N] [--json FILE]
- * Whole answers and streams whose text is known, requests that are cancelled, malformed bodies, clients that do not read, and
- * an adapter that comes and goes while it is used. Ends with 1 when an answer is lost or wrong, the engine crashes, or
- * memory grows by more than 5 %.
+ * Whole answers and streams whose text is known, documents of schemas that nobody used before, requests that are cancelled, malformed
+ * bodies, clients that do not read, and an adapter that comes and goes while it is used. The cache is so small that running requests
+ * lose their memory to others. Ends with 1 when an answer is lost or wrong, the engine crashes, memory grows by more than 5 %, or
+ * nobody lost their memory.
  */
 const { values: options } = parseArgs({
   options: {
@@ -37,24 +39,33 @@ const KINDS = 8;
 
 const folder = mkdtempSync(join(tmpdir(), 'frugal-soak-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-for (const [seed, name] of ['one', 'two'].entries()) await writeAdapter(name, seed);
+/** Of a request that is cancelled; with its prompt it is the longest one. */
+const LONGEST = 300;
+/** The longest request fits just so, and never begins alone. */
+const CACHE_TOKENS = LONGEST + 64;
+const bytesPerToken = await writeAdapters(['one', 'two']);
 const config = join(folder, 'serve.json');
-// A small cache, so that requests are sent back to wait all the time.
-const limits = { maxRunning: 12, maxWaiting: 256, cacheBytes: 24 * 2 ** 20 };
+const limits = { maxRunning: 12, maxWaiting: 256, cacheBytes: CACHE_TOKENS * bytesPerToken };
 writeFileSync(config, JSON.stringify({ adapters: join(folder, 'adapters'), limits, drainTimeout: 2000 }));
 const server = await startServer(model, ['--config', config]);
 const engine = childOf(server.pid);
 const port = Number(new URL(server.url).port);
 
-const counts = { right: 0, cancelled: 0, malformed: 0, unread: 0, adapterLoads: 0, adapterGone: 0 };
+const counts = {
+  ...{ right: 0, documents: 0, cancelled: 0, malformed: 0, unread: 0 },
+  ...{ adapterLoads: 0, adapterGone: 0 },
+};
 const failures: string[] = [];
 const memory: { readonly at: number; readonly server: number; readonly engine: number }[] = [];
+/** Milliseconds until `/health` answers, as this busy process sees it. */
+const health: number[] = [];
+let unique = 0;
 
 const bodyOf = (kind: number, name = 'model') => ({
   ...{
     model: name,
     prompt: `Number ${kind}: ${'and so it went on, '.repeat(1 + (kind % 4))}`,
-    max_tokens: 6 + kind * 4,
+    max_tokens: 6 + kind * 12,
   },
   ...{ seed: kind, temperature: kind % 2 },
 });
@@ -68,14 +79,18 @@ const clients = Array.from({ length: Number(options.clients) }, (_, id) => clien
 await Promise.all([...clients, watch(), reload()]);
 
 const stats = await (await fetch(new URL('metrics', server.url))).text();
-const preemptions = Number(/^frugal_preemptions_total (\d+)/m.exec(stats)?.[1]);
+const total = (name: string) => Number(new RegExp(`^frugal_${name}_total (\\d+)`, 'm').exec(stats)?.[1]);
+const preemptions = total('preemptions');
+const computedTokens = { steps: total('engine_steps'), cachedPromptTokens: total('cached_prompt_tokens') };
 const isSame = childOf(server.pid) === engine;
 await server.stop();
 const growth = { server: growthOf('server'), engine: growthOf('engine') };
 const crashes = isSame ? 0 : 1;
-const ok = failures.length === 0 && crashes === 0 && Math.max(growth.server, growth.engine) <= 0.05;
+const isFlat = Math.max(growth.server, growth.engine) <= 0.05;
+const ok = failures.length === 0 && crashes === 0 && isFlat && preemptions > 0;
 const summary = {
-  ...{ ok, seconds, clients: clients.length, ...counts, preemptions, crashes },
+  ...{ ok, seconds, clients: clients.length, ...counts, preemptions, crashes, ...computedTokens },
+  healthMilliseconds: { p50: quantile(health, 0.5), p99: quantile(health, 0.99), most: quantile(health, 1) },
   growth,
   failures: failures.slice(0, 10),
 };
@@ -99,7 +114,8 @@ process.exitCode = ok ? 0 : 1;
 
 async function client(id: number): Promise<void> {
   const random = new Random(id + 1);
-  const acts = [whole, whole, streamed, streamed, adapted, adapted, cancelled, cancelled, malformed, unread];
+  const common = [whole, whole, streamed, streamed, adapted, adapted, cancelled, cancelled];
+  const acts = [...common, document, malformed, unread];
   while (running()) {
     const [roll, kind] = await random.uniform([2]).toFloat32();
     try {
@@ -130,13 +146,34 @@ async function adapted(kind: number): Promise<void> {
   else check(answer.choices?.[0].text, expected['model:one'][kind]);
 }
 
+/** A new schema each time, in which only one document has all it needs. */
+async function document(kind: number): Promise<void> {
+  const id = unique++;
+  const properties = {
+    id: { const: id },
+    kind: { enum: [`kind ${kind}`] },
+    note: { type: 'string', maxLength: kind },
+  };
+  const schema = { type: 'object', properties, required: ['id', 'kind', 'note'] };
+  const response_format = { type: 'json_schema', json_schema: { name: 'document', schema } };
+  const found = JSON.parse(await textOf({ ...bodyOf(kind), max_tokens: 64, response_format }));
+  if (found.id !== id || found.kind !== `kind ${kind}` || [...found.note].length > kind)
+    throw new Error(`${JSON.stringify(found)} for document ${id} of kind ${kind}`);
+  counts.documents++;
+}
+
+/** A new prompt each time, so that what the cache keeps for others changes. It ends while it waits, reads, or writes. */
 async function cancelled(kind: number): Promise<void> {
   const controller = new AbortController();
-  const answer = post({ ...bodyOf(kind), max_tokens: 300, stream: true }, controller.signal);
-  const reading = answer.then((response) => response.text()).catch(() => {});
-  await sleep(20 + kind * 50);
-  controller.abort();
-  await reading;
+  const prompt = `${unique++} ${bodyOf(kind).prompt}`;
+  const answer = post({ ...bodyOf(kind), prompt, max_tokens: LONGEST, stream: true }, controller.signal);
+  if (kind < KINDS / 2) setTimeout(() => controller.abort(), kind * 100);
+  try {
+    let events = 0;
+    for await (const _ of (await answer).body ?? []) if (++events === kind * 20) controller.abort();
+  } catch {
+    // It was cancelled.
+  }
   counts.cancelled++;
 }
 
@@ -186,7 +223,10 @@ async function watch(): Promise<void> {
       server: residentBytes(server.pid),
       engine: residentBytes(engine),
     });
-    await sleep(1000);
+    const asked = performance.now();
+    await (await fetch(new URL('health', server.url))).arrayBuffer();
+    health.push(performance.now() - asked);
+    await sleep(200);
   }
 }
 
@@ -220,13 +260,19 @@ function post(body: object, signal?: AbortSignal): Promise<Response> {
   });
 }
 
-async function writeAdapter(name: string, seed: number): Promise<void> {
+/** Saves random adapters of the model. Returns the bytes of keys and values of one token. */
+async function writeAdapters(names: readonly string[]): Promise<number> {
   const loaded = await loadModel(model as string);
-  const adapters = attachAdapters(loaded, { targets: { include: ['blocks.*.attention.*'] }, rank: 8 });
-  const random = new Random(seed);
-  for (const { up } of adapters.layers.values()) up.value = random.normal([...up.shape]).mul(0.05);
-  await saveAdapter(adapters, join(folder, 'adapters', name), { names: huggingFaceNames(loaded.config) });
+  for (const [seed, name] of names.entries()) {
+    const adapters = attachAdapters(loaded, { targets: { include: ['blocks.*.attention.*'] }, rank: 8 });
+    const random = new Random(seed);
+    for (const { up } of adapters.layers.values()) up.value = random.normal([...up.shape]).mul(0.05);
+    await saveAdapter(adapters, join(folder, 'adapters', name), { names: huggingFaceNames(loaded.config) });
+    adapters.detach();
+  }
+  const bytes = PagedKVCache.bytesPerToken(loaded.cacheSpec, defaultCacheDType(loaded));
   loaded.dispose();
+  return bytes;
 }
 
 /** The process of the engine. */

@@ -1,7 +1,7 @@
-import { compress, modelBytes, parseRecipe } from '@frugal/compress';
+import { compress, parseRecipe } from '@frugal/compress';
 import { type ChoiceResult, comparePaired, type Judged, type PairedAccuracy } from '@frugal/eval';
 import { roundToNearest } from '@frugal/quant';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import { type CausalLM, modelBytes } from '@frugal/tensor-core/nn';
 
 const forms = {
   int8: { format: 'int8-channel', activation: 'int8' },

@@ -1,10 +1,9 @@
 import { writeFile } from 'node:fs/promises';
-import { modelBytes } from '@frugal/compress';
 import { accuracyOf, chooseByLikelihood, perplexity } from '@frugal/eval';
 import { RunDirectory } from '@frugal/example-pretrain-distill-deploy/steps';
 import { fetchFiles, parseArguments, runExample } from '@frugal/example-support';
 import { loadModel, saveModel } from '@frugal/models';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import { type CausalLM, modelBytes } from '@frugal/tensor-core/nn';
 import { examineCompressed, judged } from './compressed.js';
 import { improve } from './loop.js';
 import { type Prepared, prepare } from './prepare.js';

@@ -1,6 +1,5 @@
-import { modelBytes } from '@frugal/compress';
 import { countParameters, measureSpeed, type PairedScore, pairedBootstrap, perplexity } from '@frugal/eval';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import { type CausalLM, modelBytes } from '@frugal/tensor-core/nn';
 import type { Settings } from './settings.js';
 import type { Source } from './source.js';
 

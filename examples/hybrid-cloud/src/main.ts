@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { findGpus } from '@frugal/backend-cuda';
-import { modelBytes } from '@frugal/compress';
 import { perplexity } from '@frugal/eval';
 import { type Prepared, prepare, RunDirectory } from '@frugal/example-pretrain-distill-deploy/steps';
 import { parseArguments, runExample } from '@frugal/example-support';
 import { loadModel } from '@frugal/models';
 import { formatBytes } from '@frugal/report';
 import { closeOnSignal } from '@frugal/serve';
+import { modelBytes } from '@frugal/tensor-core/nn';
 import { backendNames } from './backends.js';
 import { complete, deploy, quantize } from './deploy.js';
 import { Places } from './places.js';

@@ -1,9 +1,9 @@
-import { compressWeights, modelBytes, parseRecipe } from '@frugal/compress';
+import { compressWeights, parseRecipe } from '@frugal/compress';
 import { forwardKL } from '@frugal/distill';
 import { createEncoder, type EncoderModel } from '@frugal/models';
 import { roundToNearest } from '@frugal/quant';
 import { noGrad, PackedTensor, scope, tensor } from '@frugal/tensor-core';
-import { PackedEmbedding, stepBatch } from '@frugal/tensor-core/nn';
+import { modelBytes, PackedEmbedding, stepBatch } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import {
   type BatchLoss,

@@ -1,5 +1,5 @@
-import { modelBytes } from '@frugal/compress';
 import type { EncoderModel } from '@frugal/models';
+import { modelBytes } from '@frugal/tensor-core/nn';
 import { trainByteLevelBpe } from '@frugal/tokenizers';
 import { MASK, scoreCases, toInt8, trainEncoder } from './encoder.js';
 import { type Classifier, judge, type Verdict } from './judge.js';

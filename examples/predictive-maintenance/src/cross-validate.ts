@@ -128,8 +128,7 @@ function learnersOf(settings: Validation, bytes: Record<string, number>): Record
       return scores;
     };
   };
-  const bytesOf = (model: Module) =>
-    model.parameters().reduce((sum, { value }) => sum + value.storage.byteLength, 0);
+  const bytesOf = (model: Module) => model.parameters().reduce((sum, { value }) => sum + value.byteLength, 0);
   return {
     'logistic regression': DECAYS.map((decay) => async (rows) => {
       const model = await trainLogistic(rows, settings, decay);

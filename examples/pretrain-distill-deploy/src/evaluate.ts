@@ -1,5 +1,5 @@
-import { modelBytes } from '@frugal/compress';
 import { countParameters, measureSpeed, perplexity } from '@frugal/eval';
+import { modelBytes } from '@frugal/tensor-core/nn';
 import type { Laboratory, Trained } from './pretrain.js';
 
 /** One row of the table. */

@@ -1,9 +1,8 @@
 import type { Manifest } from '@frugal/checkpoint';
-import type { CausalLM, Model, Score } from '@frugal/tensor-core/nn';
+import { type CausalLM, type Model, modelBytes, type Score } from '@frugal/tensor-core/nn';
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
-import { modelBytes } from './model-bytes.js';
 import type { Modifier, ModifierFactory, StorageCheck } from './modifier.js';
 import { captureModules, holders, restoreModules } from './module-state.js';
 import { plan } from './plan.js';

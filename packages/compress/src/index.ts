@@ -12,7 +12,6 @@ export { defineMethod } from './define-method.js';
 export type { Edit } from './edit.js';
 export { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
 export { type InverseFactor, inverseFactor } from './hessian.js';
-export { modelBytes } from './model-bytes.js';
 export type {
   LossInputs,
   Modifier,

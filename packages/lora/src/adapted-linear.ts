@@ -87,7 +87,7 @@ export class AdaptedLinear extends Module implements LinearLike {
   }
   get weightBytes(): number {
     return [...this.adapterParameters(), ...this.originParts()].reduce(
-      (sum, { value }) => sum + value.storage.byteLength,
+      (sum, { value }) => sum + value.byteLength,
       this.base.weightBytes,
     );
   }

@@ -26,6 +26,14 @@ export class AdapterBank {
     return this.slots.flatMap((slot) => slot?.name ?? []);
   }
 
+  /** Memory of all adapters: as they came, and as layers compute with them. */
+  get bytes(): number {
+    const loaded = this.slots.flatMap((slot) => [...(slot?.adapters.values() ?? [])]);
+    const came = loaded.flatMap(({ down, up, magnitude }) => [down, up, magnitude ?? []].flat());
+    const computed = [...this.layers.values()].map(({ adapterBytes }) => adapterBytes);
+    return [...came.map(({ byteLength }) => byteLength), ...computed].reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   /** The index of an adapter; it stays until the adapter is removed. @throws ArgumentError for an unknown name */
   indexOf(name: string): number {
     const index = this.slots.findIndex((slot) => slot?.name === name);
@@ -68,6 +76,8 @@ export class AdapterBank {
     const index = this.indexOf(name);
     const { adapters } = this.slots[index] as Slot;
     this.slots[index] = null;
+    // Free places behind the last adapter would be filled with zeros.
+    while (this.slots.at(-1) === null) this.slots.pop();
     this.refresh(adapters.keys());
     for (const { down, up, magnitude } of adapters.values())
       for (const part of [down, up, magnitude]) part?.dispose();

@@ -55,7 +55,7 @@ export class BankedLinear extends Module implements LinearLike {
   /** Of the adapters of all slots. */
   get adapterBytes(): number {
     const { down, up, factors } = this.#stack ?? {};
-    return [down, up, factors].reduce((sum, part) => sum + (part?.storage.byteLength ?? 0), 0);
+    return [down, up, factors].reduce((sum, part) => sum + (part?.byteLength ?? 0), 0);
   }
 
   /** Takes the adapters of all slots; null for a slot that is free or leaves this layer alone. */

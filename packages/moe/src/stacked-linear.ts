@@ -143,7 +143,7 @@ class StackedSite extends Module implements LinearLike {
     return this;
   }
   get weightBytes(): number {
-    return this.#stack.value.storage.byteLength / this.#stack.shape[0];
+    return this.#stack.value.byteLength / this.#stack.shape[0];
   }
 
   forward(x: Tensor): Tensor {

@@ -1,3 +1,5 @@
+import { AdapterBank } from '@frugal/lora';
+import { zeros } from '@frugal/tensor-core';
 import { expect, it, onTestFinished } from 'vitest';
 import { type ModelPoolLimits, type ModelSource, openEngine, type ServedModel } from '../src/index.js';
 import { collect, run, until } from './support/collect.js';
@@ -31,6 +33,19 @@ async function open(names: readonly string[], limits: ModelPoolLimits = {}, make
   onTestFinished(() => engine.close());
   const loaded = () => engine.models().flatMap((card) => (card.loaded ? [card.name] : []));
   return { engine, log, loaded };
+}
+
+/** A tiny model with a bank of adapters; each takes the memory of `rank` rows and columns, in f32 twice. */
+function withAdapters(name: string): ServedModel {
+  const loaded = writer(name);
+  const adapters = new AdapterBank(loaded.model);
+  const path = 'blocks.1.mlp.down';
+  const { inFeatures, outFeatures } = loaded.model.module(path) as unknown as Record<string, number>;
+  const loadAdapter = async (adapter: string, rank: string) => {
+    const [down, up] = [zeros([Number(rank), inFeatures]), zeros([outFeatures, Number(rank)])];
+    adapters.add(adapter, new Map([[path, { down, up, scale: 1 }]]));
+  };
+  return { ...loaded, adapters, loadAdapter };
 }
 
 /** Room for so many tiny models. */
@@ -157,4 +172,28 @@ it('closing ends what waits for a model', async () => {
   await engine.close();
   expect((await running).reason).toBe('abort');
   await closed;
+});
+
+it('adapters count: others make room for them, and one that does not fit is refused', async () => {
+  const modelBytes = (await room(2)) + 1000;
+  const { engine, log, loaded } = await open(['a', 'b'], { modelBytes }, withAdapters as never);
+  const weightBytes = () => engine.models()[0].weightBytes;
+  const [plain, perRank] = [weightBytes(), 2 * 4 * (32 + 48)];
+  await engine.loadAdapter({ model: 'a', adapter: 'small', source: '1' });
+  expect([weightBytes(), loaded()]).toEqual([plain + perRank, ['a', 'b']]);
+  await engine.loadAdapter({ model: 'a', adapter: 'large', source: '4' });
+  // All in a stack have the largest rank: 1 + 4 as they came, 4 + 4 to compute with.
+  expect([weightBytes(), loaded()]).toEqual([plain + ((5 + 8) * perRank) / 2, ['a']]);
+  await run(engine, { model: 'b', maxTokens: 2 });
+  expect(loaded()).toEqual(['b']);
+  const huge = engine.loadAdapter({ model: 'a', adapter: 'huge', source: '4000' });
+  await expect(huge).rejects.toMatchObject({
+    code: 'invalid-request',
+    what: expect.stringContaining('modelBytes'),
+  });
+  expect([weightBytes(), engine.models()[0].adapters]).toEqual([
+    plain + ((5 + 8) * perRank) / 2,
+    ['small', 'large'],
+  ]);
+  expect(log).toEqual(['+b', '+a', '-b', '-a', '+b', '-b', '+a']);
 });

@@ -124,7 +124,7 @@ export class PackedTensor implements ScopeMember {
 
   /** Bytes of all parts. */
   get byteLength(): number {
-    return this.parts.reduce((sum, part) => sum + part.storage.byteLength, 0);
+    return this.parts.reduce((sum, part) => sum + part.byteLength, 0);
   }
 
   private get attributes() {

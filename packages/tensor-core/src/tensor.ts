@@ -1,7 +1,7 @@
 import type { Backend, Storage, TensorView } from './backend.js';
 import { fromBytes, tensor as makeTensor } from './creation.js';
 import { run } from './dispatch.js';
-import { type DType, isFloating } from './dtype.js';
+import { bytesPerElement, type DType, isFloating } from './dtype.js';
 import { ArgumentError, DTypeError } from './errors.js';
 import { decode, isExact } from './host-values.js';
 import { releaseStorage, retainStorage } from './memory.js';
@@ -57,6 +57,10 @@ export class Tensor implements TensorView, ScopeMember {
   /** Number of elements. */
   get size(): number {
     return sizeOf(this.shape);
+  }
+  /** Bytes of its elements: of a view, without what lies around it. */
+  get byteLength(): number {
+    return this.size * bytesPerElement(this.dtype);
   }
   get requiresGrad(): boolean {
     return this.node !== null || this.isTrainableLeaf;

@@ -1,8 +1,7 @@
-import type { CausalLM, Score } from '@frugal/tensor-core/nn';
+import { type CausalLM, modelBytes, type Score } from '@frugal/tensor-core/nn';
 import { type CompressOptions, compress } from '../compress.js';
 import { disposeModel } from '../edit.js';
 import { CompressError } from '../errors.js';
-import { modelBytes } from '../model-bytes.js';
 import type { Recipe } from '../recipe.js';
 import { fitLatency, fitLoss, fitSize, measuredBefore } from './fit.js';
 import { type Allocation, Knapsack } from './knapsack.js';

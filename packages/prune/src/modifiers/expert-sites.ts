@@ -77,7 +77,7 @@ function hasOwnExperts(stack: Module): boolean {
 function bytesOf({ members }: ExpertSite): number {
   const stacks = members.flatMap((member) => [...member.members()]);
   return stacks.reduce(
-    (sum, [, member]) => sum + (member instanceof Parameter ? member.value.storage.byteLength : 0),
+    (sum, [, member]) => sum + (member instanceof Parameter ? member.value.byteLength : 0),
     0,
   );
 }

@@ -40,7 +40,7 @@ export interface ModelCard {
   readonly task: ModelTask;
   /** Tokens of prompt and answer together. */
   readonly contextLength: number;
-  /** Memory of its weights. */
+  /** Memory of its weights, and of the adapters that are loaded. */
   readonly weightBytes: number;
   /** Whether the model has a chat template: without one it only continues text. */
   readonly chat: boolean;

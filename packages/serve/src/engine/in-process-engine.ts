@@ -98,6 +98,12 @@ class InProcessEngine implements Engine {
       await writer.loadAdapter(adapter, source);
       slot.adapters.set(adapter, source);
     });
+    try {
+      await this.pool.settle(model);
+    } catch (error) {
+      await this.unloadAdapter({ model, adapter });
+      throw error;
+    }
   }
 
   async unloadAdapter({ model, adapter }: AdapterName): Promise<void> {

@@ -1,8 +1,7 @@
 import { ArgumentError } from '@frugal/tensor-core';
-import type { Encoder, Pooling } from '@frugal/tensor-core/nn';
+import { type Encoder, modelBytes, type Pooling } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import type { ModelCard } from './contract.js';
-import { modelBytes } from './model-bytes.js';
 
 /**
  * A model to serve that reads texts: one with a classifier tells classes, any other gives vectors. It stays the caller's. Of a

@@ -1,10 +1,9 @@
 import { ArgumentError } from '@frugal/tensor-core';
 import type { Draft } from '@frugal/tensor-core/generation';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import { type CausalLM, modelBytes } from '@frugal/tensor-core/nn';
 import { type ChatTemplate, chatTemplate, type Tokenizer } from '@frugal/tokenizers';
 import { CompiledFormats } from '../grammar/index.js';
 import type { ModelCard } from './contract.js';
-import { modelBytes } from './model-bytes.js';
 import { toolFormatOf } from './tool-format.js';
 
 /** A model to serve. It stays the caller's: closing the engine does not dispose it. */
@@ -32,6 +31,8 @@ export interface AdapterHost {
   readonly names: readonly string[];
   /** Counts changes: recorded steps are then made anew. */
   readonly version: number;
+  /** Memory of all of them. */
+  readonly bytes: number;
   /** What stands for an adapter in `StepBatch.adapterOfRow`; the same until it is removed. */
   indexOf(name: string): number;
   remove(name: string): void;

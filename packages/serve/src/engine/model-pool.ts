@@ -105,6 +105,18 @@ export class ModelPool {
     await (runner ? begin(runner) : (await this.bring(name, begin)).begun);
   }
 
+  /** Makes room for what a model has taken in addition. @throws EngineError when there is none */
+  async settle(name: string): Promise<void> {
+    const slot = this.slot(name);
+    try {
+      await this.inTurn(() => this.makeRoom(slot, 0));
+    } catch (cause) {
+      if (!(cause instanceof ArgumentError)) throw cause;
+      const { what, got, expected, hint } = cause;
+      throw new EngineError('invalid-request', { what, got, expected, hint, cause });
+    }
+  }
+
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -152,9 +164,14 @@ export class ModelPool {
       await source.unload(loaded);
       throw error;
     }
-    // Its size is known only now.
-    await this.makeRoom(slot, 0);
     await slot.restoreAdapters();
+    // Its size is known only now.
+    try {
+      await this.makeRoom(slot, 0);
+    } catch (error) {
+      await this.giveUp(slot);
+      throw error;
+    }
     return slot.runner as unknown as Runner;
   }
 
@@ -166,10 +183,9 @@ export class ModelPool {
       const others = loaded().filter((slot) => slot !== wanted && slot.source);
       if (others.length === 0) {
         const got = `${loaded().reduce((sum, slot) => sum + slot.bytes, bytes)} bytes`;
-        if (wanted.runner) await this.giveUp(wanted);
         throw new ArgumentError({
           where: 'engine',
-          what: `the model ${wanted.name} does not fit into modelBytes, with its cache and those that stay`,
+          what: `the model ${wanted.name} does not fit into modelBytes, with its cache, its adapters, and those that stay`,
           got,
           expected: `at most ${modelBytes}`,
           hint: 'Allow more, or make cacheBytes smaller.',

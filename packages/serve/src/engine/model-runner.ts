@@ -85,7 +85,9 @@ export class ModelRunner {
   }
 
   get card(): ModelCard {
-    return { ...this.served.card, loaded: true, adapters: this.adapters.names };
+    const { served, adapters } = this;
+    const weightBytes = served.card.weightBytes + adapters.bytes;
+    return { ...served.card, weightBytes, loaded: true, adapters: adapters.names };
   }
 
   /** @throws EngineError, or what the loader throws */

@@ -8,8 +8,6 @@ export type Runner = ModelRunner | EncoderRunner;
 /** The place of one model in a pool, whether it is loaded or not. */
 export class PoolSlot {
   lastUsed = 0;
-  /** Of its weights and its cache, as far as is known. */
-  bytes: number;
   /** Where its adapters came from, by name. */
   readonly adapters = new Map<string, string>();
   private loaded: ServedModel | null = null;
@@ -17,6 +15,8 @@ export class PoolSlot {
   private leaving = false;
   private lastCard: ModelCard | null = null;
   private readonly held = new Set<Promise<unknown>>();
+  /** Its memory before it was given up, as far as is known. */
+  private lastBytes: number;
   /** What it did before it was loaded last. */
   private past: EngineStats | null = null;
 
@@ -25,7 +25,14 @@ export class PoolSlot {
     /** Null: it came loaded, and stays. */
     readonly source: ModelSource | null,
   ) {
-    this.bytes = source?.bytes ?? 0;
+    this.lastBytes = source?.bytes ?? 0;
+  }
+
+  /** Of its weights, adapters and cache: what they take, or will take again. */
+  get bytes(): number {
+    const { current } = this;
+    if (!current) return this.lastBytes;
+    return current.card.weightBytes + (current instanceof ModelRunner ? current.cacheBytes : 0);
   }
 
   /** Null: it is not loaded, or takes no new requests. */
@@ -55,7 +62,6 @@ export class PoolSlot {
     this.loaded = loaded;
     this.current = runner;
     this.lastCard = runner.card;
-    this.bytes = runner.card.weightBytes + (runner instanceof ModelRunner ? runner.cacheBytes : 0);
   }
 
   /** The model stays at least until this has ended. */
@@ -77,6 +83,7 @@ export class PoolSlot {
   /** Frees the model. */
   async empty(): Promise<void> {
     const { current, loaded } = this;
+    this.lastBytes = this.bytes;
     await current?.close();
     if (current) {
       const idle = { cacheTokens: 0, cacheTokensHeld: 0, cacheTokensKept: 0, waiting: 0, running: 0 };

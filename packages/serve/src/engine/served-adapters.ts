@@ -24,6 +24,11 @@ export class ServedAdapters {
     return (this.loaded.adapters?.names ?? []).filter((name) => !this.leaving.has(name));
   }
 
+  /** Memory of all of them. */
+  get bytes(): number {
+    return this.loaded.adapters?.bytes ?? 0;
+  }
+
   /** Changes with them. */
   get version(): number {
     return this.loaded.adapters?.version ?? 0;

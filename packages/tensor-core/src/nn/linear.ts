@@ -89,7 +89,7 @@ export class Linear extends Module implements LinearLike {
     return this;
   }
   get weightBytes(): number {
-    return this.weight.value.storage.byteLength;
+    return this.weight.value.byteLength;
   }
 
   forward(x: Tensor): Tensor {
