@@ -5,8 +5,10 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { cpuBackend } from '@frugal/backend-cpu';
 import { type TensorInput, writeCheckpoint } from '@frugal/checkpoint';
 import { convertModel, modelTensors, skeleton } from '@frugal/models';
+import { setBackend } from '@frugal/tensor-core';
 import { trainByteLevelBpe } from '@frugal/tokenizers';
 
 /**
@@ -23,7 +25,7 @@ const { values } = parseArgs({
   options: {
     layers: { type: 'string', default: '28' },
     folder: { type: 'string' },
-    to: { type: 'string', multiple: true, default: ['bf16', 'q8_0'] },
+    to: { type: 'string', multiple: true, default: ['bf16', 'q8_0', 'q4_k'] },
     task: { type: 'string' },
   },
 });
@@ -104,6 +106,7 @@ function report(what: string, { seconds, peakBytes }: Measurement, parameters: n
 }
 
 async function child(task: { make?: string; convert?: string; output?: string; to?: string }): Promise<void> {
+  setBackend(cpuBackend());
   const start = performance.now();
   if (task.make) await make(task.make);
   else await convertModel(task.convert as string, task.output as string, { to: task.to, force: true });

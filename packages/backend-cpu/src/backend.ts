@@ -15,11 +15,12 @@ import {
   type TensorInfo,
   type TensorView,
 } from '@frugal/tensor-core';
-import { packedFormatNames } from '@frugal/tensor-core/formats';
+import { type PackOptions, type PartArray, packedFormatNames } from '@frugal/tensor-core/formats';
 import { type Addon, allIsas, type Isa } from './addon.js';
 import { attributeEncoders } from './attributes.js';
 import type { CommandBuffer, Execution } from './command.js';
 import { type CpuStorage, MappedStorage, type MemoryPool, PooledStorage } from './memory.js';
+import { packSuperBlocks } from './pack-blocks.js';
 import { packedKernels, supportsPacked } from './packed-kernels.js';
 import { rows16Layout } from './packed-layout.js';
 import { measurePeaks, type Peaks } from './peaks.js';
@@ -155,6 +156,21 @@ export class CpuBackend implements Backend {
 
   packedLayout(format: string, rows: number, columns: number): PackedLayout | null {
     return rows16Layout(format, rows, columns);
+  }
+
+  pack(
+    format: string,
+    values: Float32Array,
+    columns: number,
+    { importance }: PackOptions,
+  ): readonly PartArray[] | null {
+    const packed = packSuperBlocks(
+      this,
+      (...call) => this.run(...call),
+      { format, values, columns },
+      importance,
+    );
+    return packed && [packed];
   }
 
   async synchronize(): Promise<void> {}

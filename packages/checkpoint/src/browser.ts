@@ -36,7 +36,7 @@ export {
   storeQuantized,
 } from './quantized/store-quantized.js';
 export { readTensors } from './read-tensors.js';
-export { recodedInput } from './recode/recode.js';
+export { type PackRows, recodedInput } from './recode/recode.js';
 export {
   packedRows,
   reorderedRows,

@@ -33,16 +33,35 @@ export function addBackendOptions(command: Command): Command {
  * @throws CpuBackendUnavailableError, CudaBackendUnavailableError, AscendUnavailableError when a backend was asked for by name and cannot run
  */
 export function useBackend(options: BackendOptions, { terminal }: Context): Backend {
-  const backend = choose(options, (notice) => terminal.err(`${notice}\n`));
+  const { backend = 'auto', threads } = options;
+  const tell = (notice: string) => terminal.err(`${notice}\n`);
+  const chosen =
+    backend === 'auto'
+      ? openBest(
+          // A processor without kernels is worth a notice; a machine without a GPU is not.
+          rankBackends().filter(({ name, score }) => score > 0 || name === 'cpu'),
+          threads,
+          tell,
+        )
+      : candidates[backend].open({ threads });
+  setBackend(chosen);
+  return chosen;
+}
+
+/** For work on numbers of the host: the processor, also where there is a GPU. */
+export function useProcessor({ threads }: Pick<BackendOptions, 'threads'>, { terminal }: Context): Backend {
+  const backend = openBest([{ name: 'cpu' }], threads, (notice) => terminal.err(`${notice}\n`));
   setBackend(backend);
   return backend;
 }
 
-function choose({ backend = 'auto', threads }: BackendOptions, tell: (notice: string) => void): Backend {
-  if (backend !== 'auto') return candidates[backend].open({ threads });
-  for (const { name, score } of rankBackends()) {
-    // A processor without kernels is worth a notice; a machine without a GPU is not.
-    if (score === 0 && name !== 'cpu') continue;
+/** The first that opens; the reference backend when none does. */
+function openBest(
+  choices: readonly { readonly name: BackendName }[],
+  threads: number | undefined,
+  tell: (notice: string) => void,
+): Backend {
+  for (const { name } of choices) {
     try {
       return candidates[name].open({ threads });
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { DType } from './dtype.js';
+import type { PackOptions, PartArray } from './formats/index.js';
 import type { OpName, OpSpecs } from './ops/specs.js';
 import type { Shape } from './shape.js';
 
@@ -122,6 +123,16 @@ export interface Backend {
    * `packedStandard`; `unpack`, `packedMatmul` and `packedGather` get it with the attribute `layout`.
    */
   packedLayout?(format: string, rows: number, columns: number): PackedLayout | null;
+  /**
+   * Packs f32 values of the host (row-major) into the parts of a format, byte for byte as the format does, but faster; null
+   * for what it leaves to the format. Left out: everything.
+   */
+  pack?(
+    format: string,
+    values: Float32Array,
+    columns: number,
+    options: PackOptions,
+  ): readonly PartArray[] | null;
   /**
    * Runs `run` and takes down its ops, so that they can run again without JavaScript between them; null when something
    * in them cannot be repeated. `inputs` and the results of `run` change from time to time: each lies in a storage of

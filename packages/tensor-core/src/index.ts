@@ -93,6 +93,7 @@ export {
   type RandomAttributes,
   type RopeAttributes,
 } from './ops/specs.js';
+export { packMatrix } from './pack-matrix.js';
 export { groupedPackedMatmul, PackedTensor } from './packed-tensor.js';
 export { Random, type RandomOptions, type RandomState } from './random.js';
 export { RecordedOps, readIndices, recordOps } from './recording.js';

@@ -11,6 +11,7 @@ import {
   packedFormat,
   recommendedActivation,
 } from './formats/index.js';
+import { packMatrix } from './pack-matrix.js';
 import { currentBackend } from './registry.js';
 import { enterScope, keep, type ScopeMember } from './scope.js';
 import { formatShape, sizeOf } from './shape.js';
@@ -86,7 +87,12 @@ export class PackedTensor implements ScopeMember {
         got: String(values[bad]),
       });
     }
-    return PackedTensor.fromParts(format, shape, layout.pack(values, rows, columns, options), backend);
+    return PackedTensor.fromParts(
+      format,
+      shape,
+      packMatrix(format, values, shape, backend, options),
+      backend,
+    );
   }
 
   /** From the arrays of a format's parts, for example read from a checkpoint. */

@@ -1,4 +1,4 @@
-import { firstNotFinite, packedFormat } from '@frugal/tensor-core/formats';
+import { firstNotFinite, type PartArray, packedFormat } from '@frugal/tensor-core/formats';
 import { type DType, isBlockDType } from '../dtypes.js';
 import { ConversionError } from '../errors.js';
 import { fromFloat32 } from '../numeric/convert.js';
@@ -8,9 +8,19 @@ import type { StoredRows } from './stored-rows.js';
 /** About how many values are held as f32 at a time. */
 const TILE_VALUES = 2 ** 20;
 
+/** Packs f32 rows, as {@link packedFormat}'s `pack` does. */
+export type PackRows = (
+  format: string,
+  values: Float32Array,
+  shape: readonly [rows: number, columns: number],
+) => readonly PartArray[];
+
+const packByFormat: PackRows = (format, values, [rows, columns]) =>
+  packedFormat(format).pack(values, rows, columns);
+
 /**
  * A tensor to be written in `dtype`, made from rows when its turn comes, a few at a time. Rows that have this dtype
- * already are copied, not decoded. `shape` has as many values as the rows.
+ * already are copied, not decoded. `shape` has as many values as the rows. `pack` may be a faster way to the same bytes.
  * Its bytes throw a ConversionError for an infinity or NaN that the codes of a block format cannot hold.
  */
 export function recodedInput(
@@ -18,11 +28,17 @@ export function recodedInput(
   shape: readonly number[],
   stored: StoredRows,
   dtype: DType,
+  pack: PackRows = packByFormat,
 ): TensorInput {
-  return { name, dtype, shape, bytes: () => recode(name, stored, dtype) };
+  return { name, dtype, shape, bytes: () => recode(name, stored, dtype, pack) };
 }
 
-async function* recode(name: string, stored: StoredRows, dtype: DType): AsyncGenerator<Uint8Array> {
+async function* recode(
+  name: string,
+  stored: StoredRows,
+  dtype: DType,
+  pack: PackRows,
+): AsyncGenerator<Uint8Array> {
   const { rows, columns } = stored;
   const step = Math.max(1, Math.floor(TILE_VALUES / Math.max(1, columns)));
   for (let row = 0; row < rows; row += step) {
@@ -30,8 +46,11 @@ async function* recode(name: string, stored: StoredRows, dtype: DType): AsyncGen
     if (stored.dtype === dtype) yield await stored.readBytes(row, count);
     else {
       const values = await stored.readValues(row, count);
-      if (isBlockDType(dtype)) refuseNotFinite(name, values, dtype, row, columns);
-      yield encodeRows(values, dtype, count, columns);
+      if (!isBlockDType(dtype)) yield fromFloat32(values, dtype);
+      else {
+        refuseNotFinite(name, values, dtype, row, columns);
+        yield pack(dtype.toLowerCase(), values, [count, columns])[0] as Uint8Array;
+      }
     }
   }
 }
@@ -52,9 +71,4 @@ function refuseNotFinite(
     expected: 'finite numbers',
     hint: 'The checkpoint is damaged or its training diverged: take an earlier one.',
   });
-}
-
-function encodeRows(values: Float32Array, dtype: DType, rows: number, columns: number): Uint8Array {
-  if (!isBlockDType(dtype)) return fromFloat32(values, dtype);
-  return packedFormat(dtype.toLowerCase()).pack(values, rows, columns)[0] as Uint8Array;
 }

@@ -1,6 +1,7 @@
 import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
 import { type Conversion, convertModel, planConversion, relayoutModel } from '@frugal/models';
 import { formatBytes, formatNumber, renderTable } from '@frugal/report';
+import { useProcessor } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
 import { refuseExisting } from '../files.js';
@@ -15,6 +16,7 @@ interface ConvertVerbOptions extends JsonOption {
   readonly resume?: true;
   readonly dryRun?: boolean;
   readonly maxShardBytes?: number;
+  readonly threads?: number;
 }
 
 export const convertVerb: Verb = (program, context) => {
@@ -42,6 +44,11 @@ export const convertVerb: Verb = (program, context) => {
       ).choices([...quantizedLayouts, 'gguf']),
     )
     .option('--max-shard-bytes <N>', 'largest file of a folder (default: 5 GB)', integer(1))
+    .option(
+      '--threads <N>',
+      'threads that pack numbers (default: FRUGAL_THREADS, or the physical cores)',
+      integer(1),
+    )
     .option('--force', 'replace what is there')
     .option('--resume', 'go on with a conversion that was interrupted')
     .option('--dry-run', 'check everything and say what would be done')
@@ -53,13 +60,14 @@ export const convertVerb: Verb = (program, context) => {
 async function convert(
   input: string,
   output: string,
-  { json, dryRun, layout, ...options }: ConvertVerbOptions,
+  { json, dryRun, layout, threads, ...options }: ConvertVerbOptions,
   context: Context,
 ): Promise<void> {
   checkLayout(output, layout, options);
   const path = await modelPath(input, context);
   if (layout && layout !== 'gguf')
     return convertLayout(path, output, layout, { json, dryRun, ...options }, context);
+  if (!dryRun) useProcessor({ threads }, context);
   const conversion = dryRun
     ? await planOnly(path, output, options)
     : await withProgress(context, 'Converting', (update) =>

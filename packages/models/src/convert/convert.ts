@@ -7,11 +7,12 @@ import {
   isBlockDType,
   isDType,
   openCheckpoint,
+  type PackRows,
   recodedInput,
   type TensorInput,
   targetDType,
 } from '@frugal/checkpoint';
-import { ArgumentError } from '@frugal/tensor-core';
+import { ArgumentError, currentBackend, packMatrix } from '@frugal/tensor-core';
 import { planDirectory } from './directory-output.js';
 import { planGguf } from './gguf-output.js';
 import type { NamedRows } from './model-tensors.js';
@@ -62,7 +63,8 @@ export interface OutputPlan {
 
 /**
  * Plans the conversion of a model directory or GGUF file into another one, by the name of the output: `*.gguf`, else a
- * directory with safetensors. Everything that can be refused is refused here. Memory while writing: a few rows.
+ * directory with safetensors. Everything that can be refused is refused here. Memory while writing: a few rows. Numbers are
+ * packed by the current backend.
  * @throws ModelConfigError, CheckpointExistsError, ArgumentError
  */
 export async function planConversion(
@@ -105,9 +107,11 @@ function conversionOf(
   wanted: DType | undefined,
   options: ConvertOptions,
 ): Conversion {
+  const backend = currentBackend();
+  const pack: PackRows = (format, values, size) => packMatrix(format, values, size, backend);
   const planned = tensors.map(({ name, shape, rows }) => {
     const to = targetDType(name, shape, rows.dtype, { container, wanted });
-    return { input: recodedInput(name, shape, rows, to), from: rows.dtype, to };
+    return { input: recodedInput(name, shape, rows, to, pack), from: rows.dtype, to };
   });
   const total = planned.reduce((sum, { input }) => sum + input.shape.reduce((a, b) => a * b, 1), 0);
   let done = 0;

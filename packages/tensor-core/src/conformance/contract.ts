@@ -2,9 +2,11 @@ import type { Backend } from '../backend.js';
 import { fromBytes, tensor } from '../creation.js';
 import { dispatch } from '../dispatch.js';
 import { bytesPerElement } from '../dtype.js';
+import { packedFormat, packedFormatNames } from '../formats/index.js';
 import { primitiveOps } from '../ops/specs.js';
 import { Random } from '../random.js';
 import { recordOps } from '../recording.js';
+import { referenceBackend } from '../reference/index.js';
 import { scope } from '../scope.js';
 import { noGrad } from '../tape.js';
 import type { Tensor } from '../tensor.js';
@@ -145,6 +147,22 @@ export const contractChecks: readonly ContractCheck[] = [
     },
   },
   { name: 'packed layouts lose nothing and change no result', check: checkPackedLayouts },
+  {
+    name: 'packing gives the bytes of the formats',
+    check: async (backend) => {
+      const values = new Random(7).normal([2, 256], { backend: referenceBackend() });
+      const numbers = await values.toFloat32();
+      values.dispose();
+      const importance = Float32Array.from({ length: 256 }, (_, i) => i % 7);
+      return packedFormatNames().flatMap((format) =>
+        [{}, ...(packedFormat(format).weighsColumns ? [{ importance }] : [])].flatMap((options) => {
+          const packed = backend.pack?.(format, numbers, 256, options);
+          const expected = packedFormat(format).pack(numbers, 2, 256, options);
+          return packed ? expectEqual(format, packed.join(), expected.join()) : [];
+        }),
+      );
+    },
+  },
   {
     name: 'recorded ops give the bits of direct ones, for other inputs too',
     check: async (backend) => {

@@ -22,6 +22,7 @@ export {
   type UnpackRange,
 } from './format.js';
 export { iq4Values } from './ggml/simple-blocks.js';
+export { columnWeights } from './importance.js';
 export { int8Channel } from './int8-channel.js';
 export { type IntegerGroups, integerGroupsName, parseIntegerGroups } from './integer-groups.js';
 export { nf4NestedMap, nf4Values } from './nf4.js';
