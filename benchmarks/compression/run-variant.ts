@@ -1,37 +1,14 @@
 import { type CompressOptions, compress, type ModifierSpec, parseRecipe } from '@frugal/compress';
-import { logitDistillation } from '@frugal/distill';
+import { distillMethods } from '@frugal/distill';
 import { perplexityScore } from '@frugal/eval';
 import { savedBytes, saveModel, skeleton } from '@frugal/models';
-import {
-  headPruning,
-  layerPruning,
-  magnitude,
-  neuronPruning,
-  sparseGptPruning,
-  wanda,
-  widthPruning,
-} from '@frugal/prune';
-import { awq, ggufQuantization, gptqQuantization, rotate, roundToNearest, smoothQuant } from '@frugal/quant';
+import { pruneMethods } from '@frugal/prune';
+import { quantMethods } from '@frugal/quant';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { AdamW, progressBar, schedules, train } from '@frugal/trainer';
 import type { Subject } from './subject.js';
 
-const methods = [
-  roundToNearest,
-  ggufQuantization,
-  gptqQuantization,
-  awq,
-  smoothQuant,
-  rotate,
-  magnitude,
-  wanda,
-  sparseGptPruning,
-  neuronPruning,
-  headPruning,
-  layerPruning,
-  widthPruning,
-  logitDistillation,
-];
+const methods = [...quantMethods, ...pruneMethods, ...distillMethods];
 
 /** What compression made of a model. */
 export interface Measured {

@@ -31,6 +31,15 @@ export const int8Weights: readonly ModifierSpec[] = [
 
 const w8a8 = [rounded('int8-channel', { activation: 'int8' }), head];
 
+/** Hadamard matrices before every layer, or before those alone that no rotation of the residual stream reaches. */
+const turned = [rounded('int8-channel-hadamard', { activation: 'int8' }), head];
+const downs = { include: ['blocks.*.mlp.down'] };
+const turnedDowns = [
+  { ...rounded('int8-channel', { activation: 'int8' }), targets: { ...blocks, exclude: downs.include } },
+  { ...rounded('int8-channel-hadamard', { activation: 'int8' }), targets: downs },
+  head,
+];
+
 /** Zeros by a method, then packed with values in 8 bits, so that bytes and speed count. */
 export function pruned(method: string, sparsity: number | string): ModifierSpec[][] {
   return [[{ type: `prune.${method}`, targets: blocks, sparsity }], packedSparse(sparsity)];
@@ -63,7 +72,10 @@ export function variants(): Variant[] {
       {
         name: `${format} AWQ`,
         group: 'int4',
-        stages: [[{ type: 'quant.awq', targets: blocks, bits: 4, groupSize: size }], [rounded(format), head]],
+        stages: [
+          [{ type: 'quant.awq', targets: blocks, bits: 4, groupSize: size }],
+          [{ type: 'quant.clip', targets: blocks, bits: 4, groupSize: size }, rounded(format), head],
+        ],
       },
     ];
   });
@@ -118,6 +130,13 @@ export function variants(): Variant[] {
         w8a8,
       ],
     },
+    {
+      name: 'w8a8 rotation, Hadamard before down',
+      group: 'int8',
+      stages: [[rotated], turnedDowns],
+      speed: true,
+    },
+    { name: 'w8a8 Hadamard before all', group: 'int8', stages: [turned], speed: true },
     ...int4,
     ...q4k,
     ...sparse,

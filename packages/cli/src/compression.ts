@@ -21,32 +21,11 @@ import {
   type StagePlan,
   type StorageCheck,
 } from '@frugal/compress';
-import { hiddenDistillation, logitDistillation, nextTokenTraining } from '@frugal/distill';
+import { distillMethods } from '@frugal/distill';
 import { loraAdd } from '@frugal/lora';
 import { kindOf, modelOf, saveModel, savingProblems, skeleton, structureOf } from '@frugal/models';
-import {
-  expertMerging,
-  expertPruning,
-  gradualPruning,
-  headPruning,
-  layerPruning,
-  magnitude,
-  neuronPruning,
-  sparseGptPruning,
-  wanda,
-  widthPruning,
-} from '@frugal/prune';
-import {
-  awq,
-  cacheQuantization,
-  expertBits,
-  ggufQuantization,
-  gptqQuantization,
-  quantizationAwareTraining,
-  rotate,
-  roundToNearest,
-  smoothQuant,
-} from '@frugal/quant';
+import { pruneMethods } from '@frugal/prune';
+import { quantMethods } from '@frugal/quant';
 import { type FloatDType, nullBackend } from '@frugal/tensor-core';
 import type { CausalLM, Model } from '@frugal/tensor-core/nn';
 import { sourceFiles, weightsHash, withCheckpoint } from './checkpoint.js';
@@ -55,30 +34,11 @@ import { readTextFile } from './files.js';
 import { withProgress } from './progress.js';
 import { version } from './version.js';
 
-/** Every method that a recipe can name. A new one is its package and one entry here. */
+/** Every method that a recipe can name: those of all packages. */
 export const methods: readonly ModifierFactory[] = [
-  roundToNearest,
-  ggufQuantization,
-  gptqQuantization,
-  awq,
-  expertBits,
-  smoothQuant,
-  rotate,
-  quantizationAwareTraining,
-  cacheQuantization,
-  magnitude,
-  wanda,
-  sparseGptPruning,
-  gradualPruning,
-  neuronPruning,
-  headPruning,
-  layerPruning,
-  widthPruning,
-  expertMerging,
-  expertPruning,
-  logitDistillation,
-  hiddenDistillation,
-  nextTokenTraining,
+  ...quantMethods,
+  ...pruneMethods,
+  ...distillMethods,
   loraAdd,
 ];
 

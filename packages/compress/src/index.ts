@@ -27,11 +27,13 @@ export type {
 } from './modifier.js';
 export {
   backendOf,
+  denseLayer,
   isDense,
   keepWeight,
   type LayerChange,
   readWeight,
   squaredOutput,
+  weightEdit,
 } from './output-error.js';
 export { type CompressPlan, plan, type StagePlan } from './plan.js';
 export { presetRecipe, presets } from './presets.js';

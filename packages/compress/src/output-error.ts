@@ -10,6 +10,9 @@ import {
 } from '@frugal/tensor-core';
 import { firstNotFinite } from '@frugal/tensor-core/formats';
 import { Linear, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
+import type { Edit } from './edit.js';
+import { RecipeError } from './errors.js';
+import type { LinearSite } from './site.js';
 
 /** Rows that are compared at once: of a large matrix no second copy in floats is made. */
 const TILE_ROWS = 2048;
@@ -83,6 +86,28 @@ export async function readWeight(layer: LinearLike, path: string): Promise<Float
 /** Whether a layer is one plain matrix of floats, by itself or as a part of a stack: not packed, nothing around it. */
 export function isDense(layer: LinearLike): boolean {
   return layer.base === layer && !(layer instanceof PackedLinear);
+}
+
+/**
+ * The layer of a site, which a method can only work on while it is dense.
+ * @throws RecipeError otherwise: an earlier stage may have packed what `plan` still saw as dense
+ */
+export function denseLayer(where: string, { path, layer }: LinearSite): LinearLike {
+  if (isDense(layer)) return layer;
+  throw new RecipeError({
+    where,
+    what: 'the layer is no longer dense',
+    got: path,
+    hint: 'Exclude it, or leave out the stage that packed it.',
+  });
+}
+
+/** Other values for a dense layer; one that shares a stack with others gets a matrix of its own. */
+export function weightEdit({ path, layer }: LinearSite, weight: Float32Array): Edit {
+  const shape = [layer.outFeatures, layer.inFeatures];
+  const made = noGrad(() => tensor(weight, { shape, backend: backendOf(layer) }));
+  if (!(layer instanceof Linear)) return { path, module: new Linear(made) };
+  return { path, values: { weight: noGrad(() => made.cast(layer.weight.value.dtype)) } };
 }
 
 /** Where a layer's weight lies. */

@@ -5,6 +5,8 @@ import type { ModifierSpec, Recipe } from './recipe.js';
 const blocks = { include: ['blocks.**'] };
 const head = { include: ['head'] };
 const everything = { include: ['**'] };
+/** What reads the neurons of MLPs and experts. */
+const downs = { include: ['blocks.**.down', 'blocks.**.down.**'] };
 
 interface Preset {
   /** One line for people. */
@@ -64,6 +66,24 @@ export const presets: Readonly<Record<string, Preset>> = {
       ['int8', { type: 'quant.rtn', targets: blocks, format: 'int8-channel', activation: 'int8' }, int8Head],
     ],
   },
+  'w8a8-rotate': {
+    summary:
+      'as w8a8, without data: rotated, with Hadamard matrices before what rotation cannot reach; Frugal alone runs it',
+    stages: () => [
+      ['rotate', { type: 'quant.rotate', targets: everything }],
+      [
+        'int8',
+        {
+          type: 'quant.rtn',
+          targets: { ...blocks, exclude: downs.include },
+          format: 'int8-channel',
+          activation: 'int8',
+        },
+        { type: 'quant.rtn', targets: downs, format: 'int8-channel-hadamard', activation: 'int8' },
+        int8Head,
+      ],
+    ],
+  },
   'int4-gptq': {
     summary: 'weights in groups of 4 bits by GPTQ, head in 8 bits',
     stages: (model) => [
@@ -75,10 +95,15 @@ export const presets: Readonly<Record<string, Preset>> = {
     ],
   },
   'int4-awq': {
-    summary: 'weights in groups of 4 bits after activation-aware scaling, head in 8 bits',
+    summary: 'weights in groups of 4 bits after activation-aware scaling and clipping, head in 8 bits',
     stages: (model) => [
       ['scale', { type: 'quant.awq', targets: blocks, bits: 4, groupSize: groupSize(model) }],
-      ['int4', { type: 'quant.rtn', targets: blocks, format: `int4-g${groupSize(model)}` }, int8Head],
+      [
+        'int4',
+        { type: 'quant.clip', targets: blocks, bits: 4, groupSize: groupSize(model) },
+        { type: 'quant.rtn', targets: blocks, format: `int4-g${groupSize(model)}` },
+        int8Head,
+      ],
     ],
   },
   q4_k_m: {

@@ -5,6 +5,7 @@ export { hiddenDistillation, type LayerPair, layerPairs } from './hidden.js';
 export { initializeStudent } from './initialize-student.js';
 export { logitDistillation } from './logits.js';
 export * from './losses/index.js';
+export { distillMethods } from './methods.js';
 export { nextTokenTraining } from './next-token.js';
 export { type OnPolicyOptions, onPolicyBatches } from './on-policy-batches.js';
 export { storedLogitDistillation } from './stored-logits.js';

@@ -5,6 +5,7 @@ export { gradualSparsity } from './maths/schedule.js';
 export { magnitudeScores, wandaScores } from './maths/scores.js';
 export { type SparseGptOptions, type SparseGptResult, sparseGpt } from './maths/sparse-gpt.js';
 export { mostImportant, unitImportance } from './maths/units.js';
+export { pruneMethods } from './methods.js';
 export { expertPruning } from './modifiers/experts.js';
 export { gradualPruning } from './modifiers/gradual.js';
 export { layerPruning } from './modifiers/layers.js';

@@ -1,4 +1,5 @@
 export { type AwqOptions, type AwqResult, awqScales } from './maths/awq.js';
+export { type ClipOptions, type ClipResult, clipGroups } from './maths/clip.js';
 export { columnErrorShare } from './maths/column-error.js';
 export { type FakeQuantizer, fakeActivation, fakeQuantizerOf } from './maths/fake-quantize.js';
 export { type GptqOptions, type GptqResult, gptq } from './maths/gptq.js';
@@ -7,8 +8,10 @@ export { importanceOf } from './maths/importance.js';
 export { rotationMatrix } from './maths/rotation.js';
 export { roundTrip } from './maths/round-trip.js';
 export { smoothScales } from './maths/smooth.js';
+export { quantMethods } from './methods.js';
 export { awq } from './modifiers/awq.js';
 export { cacheQuantization } from './modifiers/cache.js';
+export { clip } from './modifiers/clip.js';
 export { expertBits } from './modifiers/expert-bits.js';
 export { ggufQuantization } from './modifiers/gguf.js';
 export { gptqQuantization } from './modifiers/gptq.js';

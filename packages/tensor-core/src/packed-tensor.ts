@@ -16,6 +16,7 @@ import { currentBackend } from './registry.js';
 import { enterScope, keep, type ScopeMember } from './scope.js';
 import { formatShape, sizeOf } from './shape.js';
 import type { Tensor } from './tensor.js';
+import { turnColumns } from './turned-columns.js';
 
 /**
  * A quantised or sparse matrix [rows, columns]: the parts of its format as plain tensors. It multiplies without
@@ -133,8 +134,14 @@ export class PackedTensor implements ScopeMember {
     return this.parts.reduce((sum, part) => sum + part.byteLength, 0);
   }
 
+  /** The format of the parts, when they hold the matrix with its columns turned. */
+  private get turned(): string | undefined {
+    return packedFormat(this.format).turned;
+  }
+
   private get attributes() {
-    return { format: this.format, rows: this.shape[0], columns: this.shape[1], layout: this.layout };
+    const format = this.turned ?? this.format;
+    return { format, rows: this.shape[0], columns: this.shape[1], layout: this.layout };
   }
 
   /** The quantisation of activations that suits the format. */
@@ -148,7 +155,7 @@ export class PackedTensor implements ScopeMember {
    */
   prepare(): this {
     if (this.layout !== undefined) return this;
-    const wish = this.backend.packedLayout?.(this.format, ...this.shape);
+    const wish = this.backend.packedLayout?.(this.attributes.format, ...this.shape);
     if (!wish) return this;
     const { name: layout, byteLength } = wish;
     const repacked = run('packedRepack', this.parts, { ...this.attributes, layout, byteLength });
@@ -171,26 +178,31 @@ export class PackedTensor implements ScopeMember {
 
   /** x [..., columns] → x Wᵀ [..., rows]; see {@link PackedActivation}. */
   matmul(x: Tensor, activation: PackedActivation = 'none'): Tensor {
-    return run('packedMatmul', [x, ...this.parts], { ...this.attributes, transpose: false, activation });
+    const attributes = { ...this.attributes, transpose: false, activation };
+    if (this.turned === undefined) return run('packedMatmul', [x, ...this.parts], attributes);
+    return run('packedMatmul', [turnColumns(x), ...this.parts], attributes).cast(x.dtype);
   }
 
   /** x [..., rows] → x W [..., columns]. */
   matmulTransposed(x: Tensor): Tensor {
-    return run('packedMatmul', [x, ...this.parts], {
+    const product = run('packedMatmul', [x, ...this.parts], {
       ...this.attributes,
       transpose: true,
       activation: 'none',
     });
+    return this.turned === undefined ? product : turnColumns(product, true).cast(x.dtype);
   }
 
   /** f32 rows [count, columns]. */
   unpack(rowStart = 0, rowCount = this.shape[0] - rowStart): Tensor {
-    return run('unpack', this.parts, { ...this.attributes, rowStart, rowCount });
+    const rows = run('unpack', this.parts, { ...this.attributes, rowStart, rowCount });
+    return this.turned === undefined ? rows : turnColumns(rows, true);
   }
 
   /** f32 rows by index: i32 [...I] → [...I, columns]. */
   gather(indices: Tensor): Tensor {
-    return run('packedGather', [indices, ...this.parts], this.attributes);
+    const rows = run('packedGather', [indices, ...this.parts], this.attributes);
+    return this.turned === undefined ? rows : turnColumns(rows, true);
   }
 
   /** Whether others can be multiplied by together with this one, see {@link groupedPackedMatmul}. */
@@ -250,13 +262,16 @@ export function groupedPackedMatmul(
   }
   const [rows, columns] = first.shape;
   const { format, layout } = first;
+  const { turned } = packedFormat(format);
   const parts = matrices.flatMap((matrix) => matrix.parts);
-  return run('groupedPackedMatmul', [x, offsets, ...parts], {
-    format,
+  const input = turned === undefined ? x : turnColumns(x);
+  const product = run('groupedPackedMatmul', [input, offsets, ...parts], {
+    format: turned ?? format,
     rows,
     columns,
     layout,
     groups: matrices.length,
     activation,
   });
+  return turned === undefined ? product : product.cast(x.dtype);
 }

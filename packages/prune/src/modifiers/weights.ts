@@ -1,18 +1,16 @@
 import {
-  backendOf,
   defineMethod,
-  type Edit,
+  denseLayer,
   isDense,
   type LinearSite,
   linearSites,
   type ModifierFactory,
-  RecipeError,
   readWeight,
   type Stats,
   type StatsOf,
+  weightEdit,
 } from '@frugal/compress';
-import { ArgumentError, noGrad, type Tensor, tensor } from '@frugal/tensor-core';
-import { Linear, type LinearLike } from '@frugal/tensor-core/nn';
+import { ArgumentError, type Tensor } from '@frugal/tensor-core';
 import { z } from 'zod';
 import { outlierShare, owlSparsities } from '../maths/owl.js';
 import { maskRows, parsePattern, type SparsityPattern } from '../maths/pattern.js';
@@ -114,7 +112,7 @@ function weightPruning(
       async apply(site, statsOf) {
         if (site.kind !== 'linear') return { edits: [] };
         const { path } = site;
-        const layer = denseLayer(site);
+        const layer = denseLayer(type, site);
         const shape = [layer.outFeatures, layer.inFeatures] as const;
         const known = statsOf(path);
         const isBlind = stats.length > 0 && !(known.rows && (await known.rows.item()) > 0);
@@ -126,7 +124,7 @@ function weightPruning(
         masks.set(path, mask);
         const zeros = mask.reduce((sum, kept) => sum + 1 - kept, 0) / mask.length;
         return {
-          edits: [prunedEdit(path, layer, weight)],
+          edits: [weightEdit(site, weight)],
           measured: {
             zeros,
             ...(damping !== undefined && { damping }),
@@ -174,23 +172,4 @@ function problemsOf({ path, layer }: LinearSite, pattern: SparsityPattern): stri
   if (pattern.kind === 'n:m' && layer.inFeatures % pattern.of !== 0)
     return [`${path} has ${layer.inFeatures} columns, which is no multiple of ${pattern.of}`];
   return [];
-}
-
-/** An earlier stage may have packed what `plan` still saw as dense. */
-function denseLayer({ path, layer }: LinearSite): LinearLike {
-  if (isDense(layer)) return layer;
-  throw new RecipeError({
-    where: 'prune',
-    what: 'a layer is no longer dense',
-    got: path,
-    hint: 'Put pruning before the stage that packs the weights.',
-  });
-}
-
-/** Other values for a layer; one that shares a stack with others gets a matrix of its own. */
-function prunedEdit(path: string, layer: LinearLike, weight: Float32Array): Edit {
-  const shape = [layer.outFeatures, layer.inFeatures];
-  const made = noGrad(() => tensor(weight, { shape, backend: backendOf(layer) }));
-  if (!(layer instanceof Linear)) return { path, module: new Linear(made) };
-  return { path, values: { weight: noGrad(() => made.cast(layer.weight.value.dtype)) } };
 }

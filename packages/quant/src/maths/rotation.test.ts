@@ -1,5 +1,6 @@
+import { normalizedHadamard, splitSize } from '@frugal/tensor-core/formats';
 import { describe, expect, it } from 'vitest';
-import { normalizedHadamard, rotationMatrix, splitSize } from './rotation.js';
+import { rotationMatrix } from './rotation.js';
 
 function deviation(values: ArrayLike<number>, size: number): number {
   let worst = 0;

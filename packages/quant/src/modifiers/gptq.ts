@@ -1,10 +1,9 @@
 import {
   backendOf,
   defineMethod,
+  denseLayer,
   isDense,
-  type LinearSite,
   linearSites,
-  RecipeError,
   readWeight,
   type Stats,
 } from '@frugal/compress';
@@ -58,7 +57,8 @@ export const gptqQuantization = defineMethod(
       },
       async apply(site, statsOf) {
         if (site.kind !== 'linear') return { edits: [] };
-        const { layer, path } = denseSite(site);
+        const { path } = site;
+        const layer = denseLayer('quant.gptq', site);
         const shape = [layer.outFeatures, layer.inFeatures] as const;
         const { gram, rows }: Stats = statsOf(path);
         const count = rows ? await rows.item() : 0;
@@ -85,15 +85,3 @@ export const gptqQuantization = defineMethod(
     };
   },
 );
-
-/** An earlier stage may have packed what `plan` still saw as dense. */
-function denseSite(site: LinearSite): LinearSite {
-  const { layer, path } = site;
-  if (isDense(layer)) return site;
-  throw new RecipeError({
-    where: 'quant.gptq',
-    what: 'the layer is no longer dense',
-    got: path,
-    hint: 'Exclude it, or leave out the stage that packed it.',
-  });
-}

@@ -48,6 +48,8 @@ export interface PackedFormat {
   unpack(parts: readonly PartArray[], range: UnpackRange, out: Float32Array): void;
   /** Which part holds the matrix column of each stored column (i32), for formats that store columns in an order of their own. */
   readonly orderPart?: number | undefined;
+  /** The format that the parts have, when they hold the matrix with its columns turned; kernels know that one alone. */
+  readonly turned?: string | undefined;
 }
 
 export interface UnpackRange {

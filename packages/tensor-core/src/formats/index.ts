@@ -8,6 +8,7 @@ import { int8Channel } from './int8-channel.js';
 import { integerGroups, parseIntegerGroups } from './integer-groups.js';
 import { nf4, nf4Plain } from './nf4.js';
 import { parseSparse, sparse } from './sparse.js';
+import { parseTurned, turnedFormat } from './turned.js';
 
 export { packedLength, readCode, writeCode } from './bits.js';
 export { firstNotFinite } from './finite.js';
@@ -22,6 +23,15 @@ export {
   type UnpackRange,
 } from './format.js';
 export { iq4Values } from './ggml/simple-blocks.js';
+export {
+  hadamardBlocks,
+  hadamardMatrix,
+  hadamardRows,
+  kronecker,
+  normalizedHadamard,
+  type SquareMatrix,
+  splitSize,
+} from './hadamard.js';
 export { columnWeights } from './importance.js';
 export { int8Channel } from './int8-channel.js';
 export { type IntegerGroups, integerGroupsName, parseIntegerGroups } from './integer-groups.js';
@@ -46,8 +56,14 @@ const formats = new Map<string, PackedFormat>(fixedFormats.map((format) => [form
 /** Parametric formats that were asked for. */
 const parsed = new Map<string, PackedFormat>();
 
+interface Family {
+  readonly grammar: string;
+  parse(name: string): PackedFormat | null;
+  readonly examples: readonly string[];
+}
+
 /** Names that stand for a family: its grammar, and a member for every case that differs in kind. */
-const families = [
+const families: readonly Family[] = [
   {
     grammar: 'int{2|3|4|8}-g{columns}[-zero][-bf16|-f32][-order]',
     parse: (name: string) => {
@@ -66,6 +82,15 @@ const families = [
       return shape && sparse(shape);
     },
     examples: ['2:4', '4:8', '2:4-f32', '3:5-f16', '2:4-int8', 'bitmap', 'bitmap-f32', 'bitmap-int8'],
+  },
+  {
+    grammar: '{format}-hadamard',
+    parse: (name: string) => {
+      const inner = parseTurned(name);
+      return inner === null ? null : turnedFormat(packedFormat(inner));
+    },
+    // None is listed: kernels are shown the inner format.
+    examples: [],
   },
 ];
 
