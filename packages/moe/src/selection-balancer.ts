@@ -1,4 +1,12 @@
-import { ArgumentError, type Collective, keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
+import {
+  ArgumentError,
+  type Collective,
+  keep,
+  noGrad,
+  scope,
+  type Tensor,
+  transfer,
+} from '@frugal/tensor-core';
 import type { Buffer, Module } from '@frugal/tensor-core/nn';
 import { nextSelectionBias } from './balance.js';
 import { MixtureOfExperts } from './mixture.js';
@@ -67,8 +75,9 @@ export class SelectionBalancer {
       scope(() => {
         for (const [name, load] of this.loads) {
           const { value } = this.biases.get(name) as Buffer;
-          const change = nextSelectionBias(value, load, this.rate).sub(value);
-          value.assign(value.add(finite ? change.mul(finite) : change));
+          // The layer may lie on another backend than the loss, which loads and flag come from.
+          const change = nextSelectionBias(value, transfer(load, value.backend), this.rate).sub(value);
+          value.assign(value.add(finite ? change.mul(transfer(finite, value.backend)) : change));
         }
       }),
     );

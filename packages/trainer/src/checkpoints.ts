@@ -280,18 +280,19 @@ function inputsOf(tensors: ReadonlyMap<string, Tensor>): TensorInput[] {
   }));
 }
 
-/** Reads a file of tensors onto the backend of `like`; those that `use` leaves in the map are disposed. */
+/** Reads a file of tensors, each onto the backend of that of the same name; those that `use` leaves in the map are disposed. */
 async function withTensors(
   file: string,
   like: ReadonlyMap<string, Tensor>,
   use: (tensors: Map<string, Tensor>) => void,
 ): Promise<void> {
-  const [{ backend }] = like.values();
+  const [{ backend: home }] = like.values();
   const source = await openTensors(file);
   const tensors = new Map<string, Tensor>();
   try {
     for (const [name, { dtype, shape }] of source.entries) {
       const bytes = await source.read(name);
+      const backend = like.get(name)?.backend ?? home;
       tensors.set(name, fromBytes(bytes, { shape, dtype: dtype.toLowerCase() as Tensor['dtype'], backend }));
     }
     use(tensors);

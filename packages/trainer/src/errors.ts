@@ -1,4 +1,4 @@
-import { FrugalError, NonFiniteError } from '@frugal/tensor-core';
+import { type BackendError, FrugalError, NonFiniteError } from '@frugal/tensor-core';
 
 /** Training that cannot start, go on or resume as it was asked to. */
 export class TrainerError extends FrugalError {}
@@ -17,6 +17,16 @@ export class UnchangedStepError extends TrainerError {
   }
 }
 
+/** A step in whose update the memory ended, but which was brought to its end; `cause` says why. */
+export class FinishedStepError<S> extends TrainerError {
+  constructor(
+    readonly launched: S,
+    cause: BackendError,
+  ) {
+    super({ where: 'train', what: 'there was too little memory for an update, which is finished', cause });
+  }
+}
+
 export interface FailedStep {
   /** The step that failed; counts from 1. */
   readonly step: number;
@@ -24,6 +34,8 @@ export interface FailedStep {
   readonly checkpoint: string | null;
   /** The checkpoint holds all steps before the failed one. */
   readonly isCurrent: boolean;
+  /** The failed step was brought to its end all the same, and the checkpoint holds it too. */
+  readonly isFinished: boolean;
   /** What the backend says: sizes, and what to lower. */
   readonly cause: Error;
 }
@@ -33,11 +45,13 @@ export class DeviceFailureError extends TrainerError implements Omit<FailedStep,
   readonly step: number;
   readonly checkpoint: string | null;
   readonly isCurrent: boolean;
+  readonly isFinished: boolean;
 
-  constructor({ step, checkpoint, isCurrent, cause }: FailedStep) {
-    const resume = isCurrent
-      ? `All steps before it are saved in ${checkpoint}`
-      : `The last checkpoint is ${checkpoint}`;
+  constructor({ step, checkpoint, isCurrent, isFinished, cause }: FailedStep) {
+    const saved = isFinished
+      ? 'It was finished with what memory there was and is saved'
+      : 'All steps before it are saved';
+    const resume = isCurrent ? `${saved} in ${checkpoint}` : `The last checkpoint is ${checkpoint}`;
     super({
       where: 'train',
       what: `step ${step} failed on the device`,
@@ -48,6 +62,7 @@ export class DeviceFailureError extends TrainerError implements Omit<FailedStep,
     this.step = step;
     this.checkpoint = checkpoint;
     this.isCurrent = isCurrent;
+    this.isFinished = isFinished;
   }
 }
 

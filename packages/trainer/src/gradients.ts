@@ -1,6 +1,7 @@
-import { sumOfSquares, type Tensor, tensor } from '@frugal/tensor-core';
+import { type Backend, sumOfSquares, type Tensor, tensor, transfer } from '@frugal/tensor-core';
 import { TrainerError } from './errors.js';
 import type { NamedParameter } from './optimizers/optimizer.js';
+import { byBackend } from './placement.js';
 
 export interface GradientSummary {
   /** f32 []: Euclidean norm of all gradients together, divided by `divisor`. */
@@ -9,15 +10,19 @@ export interface GradientSummary {
   readonly scale: Tensor;
 }
 
-/** Measures all gradients without reading a value back. */
+/** Measures all gradients, without reading a value back where all lie on `home`. */
 export function summarizeGradients(
   parameters: readonly NamedParameter[],
   divisor: number,
   clipNorm: number | undefined,
+  home: Backend,
 ): GradientSummary {
   const gradients = parameters.flatMap(({ parameter }) => parameter.gradient ?? []);
   requireGradients(gradients.length > 0);
-  const norm = sumOfSquares(...gradients)
+  const parts = byBackend(gradients, (gradient) => gradient);
+  const norm = [...parts.values()]
+    .map((part) => transfer(sumOfSquares(...part), home))
+    .reduce((sum, part) => sum.add(part))
     .sqrt()
     .mul(1 / divisor);
   return { norm, scale: scaleOf(norm, divisor, clipNorm) };

@@ -1,4 +1,4 @@
-import type { Collective, FloatDType, Random, Recompute, Tensor } from '@frugal/tensor-core';
+import type { Backend, Collective, FloatDType, Random, Recompute, Tensor } from '@frugal/tensor-core';
 import type { BatchSource, Module, TrainBatch } from '@frugal/tensor-core/nn';
 import type { BestOptions } from './best.js';
 import type { CheckpointOptions } from './checkpoints.js';
@@ -7,8 +7,15 @@ import type { Optimizer } from './optimizers/optimizer.js';
 import type { Schedule } from './schedules.js';
 import type { WeightAverage } from './weight-average.js';
 
-/** Anything with parameters; models also say in which dtype they compute, and whether they compute blocks again. */
-export type TrainableModel = Module & { computeDType?: FloatDType; recompute?: Recompute };
+/**
+ * Anything with parameters; models also say in which dtype they compute, whether they compute blocks again, and on which
+ * backends their blocks lie.
+ */
+export type TrainableModel = Module & {
+  computeDType?: FloatDType;
+  recompute?: Recompute;
+  placement?: readonly Backend[] | undefined;
+};
 
 /**
  * Dtype of the activations. `int8`: bf16, and the products of all dense layers but the head in whole numbers, forward

@@ -1,8 +1,19 @@
-import { concat, keep, noGrad, scope, type Tensor, tensor, withBackend } from '@frugal/tensor-core';
-import { TrainerError, UnchangedStepError } from './errors.js';
+import {
+  BackendError,
+  concat,
+  keep,
+  noGrad,
+  scope,
+  type Tensor,
+  tensor,
+  withBackend,
+} from '@frugal/tensor-core';
+import { FinishedStepError, TrainerError, UnchangedStepError } from './errors.js';
 import { summarizeGradients } from './gradients.js';
-import type { NamedParameter } from './optimizers/optimizer.js';
-import type { BatchLoss, Loss, TrainOptions } from './options.js';
+import type { NamedParameter, Update } from './optimizers/optimizer.js';
+import type { BatchLoss, Loss, TrainableModel, TrainOptions } from './options.js';
+import { homeOfTraining } from './placement.js';
+import { updateWhole } from './whole-update.js';
 
 export interface StepPlan {
   /** Counts from 1. */
@@ -27,19 +38,21 @@ export interface LaunchedStep extends Pick<StepPlan, 'step' | 'learningRate'> {
 
 /**
  * Draws the micro-batches of one step, adds up their gradients and updates the parameters; waits for no value.
- * @throws UnchangedStepError when it fails before the optimizer begins
+ * @throws UnchangedStepError when it fails before a parameter changes, FinishedStepError when memory ended later, but the step is
+ *   made
  */
 export async function launchStep<B>(
-  { batches, loss, optimizer, accumulate = 1, clipNorm, afterStep, average }: TrainOptions<B>,
+  options: TrainOptions<B>,
   parameters: readonly NamedParameter[],
   plan: StepPlan,
 ): Promise<LaunchedStep> {
-  const { step, learningRate, lossScale, previous } = plan;
+  const { model, batches, loss, accumulate = 1 } = options;
+  const { step, learningRate, lossScale } = plan;
   const parts: Part[] = [];
   let isUnchanged = true;
   try {
     for (let i = 0; i < accumulate; i++) {
-      parts.push(addGradients(parameters, await batches.next(), loss, lossScale));
+      parts.push(addGradients(model, parameters, await batches.next(), loss, lossScale));
     }
     const weight = total(parts, 'weight');
     if (!(weight > 0)) {
@@ -47,27 +60,81 @@ export async function launchStep<B>(
       throw new TrainerError({ where: 'train', what, got: String(weight) });
     }
     const checks = [...new Set(parts.flatMap((part) => [...part.checks.keys()]))];
-    const outcome = update(parameters, () => {
-      const { norm, scale } = summarizeGradients(parameters, weight * lossScale, clipNorm);
-      const sums = parts.map(({ sum }) => sum);
-      const mean = sums.reduce((all, sum) => all.add(sum)).mul(1 / weight);
-      const passed = checks.map((name) => passedBy(parts, name));
-      const flag = [mean.add(norm).isFinite().cast('f32').reshape(1), ...passed].reduce((a, b) => a.mul(b));
-      const finite = previous ? flag.mul(previous.outcome.slice(0, 2, 3)) : flag;
-      isUnchanged = false;
-      optimizer.step(parameters, { learningRate, step: plan.update, scale, finite: finite.reshape() });
-      afterStep?.(step, finite.reshape());
-      average?.update(parameters, step);
-      return concat([mean.reshape(1), norm.reshape(1), finite, ...passed]);
-    });
+    const { outcome, failure } = onHome(model, parameters, () =>
+      noGrad(() => {
+        const { norm, scale } = summarizeGradients(
+          parameters,
+          weight * lossScale,
+          options.clipNorm,
+          parts[0].sum.backend,
+        );
+        const outcome = outcomeOf(parts, { weight, norm, checks, previous: plan.previous });
+        const finite = outcome.slice(0, 2, 3).reshape();
+        const updating = { learningRate, step: plan.update, scale, finite };
+        isUnchanged = false;
+        const failure = applyUpdate(options, parameters, step, updating);
+        return { outcome, failure };
+      }),
+    );
     const values = outcome.toFloat32();
     values.catch(() => {}); // whoever awaits it sees the error; nobody does when the run ends early
-    return { step, learningRate, tokens: total(parts, 'tokens'), checks, outcome, values };
+    const launched = { step, learningRate, tokens: total(parts, 'tokens'), checks, outcome, values };
+    if (failure) throw new FinishedStepError(launched, failure);
+    return launched;
   } catch (error) {
     throw isUnchanged ? new UnchangedStepError(error) : error;
   } finally {
     for (const { sum, checks } of parts) for (const tensor of [sum, ...checks.values()]) tensor.dispose();
     for (const { parameter } of parameters) parameter.clearGradient();
+  }
+}
+
+/** f32 [3 + checks]: loss, gradient norm, 1 if they and the step before are finite, then each check. */
+function outcomeOf(
+  parts: readonly Part[],
+  {
+    weight,
+    norm,
+    checks,
+    previous,
+  }: {
+    readonly weight: number;
+    readonly norm: Tensor;
+    readonly checks: readonly string[];
+    readonly previous: LaunchedStep | null;
+  },
+): Tensor {
+  const mean = parts
+    .map(({ sum }) => sum)
+    .reduce((all, sum) => all.add(sum))
+    .mul(1 / weight);
+  const passed = checks.map((name) => passedBy(parts, name));
+  const flag = [mean.add(norm).isFinite().cast('f32').reshape(1), ...passed].reduce((a, b) => a.mul(b));
+  const finite = previous ? flag.mul(previous.outcome.slice(0, 2, 3)) : flag;
+  return concat([mean.reshape(1), norm.reshape(1), finite, ...passed]);
+}
+
+/**
+ * Everything that a step changes. Returns the error of a device whose memory ended on the way, when it came to its end all the
+ * same.
+ * @throws UnchangedStepError when it fails before anything has changed
+ */
+function applyUpdate<B>(
+  { optimizer, afterStep, average }: TrainOptions<B>,
+  parameters: readonly NamedParameter[],
+  step: number,
+  update: Update,
+): BackendError | null {
+  const failure = updateWhole(optimizer, parameters, update);
+  afterStep?.(step, update.finite);
+  try {
+    average?.update(parameters, step);
+    return failure;
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error;
+    for (const { parameter } of parameters) parameter.clearGradient();
+    average?.update(parameters, step); // goes on where it was, with the memory of the gradients
+    return error;
   }
 }
 
@@ -82,12 +149,13 @@ function passedBy(parts: readonly Part[], name: string): Tensor {
 
 /** Adds the gradients of one micro-batch to those of the parameters. */
 export function addGradients<B>(
+  model: TrainableModel,
   parameters: readonly NamedParameter[],
   batch: B,
   loss: Loss<B>,
   lossScale: number,
 ): Part {
-  return onBackendOf(parameters, () => {
+  return onHome(model, parameters, () => {
     const { sum, weight, tokens = weight, checks = new Map() } = loss(batch);
     sum.backward(tensor(lossScale));
     const flags = [...checks].map(([name, check]) => [name, keep(check.detach())] as const);
@@ -95,13 +163,9 @@ export function addGradients<B>(
   });
 }
 
-function update(parameters: readonly NamedParameter[], fn: () => Tensor): Tensor {
-  return noGrad(() => onBackendOf(parameters, fn));
-}
-
-/** In a scope, with new tensors on the device of the parameters. */
-function onBackendOf<T>([{ parameter }]: readonly NamedParameter[], fn: () => T): T {
-  return withBackend(parameter.value.backend, () => scope(fn));
+/** In a scope, with new tensors where the losses of the model are. */
+function onHome<T>(model: TrainableModel, parameters: readonly NamedParameter[], fn: () => T): T {
+  return withBackend(homeOfTraining(model, parameters), () => scope(fn));
 }
 
 function total(parts: readonly Part[], field: 'weight' | 'tokens'): number {

@@ -7,6 +7,7 @@ import { createCrew } from './distributed/create-crew.js';
 import type { Crew } from './distributed/crew.js';
 import {
   DeviceFailureError,
+  FinishedStepError,
   NonFiniteLossError,
   StoppedByOthersError,
   UnchangedStepError,
@@ -35,7 +36,7 @@ import type { LaunchedStep } from './train-step.js';
  *
  * @throws NonFiniteLossError when a loss or gradient is NaN or infinite (f16 first tries a smaller loss scale),
  *   DeviceFailureError when the device runs out of memory or is lost (a step that changed nothing is taken back and what came
- *   before it saved), TrainerError when options or a checkpoint do not fit, the signal's reason when it was aborted
+ *   before it saved; one whose update ran out of memory halfway is finished piece by piece and saved), TrainerError when options or a checkpoint do not fit, the signal's reason when it was aborted
  */
 export async function* train<B = TrainBatch>(
   options: TrainOptions<B>,
@@ -92,22 +93,31 @@ export async function* train<B = TrainBatch>(
   /** What is thrown for an error: after one of the device, the state before the failed step is saved, if it can be. */
   const rescue = async (error: unknown): Promise<unknown> => {
     const isUnchanged = error instanceof UnchangedStepError;
-    const cause = isUnchanged ? error.cause : error;
+    const isFinished = error instanceof FinishedStepError;
+    const cause = isUnchanged || isFinished ? error.cause : error;
     if (!(cause instanceof BackendError)) return cause;
     const failed = inFlight[0]?.step ?? run.step;
+    if (isFinished) inFlight.push(error.launched as LaunchedStep);
     let isCurrent = false;
-    if (isUnchanged && store && crew.overlaps) {
+    if ((isUnchanged || isFinished) && store && crew.overlaps) {
       try {
         while (inFlight.length > 0) await settle();
-        run.undo();
+        if (isUnchanged) run.undo();
         if (store.isBehind(run.step)) await save(store);
         isCurrent = store.latestPath !== null;
       } catch {
         // The device does not give them: the checkpoint before counts.
       }
     }
-    const step = isCurrent ? run.step + 1 : failed;
-    return new DeviceFailureError({ step, checkpoint: store?.latestPath ?? null, isCurrent, cause });
+    const step = !isCurrent ? failed : isFinished ? run.step : run.step + 1;
+    const checkpoint = store?.latestPath ?? null;
+    return new DeviceFailureError({
+      step,
+      checkpoint,
+      isCurrent,
+      isFinished: isFinished && isCurrent,
+      cause,
+    });
   };
 
   try {

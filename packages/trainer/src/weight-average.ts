@@ -2,6 +2,7 @@ import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
 import { TrainerError } from './errors.js';
 import type { NamedParameter } from './optimizers/optimizer.js';
 import type { TrainableModel } from './options.js';
+import { besides } from './placement.js';
 
 export interface WeightAverageOptions {
   /** What is kept of the average in each step, 0 to 1. Default 0.999: about the last thousand steps. */
@@ -16,6 +17,8 @@ export interface WeightAverageOptions {
 export class WeightAverage {
   readonly decay: number;
   private readonly tensors = new Map<string, Tensor>();
+  /** The last update that is in an average, so that one that was broken off can go on. */
+  private readonly updates = new Map<string, number>();
 
   /** @throws TrainerError for a decay out of range */
   constructor({ decay = 0.999 }: WeightAverageOptions = {}) {
@@ -25,14 +28,17 @@ export class WeightAverage {
     throw new TrainerError({ where: 'WeightAverage', what: 'bad decay', got: String(decay), expected });
   }
 
-  /** Takes the weights after update number `update` (from 1) in; reads nothing back. */
+  /** Takes the weights after update number `update` (from 1) in, each once; reads nothing back. */
   update(parameters: readonly NamedParameter[], update: number): void {
     const decay = Math.min(this.decay, update / (9 + update));
     noGrad(() => {
       for (const { path, parameter } of parameters) {
-        const average = this.tensors.get(path);
-        if (!average) this.tensors.set(path, keep(parameter.value.copy()));
-        else scope(() => average.assign(average.add(parameter.value.sub(average).mul(1 - decay))));
+        if (this.updates.get(path) === update) continue;
+        const known = this.tensors.get(path);
+        const average = keep(known ? besides(known, parameter.value) : parameter.value.copy());
+        this.tensors.set(path, average);
+        if (known) scope(() => average.assign(average.add(parameter.value.sub(average).mul(1 - decay))));
+        this.updates.set(path, update);
       }
     });
   }
@@ -90,5 +96,6 @@ export class WeightAverage {
   dispose(): void {
     for (const tensor of this.tensors.values()) tensor.dispose();
     this.tensors.clear();
+    this.updates.clear();
   }
 }

@@ -1,4 +1,4 @@
-import { expectNoLeaks, type Tensor, tensor } from '@frugal/tensor-core';
+import { currentBackend, expectNoLeaks, type Tensor, tensor } from '@frugal/tensor-core';
 import { Parameter } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
 import { summarizeGradients } from '../src/gradients.js';
@@ -84,7 +84,7 @@ async function stepOnce(
   run: RecordedRun,
 ) {
   setGradients(parameters, step - 1);
-  const { norm, scale } = summarizeGradients(parameters, 1, run.clip ?? undefined);
+  const { norm, scale } = summarizeGradients(parameters, 1, run.clip ?? undefined, currentBackend());
   const finite = tensor(1);
   optimizer.step(parameters, { learningRate: run.options.lr, step, scale, finite });
   const value = await norm.item();

@@ -13,8 +13,7 @@ export interface BlockPlace {
 
 /**
  * Spreads the blocks of a model over several backends, as many as fit on a small card and the rest beside it; embedding,
- * final norm and head stay where they are. Hidden states cross over between blocks. For inference: optimizers want all
- * parameters in one place.
+ * final norm and head stay where they are. Hidden states, and gradients, cross over between blocks.
  * @throws ArgumentError for blocks that do not exist, or that two places claim
  */
 export async function placeBlocks(model: CausalLM, places: readonly BlockPlace[]): Promise<void> {

@@ -1,5 +1,6 @@
 import type { TensorInfo } from '../backend.js';
 import { ShapeError } from '../errors.js';
+import { scope } from '../scope.js';
 import type { Tensor } from '../tensor.js';
 import { describe, requireDType, requireFloat, requireSameShape, requireShape } from './checks.js';
 import { defineOps } from './definition.js';
@@ -20,12 +21,15 @@ function requireGroup([parameter, first, second, gradient, copy]: readonly Tenso
   requireSameShape('adamw', [parameter, first, second, gradient, ...(copy ? [copy] : [])]);
 }
 
-function updateGroup(
+/**
+ * What each tensor of a group becomes; nothing has changed yet, so that a group for which there is no memory is left as it was.
+ */
+function nextOfGroup(
   [parameter, first, second, gradient, copy]: readonly Tensor[],
   scale: Tensor,
   apply: Tensor,
   { learningRate, beta1, beta2, epsilon, weightDecay, step }: AdamWAttributes,
-): void {
+): (readonly [target: Tensor, next: Tensor])[] {
   const g = gradient.cast('f32').mul(scale);
   const nextFirst = first.mul(beta1).add(g.mul(1 - beta1));
   const nextSecond = second.mul(beta2).add(g.mul(g).mul(1 - beta2));
@@ -36,10 +40,18 @@ function updateGroup(
   const update = nextFirst.mul(learningRate / (1 - beta1 ** step)).div(denominator);
   // Not parameter · (1 - rate · decay): rounded to f32, that factor drifts over many steps.
   const next = parameter.sub(parameter.mul(learningRate * weightDecay).add(update));
-  copy?.assign(where(apply, next.cast(copy.dtype), copy));
-  parameter.assign(where(apply, next, parameter));
-  first.assign(where(apply, nextFirst, first));
-  second.assign(where(apply, nextSecond, second));
+  const change = (target: Tensor, value: Tensor) => [target, where(apply, value, target)] as const;
+  return [
+    ...(copy ? [change(copy, next.cast(copy.dtype))] : []),
+    change(parameter, next),
+    change(first, nextFirst),
+    change(second, nextSecond),
+  ];
+}
+
+/** Each target takes its value. What led to the values should be freed by then. */
+export function assignAll(changes: readonly (readonly [target: Tensor, next: Tensor])[]): void {
+  for (const [target, next] of changes) target.assign(next);
 }
 
 export const optimizerOps = defineOps<'adamw'>({
@@ -72,7 +84,8 @@ export const optimizerOps = defineOps<'adamw'>({
     decompose: (inputs, attributes) => {
       const [scale, finite] = inputs.slice(-2);
       const apply = finite.equal(0).logicalNot();
-      for (const group of groupsOf(inputs, attributes)) updateGroup(group, scale, apply, attributes);
+      for (const group of groupsOf(inputs, attributes))
+        scope(() => assignAll(scope(() => nextOfGroup(group, scale, apply, attributes))));
       return [];
     },
   },

@@ -1,10 +1,12 @@
 import type { TensorInfo } from '../backend.js';
 import { ShapeError } from '../errors.js';
+import { scope } from '../scope.js';
 import { formatShape, sizeOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { describe, requireDType, requireFloat, requireSameShape, requireShape } from './checks.js';
 import { defineOps } from './definition.js';
 import { where } from './functions.js';
+import { assignAll } from './optimizer.js';
 import type { AdamWAttributes } from './specs.js';
 
 /** Entries of a map from codes to numbers. */
@@ -76,11 +78,12 @@ function pack(x: Tensor, map: Tensor, keepsPositive: boolean): { codes: Tensor; 
   return { codes: codes.cast('u8'), scales };
 }
 
-function updateGroup(
+/** What each tensor of a group becomes; nothing has changed yet. */
+function nextOfGroup(
   [parameter, first, firstScales, second, secondScales, gradient, copy]: readonly Tensor[],
   [scale, finite, firstMap, secondMap]: readonly Tensor[],
   { learningRate, beta1, beta2, epsilon, weightDecay, step }: AdamWAttributes,
-): void {
+): (readonly [target: Tensor, next: Tensor])[] {
   const apply = finite.equal(0).logicalNot();
   const [blocks, length] = first.shape;
   const { size, shape } = parameter;
@@ -107,13 +110,16 @@ function updateGroup(
     .slice(0, 0, size)
     .reshape(...shape);
   const next = parameter.sub(parameter.mul(learningRate * weightDecay).add(update));
-  copy?.assign(where(apply, next.cast(copy.dtype), copy));
-  parameter.assign(where(apply, next, parameter));
   const [a, b] = [pack(nextFirst, firstMap, false), pack(nextSecond, secondMap, true)];
-  first.assign(where(apply, a.codes, first));
-  firstScales.assign(where(apply, a.scales, firstScales));
-  second.assign(where(apply, b.codes, second));
-  secondScales.assign(where(apply, b.scales, secondScales));
+  const change = (target: Tensor, value: Tensor) => [target, where(apply, value, target)] as const;
+  return [
+    ...(copy ? [change(copy, next.cast(copy.dtype))] : []),
+    change(parameter, next),
+    change(first, a.codes),
+    change(firstScales, a.scales),
+    change(second, b.codes),
+    change(secondScales, b.scales),
+  ];
 }
 
 export const quantizedOptimizerOps = defineOps<'adamw8bit'>({
@@ -145,7 +151,8 @@ export const quantizedOptimizerOps = defineOps<'adamw8bit'>({
     },
     decompose: (inputs, attributes) => {
       const shared = inputs.slice(-SHARED);
-      for (const group of groupsOf(inputs, attributes)) updateGroup(group, shared, attributes);
+      for (const group of groupsOf(inputs, attributes))
+        scope(() => assignAll(scope(() => nextOfGroup(group, shared, attributes))));
       return [];
     },
   },

@@ -1,6 +1,7 @@
 import { TrainerError } from '../errors.js';
 import type { NamedParameter } from '../optimizers/optimizer.js';
 import type { TrainOptions } from '../options.js';
+import { isSpread } from '../placement.js';
 import { type Crew, SingleCrew, type Wishes } from './crew.js';
 import { LocalUpdateCrew } from './local-update-crew.js';
 import { SynchronousCrew } from './synchronous-crew.js';
@@ -17,6 +18,7 @@ export function createCrew<B>(
     random !== undefined,
     'random numbers of the loss (dropout) would differ with the division of the work',
   );
+  refuse(isSpread(options.model), 'the blocks of the model lie on several backends');
   const { local } = distributed;
   if (!local) return new SynchronousCrew(options, distributed, parameters, wishes);
   if (!(Number.isInteger(local.steps) && local.steps > 0)) {

@@ -53,12 +53,13 @@ export class SynchronousCrew<B> extends DistributedCrew<B> {
     this.lastShares = this.shares.divide(units.length);
     const { from, to } = rangeOf(this.lastShares, this.collective.rank);
     const started = performance.now();
+    const { model, loss } = this.options;
     const tree = new ReductionTree<Tensor[]>((a, b) => this.addAll(a, b));
     const parts: Part[] = [];
     const seen = new Array<boolean>(this.parameters.length).fill(false);
     try {
       for (let index = from; index < to; index++) {
-        parts.push(addGradients(this.parameters, units[index], this.options.loss, plan.lossScale));
+        parts.push(addGradients(model, this.parameters, units[index], loss, plan.lossScale));
         tree.push({ level: 0, index }, this.takeGradients(seen));
         await setImmediate();
       }

@@ -1,4 +1,4 @@
-import { dispatch, keep, type Tensor, tensor, zeros } from '@frugal/tensor-core';
+import { type Backend, dispatch, keep, type Tensor, tensor, zeros } from '@frugal/tensor-core';
 import { AdamW, type AdamWOptions, adamwGroups, adamwRates } from './adamw.js';
 import { dynamicMap } from './dynamic-map.js';
 import type { NamedParameter, Optimizer, Update } from './optimizer.js';
@@ -55,7 +55,7 @@ export class AdamW8bit implements Optimizer {
 
 /** Codes u8 [blocks, G] and scales f32 [blocks] of both moments. */
 class BlockwiseAdamW extends SlotOptimizer {
-  private maps: Tensor[] = [];
+  private readonly maps = new Map<Backend, readonly Tensor[]>();
 
   constructor(
     private readonly options: AdamWOptions,
@@ -83,14 +83,16 @@ class BlockwiseAdamW extends SlotOptimizer {
 
   override dispose(): void {
     super.dispose();
-    for (const map of this.maps.splice(0)) map.dispose();
+    for (const map of [...this.maps.values()].flat()) map.dispose();
+    this.maps.clear();
   }
 
   /** f32 [256] each, of the first and the second moment. */
   private mapsOn({ backend }: Tensor): readonly Tensor[] {
-    if (this.maps.length === 0) {
-      this.maps = [true, false].map((signed) => keep(tensor(dynamicMap({ signed }), { backend })));
-    }
-    return this.maps;
+    const maps =
+      this.maps.get(backend) ??
+      [true, false].map((signed) => keep(tensor(dynamicMap({ signed }), { backend })));
+    this.maps.set(backend, maps);
+    return maps;
   }
 }

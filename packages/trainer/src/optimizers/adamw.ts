@@ -35,15 +35,24 @@ export interface AdamWGroups {
   readonly copies: boolean;
 }
 
-/** Those without rounded copies of the weights, then those with. */
+/**
+ * Those without rounded copies of the weights, then those with. On a device each by itself: it takes them one after the other
+ * in any case, and so it is known how far an update has come when the memory ends.
+ */
 export function adamwGroups(members: readonly SlotMember[]): AdamWGroups[] {
-  return [false, true].flatMap((copies) => {
-    const part = members.filter(({ parameter }) => (parameter.roundedCopy !== null) === copies);
+  const isShared = members.every(({ value }) => value.backend.capabilities.memory === 'host');
+  const parts = isShared
+    ? [false, true].map((copies) =>
+        members.filter(({ parameter }) => (parameter.roundedCopy !== null) === copies),
+      )
+    : members.map((member) => [member]);
+  return parts.flatMap((part) => {
+    if (part.length === 0) return [];
     const tensors = part.flatMap(({ parameter, value, gradient, slots }) => {
       const copy = parameter.roundedCopy;
       return [value, ...slots, gradient, ...(copy ? [copy] : [])];
     });
-    return part.length > 0 ? [{ members: part, tensors, copies }] : [];
+    return [{ members: part, tensors, copies: part[0].parameter.roundedCopy !== null }];
   });
 }
 

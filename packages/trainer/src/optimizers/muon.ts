@@ -43,12 +43,13 @@ export class Muon extends SlotOptimizer {
   private updateStack(stack: readonly SlotMember[], { learningRate, scale, finite }: Update): void {
     const { iterations = 5, dtype = 'f32', weightDecay = 0.1 } = this.options;
     const apply = finite.equal(0).logicalNot();
-    const directions = stack.map((member) => scope(() => this.accelerate(member, scale, apply)));
+    const directions = stack.map((member) => scope(() => this.directionOf(member, scale)));
     const all = orthogonalize(concat(directions), iterations, dtype); // [S, M, N]
     const [rows, columns] = all.shape.slice(-2);
     const rate = learningRate * 0.2 * Math.sqrt(Math.max(rows, columns));
     let start = 0;
-    for (const [i, { value }] of stack.entries()) {
+    for (const [i, member] of stack.entries()) {
+      const { value } = member;
       const end = start + directions[i].shape[0];
       scope(() => {
         const direction = all
@@ -57,19 +58,29 @@ export class Muon extends SlotOptimizer {
           .mul(rate);
         // Not parameter · (1 - rate · decay): rounded to f32, that factor drifts over many steps.
         const moved = value.sub(value.mul(learningRate * weightDecay).add(direction));
-        value.assign(where(apply, moved, value));
+        const next = where(apply, moved, value);
+        // Once more: to keep all of them until now would take as much memory as the weights.
+        const { velocity, faster } = this.accelerated(member, scale);
+        const momentum = where(apply, faster, velocity);
+        value.assign(next);
+        velocity.assign(momentum);
       });
       start = end;
     }
   }
 
-  /** Updates the momentum and returns where to go, as a stack of matrices [S, M, N]. */
-  private accelerate({ gradient, slots: [velocity] }: SlotMember, scale: Tensor, apply: Tensor): Tensor {
-    const { momentum = 0.95, nesterov = true } = this.options;
+  /** The momentum before and after this update. */
+  private accelerated({ gradient, slots: [velocity] }: SlotMember, scale: Tensor) {
+    const { momentum = 0.95 } = this.options;
     const g = gradient.cast('f32').mul(scale);
-    const next = velocity.mul(momentum).add(g);
-    const direction = nesterov ? g.add(next.mul(momentum)) : next;
-    velocity.assign(where(apply, next, velocity));
+    return { velocity, g, faster: velocity.mul(momentum).add(g) };
+  }
+
+  /** Where to go, as a stack of matrices [S, M, N]. */
+  private directionOf(member: SlotMember, scale: Tensor): Tensor {
+    const { momentum = 0.95, nesterov = true } = this.options;
+    const { g, faster } = this.accelerated(member, scale);
+    const direction = nesterov ? g.add(faster.mul(momentum)) : faster;
     return direction.reshape(-1, ...direction.shape.slice(-2));
   }
 }

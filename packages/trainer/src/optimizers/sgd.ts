@@ -1,4 +1,4 @@
-import { scope, where } from '@frugal/tensor-core';
+import { scope, type Tensor, where } from '@frugal/tensor-core';
 import type { Update } from './optimizer.js';
 import { type SlotMember, SlotOptimizer } from './slots.js';
 
@@ -25,12 +25,14 @@ export class SGD extends SlotOptimizer {
     const { momentum = 0, nesterov = false, weightDecay = 0 } = this.options;
     const apply = update.finite.equal(0).logicalNot();
     let direction = gradient.cast('f32').mul(update.scale);
+    let faster: Tensor | null = null;
     if (weightDecay) direction = direction.add(value.mul(weightDecay));
     if (velocity) {
       const next = velocity.mul(momentum).add(direction);
       direction = nesterov ? direction.add(next.mul(momentum)) : next;
-      velocity.assign(where(apply, next, velocity));
+      faster = where(apply, next, velocity);
     }
     value.assign(where(apply, value.sub(direction.mul(update.learningRate)), value));
+    if (faster) velocity.assign(faster);
   }
 }

@@ -1,6 +1,7 @@
-import { keep, noGrad, scope, type Tensor, zeros } from '@frugal/tensor-core';
+import { keep, noGrad, scope, type Tensor, transfer, withBackend, zeros } from '@frugal/tensor-core';
 import type { Parameter } from '@frugal/tensor-core/nn';
 import { TrainerError } from '../errors.js';
+import { besides, byBackend } from '../placement.js';
 import type { NamedParameter, Optimizer, Update } from './optimizer.js';
 
 /** A parameter that has a gradient, with the optimizer's tensors for it. */
@@ -12,13 +13,19 @@ export interface SlotMember {
   readonly slots: readonly Tensor[];
 }
 
-/** An optimizer that keeps tensors (`slots`) for each parameter; they have its shape unless `createSlot` says otherwise. */
+/**
+ * An optimizer that keeps tensors (`slots`) for each parameter, on its backend; they have its shape unless `createSlot` says
+ * otherwise.
+ */
 export abstract class SlotOptimizer implements Optimizer {
   private readonly tensors = new Map<string, Tensor>();
 
   protected constructor(private readonly slots: readonly string[]) {}
 
-  /** Updates all parameters; runs without recording, in a scope of its own. */
+  /**
+   * Updates parameters of one backend; runs without recording, in a scope of its own. A parameter changes together with its
+   * slots, when all that needs memory is done.
+   */
   protected abstract updateAll(members: readonly SlotMember[], update: Update): void;
 
   /** What a slot holds before the first update. */
@@ -31,7 +38,15 @@ export abstract class SlotOptimizer implements Optimizer {
       const { gradient, value } = parameter;
       return gradient ? [{ path, parameter, value, gradient, slots: this.slotsOf(path, value) }] : [];
     });
-    if (members.length > 0) noGrad(() => scope(() => this.updateAll(members, update)));
+    noGrad(() => {
+      for (const [backend, part] of byBackend(members, ({ value }) => value)) {
+        const here = () => {
+          const [scale, finite] = [update.scale, update.finite].map((one) => transfer(one, backend));
+          this.updateAll(part, { ...update, scale, finite });
+        };
+        withBackend(backend, () => scope(here));
+      }
+    });
   }
 
   state(): ReadonlyMap<string, Tensor> {
@@ -61,7 +76,8 @@ export abstract class SlotOptimizer implements Optimizer {
   private slotsOf(path: string, value: Tensor): Tensor[] {
     return this.slots.map((slot) => {
       const name = `${path}:${slot}`;
-      const tensor = this.tensors.get(name) ?? keep(this.createSlot(slot, value));
+      const known = this.tensors.get(name);
+      const tensor = keep(known ? besides(known, value) : this.createSlot(slot, value));
       this.tensors.set(name, tensor);
       return tensor;
     });
