@@ -28,6 +28,8 @@ export class Allocator {
   used = 0;
   /** Bytes taken from the device. */
   reserved = 0;
+  /** Gives back what can be made again, when the device has no room. */
+  spare: () => void = () => {};
 
   constructor(
     private readonly runtime: Runtime,
@@ -52,6 +54,7 @@ export class Allocator {
   private reserve(size: number): Block {
     let address = this.runtime.allocate(size);
     if (address === null) {
+      this.spare();
       this.release();
       address = this.runtime.allocate(size);
     }

@@ -31,6 +31,7 @@ import { optimizerKernels } from './kernels/optimizer.js';
 import { packedMatmulKernels } from './kernels/packed-matmul.js';
 import { reduceKernels } from './kernels/reduce.js';
 import { ropeKernels } from './kernels/rope.js';
+import { routingKernels } from './kernels/routing.js';
 import { unaryKernels } from './kernels/unary.js';
 import { unpackKernels } from './kernels/unpack.js';
 import { AscendStorage } from './storage.js';
@@ -57,6 +58,7 @@ const fusedFamilies = [
   attentionKernels,
   cachedAttentionKernels,
   groupedKernels,
+  routingKernels,
   packedMatmulKernels,
   optimizerKernels,
 ];
@@ -107,6 +109,7 @@ export class AscendBackend implements Backend {
   }
 
   free(storage: Storage): void {
+    this.device.masks.forget(storage);
     this.device.allocator.give((storage as AscendStorage).block);
   }
 

@@ -4,12 +4,14 @@ import { type Arguments, type OperationName, Operations } from './abi/operations
 import { Runtime } from './abi/runtime.js';
 import { type AclType, type Address, type Operand, type Scalar, widthOf } from './abi/types.js';
 import { Allocator, type Block } from './allocator.js';
+import { MaskCache } from './mask-cache.js';
 import type { AscendStorage } from './storage.js';
 
 /** One NPU: its context, one stream, its memory. Belongs to the thread that made it. */
 export class Device {
   readonly runtime: Runtime;
   readonly allocator: Allocator;
+  readonly masks: MaskCache;
   readonly soc: string;
   readonly stream: Address;
   private readonly operations: Operations;
@@ -27,11 +29,13 @@ export class Device {
     this.soc = this.runtime.soc();
     this.stream = this.runtime.createStream();
     this.allocator = new Allocator(this.runtime, this.stream);
+    this.masks = new MaskCache(this.allocator);
     this.operations = new Operations(libraries, this.runtime, this.allocator, this.stream);
   }
 
   /** Gives everything back, in the order that CANN wants. */
   close(): void {
+    this.masks.clear();
     this.allocator.release();
     this.runtime.destroyStream(this.stream);
     this.runtime.resetDevice(this.index);

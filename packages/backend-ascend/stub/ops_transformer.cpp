@@ -280,3 +280,35 @@ PHASE1(GroupedMatmulV5, const void* x, const void* weight, const void* bias, con
   return groupedMatmul(call, x, weight, !extras, groups, split, type, listType, activation, y);
 }
 #endif
+
+PHASE1(MoeGatingTopKSoftmaxV2, const void* logits, const void* finished, int64_t k, int64_t renorm, bool keepsSoftmax, const void* values, const void* experts, const void* softmax) {
+  CALL(MoeGatingTopKSoftmaxV2);
+  const View x = call.tensor(logits, "x", kFloats), y = call.tensor(values, "yOut", kFloats), chosen = call.tensor(experts, "expertIdxOut", {i32}), all = call.tensor(softmax, "softmaxResultOut", {f32});
+  if (call.failed() || !call.require(!finished && renorm == 0 && keepsSoftmax, "this stub takes all rows, renorm 0, and gives the softmax")) return call.status();
+  if (!call.require(x.dims.size() == 2 || x.dims.size() == 3, "x has 2 or 3 axes")) return call.status();
+  const int64_t E = x.dims.back();
+  call.require(k > 0 && k <= E && k <= 1024, "k is at least 1, at most the experts and 1024");
+  Dims expected = x.dims;
+  expected.back() = k;
+  call.require(y.dtype == x.dtype && y.dims == expected && chosen.dims == expected && all.dims == x.dims, "yOut and expertIdxOut are [rows, k], the softmax is like x");
+  call.require(isPlain(y) && isPlain(chosen) && isPlain(all), "outputs are contiguous");
+  return call.finish([=] {
+    const Lines lines = linesOf(x, x.dims.size() - 1);
+    int64_t row = 0;
+    std::vector<int64_t> order(E);
+    walk(lines.dims, {&lines.strides}, [&](const Dims& at) {
+      auto logit = [&](int64_t e) { return x.at(at[0] + e * lines.stride); };
+      double top = -INFINITY, sum = 0;
+      for (int64_t e = 0; e < E; e++) top = std::max(top, logit(e));
+      for (int64_t e = 0; e < E; e++) sum += std::exp(logit(e) - top);
+      for (int64_t e = 0; e < E; e++) all.set(row * E + e, std::exp(logit(e) - top) / sum);
+      std::iota(order.begin(), order.end(), int64_t{0});
+      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return all.at(row * E + a) > all.at(row * E + b); });
+      for (int64_t i = 0; i < k; i++) {
+        y.set(row * k + i, all.at(row * E + order[i]));
+        chosen.set(row * k + i, order[i]);
+      }
+      row++;
+    });
+  }, 2048);
+}

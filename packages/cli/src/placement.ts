@@ -2,6 +2,7 @@ import { type Backend, currentBackend } from '@frugal/tensor-core';
 import { type CausalLM, placeBlocks } from '@frugal/tensor-core/nn';
 import { InvalidArgumentError } from 'commander';
 import { type BackendName, backendNames, candidates } from './backend-candidates.js';
+import { UsageError } from './errors.js';
 
 /** Blocks of a model that another backend computes. */
 export interface NamedPlace {
@@ -10,20 +11,38 @@ export interface NamedPlace {
   readonly last: number;
 }
 
+const EXPECTED = `a backend (${backendNames.join(', ')}) and blocks: cuda=0-11, or cpu=3`;
+
 /** The option of verbs that run models which may be larger than a card. May be given several times. */
 export const PLACE_OPTION = [
   '--place <BACKEND=BLOCKS>',
   'computes these blocks of the model there (cuda=0-11), the others on --backend; again for more',
-  (text: string, before: readonly NamedPlace[] = []): readonly NamedPlace[] => [...before, parsePlace(text)],
+  (text: string, before: readonly NamedPlace[] = []): readonly NamedPlace[] => {
+    const place = parsePlace(text);
+    if (!place) throw new InvalidArgumentError(`Expected ${EXPECTED}.`);
+    return [...before, place];
+  },
 ] as const;
 
-function parsePlace(text: string): NamedPlace {
+/** Places as a file of settings has them. @throws UsageError */
+export function placesOf(
+  places: Readonly<Record<string, string | number>> | undefined,
+): readonly NamedPlace[] | undefined {
+  return (
+    places &&
+    Object.entries(places).map(([name, blocks]) => {
+      const place = parsePlace(`${name}=${blocks}`);
+      if (place) return place;
+      const [what, got] = ['blocks are placed nowhere', `${name}: ${blocks}`];
+      throw new UsageError({ where: 'backend.place', what, got, expected: EXPECTED });
+    })
+  );
+}
+
+function parsePlace(text: string): NamedPlace | null {
   const [, name, first, last = first] = /^(\w+)=(\d+)(?:-(\d+))?$/.exec(text) ?? [];
   const backend = backendNames.find((known) => known === name);
-  if (backend) return { backend, first: Number(first), last: Number(last) };
-  throw new InvalidArgumentError(
-    `Expected a backend (${backendNames.join(', ')}) and blocks: cuda=0-11, or cpu=3.`,
-  );
+  return backend ? { backend, first: Number(first), last: Number(last) } : null;
 }
 
 /** Opens each backend once, and the one that the model lies on not again. @throws ArgumentError for blocks that do not exist */

@@ -88,6 +88,22 @@ describe('finetune', () => {
     expect(await text()).not.toContain('It is');
   });
 
+  it('trains a model whose blocks lie on two backends', async () => {
+    const settings = ['--steps', '3', '--rank', '2'];
+    const losses: number[] = [];
+    for (const [name, ...more] of [['on-one'], ['on-two', '--place', 'reference=0']]) {
+      for (const kind of ['--lora', '--full']) {
+        const { out } = await succeed(...tune(name + kind, ...settings, kind, ...more));
+        losses.push(JSON.parse(out).loss);
+      }
+    }
+    for (const i of [0, 1]) expect(losses[i + 2]).toBeCloseTo(losses[i], 4);
+    expect(await lossOf(at('on-two--full'), '--text', at('text.txt'))).toBeCloseTo(
+      await lossOf(at('on-one--full'), '--text', at('text.txt')),
+      3,
+    );
+  });
+
   it('begins with principal parts, which double the rank of what is saved', async () => {
     await succeed(...tune('pissa', '--steps', '2', '--pissa', '--lora-plus', '4', '--rank', '3'));
     const config = JSON.parse(await readFile(at('pissa/adapter_config.json'), 'utf8'));

@@ -66,6 +66,31 @@ describe('serve', () => {
     await expect(fetch(`${url}health`)).rejects.toThrow();
   });
 
+  it('computes some blocks on another backend, with adapters', async () => {
+    const adapter = at('placed-adapter');
+    await saveTinyAdapter(adapter, model);
+    const place = ['--place', 'reference=0'];
+    const { ask } = await serve(model, '--adapter', `other=${adapter}`, ...place);
+    const config = at('placed.json');
+    await writeFile(
+      config,
+      JSON.stringify({ models: { tiny: model }, backend: { place: { reference: 0 } } }),
+    );
+    const told = await serve('--config', config);
+    for (const [name, ...more] of [['tiny'], ['tiny:other', '--adapter', adapter]]) {
+      const prompt = ['--prompt', 'Fellow', '--max-tokens', '5', '--json'];
+      const { out } = await frugal(['generate', model, ...prompt, ...place, ...more]);
+      const body = { model: name, prompt: 'Fellow', max_tokens: 5, temperature: 0 };
+      const expected = { choices: [{ text: JSON.parse(out).text }] };
+      expect(await (await ask('v1/completions', undefined, body)).json()).toMatchObject(expected);
+      if (more.length > 0) continue;
+      expect(await (await told.ask('v1/completions', undefined, body)).json()).toMatchObject(expected);
+    }
+    await writeFile(config, JSON.stringify({ models: { tiny: model }, backend: { place: { tpu: '0-1' } } }));
+    const { code, err } = await frugal(['serve', '--config', config]);
+    expect([code, err]).toEqual([2, expect.stringMatching(/tpu: 0-1.*a backend \(cuda/s)]);
+  });
+
   it('asks for keys: one of the command line, those of a file, which can change', async () => {
     const keys = at('keys.json');
     const { out } = await frugal(['api-key', keys, 'alice', '--requests-per-minute', '2', '--json']);

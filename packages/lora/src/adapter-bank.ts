@@ -1,4 +1,4 @@
-import { ArgumentError, keep } from '@frugal/tensor-core';
+import { ArgumentError, keep, noGrad, scope, type Tensor, transfer } from '@frugal/tensor-core';
 import type { LinearLike, Module } from '@frugal/tensor-core/nn';
 import { AdaptedLinear, type LowRank } from './adapted-linear.js';
 import { linearLayers } from './attach.js';
@@ -63,9 +63,10 @@ export class AdapterBank {
     if (problems.length > 0) throw new AdapterError(name, problems);
     const free = this.slots.indexOf(null);
     const index = free < 0 ? this.slots.length : free;
-    for (const { down, up, magnitude } of adapters.values())
-      for (const part of [down, up, magnitude]) if (part) keep(part);
-    this.slots[index] = { name, adapters };
+    const placed = [...adapters].map(
+      ([path, adapter]) => [path, beside(layers.get(path) as LinearLike, adapter)] as const,
+    );
+    this.slots[index] = { name, adapters: new Map(placed) };
     for (const path of adapters.keys()) this.wrap(path);
     this.refresh(adapters.keys());
     return index;
@@ -102,6 +103,18 @@ export class AdapterBank {
     for (const path of paths)
       this.layers.get(path)?.setSlots(this.slots.map((slot) => slot?.adapters.get(path) ?? null));
   }
+}
+
+/** An adapter on the backend of its layer, taken over. */
+function beside(layer: LinearLike, adapter: LowRank): LowRank {
+  const { backend } = noGrad(() => scope(() => layer.effectiveWeight(0, 1)));
+  const place = (part: Tensor) => {
+    const moved = keep(transfer(part, backend));
+    if (moved !== part) part.dispose();
+    return moved;
+  };
+  const { down, up, magnitude } = adapter;
+  return { ...adapter, down: place(down), up: place(up), magnitude: magnitude && place(magnitude) };
 }
 
 interface Slot {

@@ -3,6 +3,7 @@ import {
   noGrad,
   ShapeError,
   scatterAddAlongAxis,
+  softmaxTopK,
   type Tensor,
   topK,
   where,
@@ -49,16 +50,29 @@ export interface Routing {
  * (balancing without auxiliary loss, arXiv:2408.15664).
  */
 export function route(logits: Tensor, options: RoutingOptions, bias: Tensor | null = null): Routing {
-  const scores = options.gate === 'softmax' ? logits.softmax() : logits.sigmoid();
-  const experts = noGrad(() => {
-    const biased = bias ? scores.add(bias) : scores.detach();
-    return topK(options.groups ? withinBestGroups(biased, options.groups) : biased, options.chosen).indices;
-  });
-  const raw = scores.takeAlongAxis(experts, 1); // [N, k]
+  const { scores, experts, raw } = choose(logits, options, bias);
   // The small number is DeepSeek's, and only matters when all chosen sigmoids vanish.
   const weights = options.normalize ? raw.div(raw.sum(1, true).add(1e-20)) : raw;
   const { scale = 1 } = options;
   return { experts, weights: scale === 1 ? weights : weights.mul(scale), scores, logits };
+}
+
+/** Scores [N, E], the chosen experts [N, k] and their scores. */
+function choose(
+  logits: Tensor,
+  { gate, groups, chosen }: RoutingOptions,
+  bias: Tensor | null,
+): { readonly scores: Tensor; readonly experts: Tensor; readonly raw: Tensor } {
+  if (gate === 'softmax' && !groups && !bias) {
+    const { probabilities, indices, values } = softmaxTopK(logits, chosen);
+    return { scores: probabilities, experts: indices, raw: values };
+  }
+  const scores = gate === 'softmax' ? logits.softmax() : logits.sigmoid();
+  const experts = noGrad(() => {
+    const biased = bias ? scores.add(bias) : scores.detach();
+    return topK(groups ? withinBestGroups(biased, groups) : biased, chosen).indices;
+  });
+  return { scores, experts, raw: scores.takeAlongAxis(experts, 1) };
 }
 
 /** Scores [N, E] with -1e30 outside the best groups. */

@@ -72,6 +72,7 @@ export {
   rope,
   scatterAddAlongAxis,
   scatterAddRows,
+  softmaxTopK,
   sort,
   sumOfSquares,
   swiglu,

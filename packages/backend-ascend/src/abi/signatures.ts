@@ -257,4 +257,5 @@ export const signatures = {
     'bool',
     'bool',
   ],
+  MoeGatingTopKSoftmaxV2: ['tensor', 'tensor', 'i64', 'i64', 'bool', 'tensor', 'tensor', 'tensor'],
 } as const;

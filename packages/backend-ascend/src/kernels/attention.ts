@@ -43,13 +43,14 @@ function sequenceBounds(device: Device, starts: Operand, row: Operand): readonly
   return [first, end];
 }
 
-/** Keys that queries do not see: bool [N, N]. Made on the device, so that nobody waits for the starts of sequences. */
-function maskOf(
+/** Keys that queries do not see: `hidden` [N, N]. Made on the device, so that nobody waits for the starts of sequences. */
+function fillMask(
   device: Device,
   starts: Operand,
-  N: number,
+  hidden: Operand,
   { causal, window }: AttentionAttributes,
-): Operand {
+): void {
+  const [N] = hidden.shape;
   const row = positions(device, N);
   let [low, high] = sequenceBounds(device, starts, row);
   const shifted = (name: 'Add' | 'Sub', by: number) => {
@@ -68,11 +69,23 @@ function maskOf(
     high = nearest('Minimum', high, shifted('Add', window));
   }
   const [column, perRow] = [viewOf(row, [1, N], [0, 1]), (bound: Operand) => viewOf(bound, [N, 1], [1, 0])];
-  const [early, late, hidden] = [0, 1, 2].map(() => device.scratch([N, N], 'bool'));
+  const [early, late] = [0, 1].map(() => device.scratch([N, N], 'bool'));
   device.run('LtTensor', column, perRow(low), early);
   device.run('LeTensor', perRow(high), column, late);
   device.run('LogicalOr', early, late, hidden);
-  return hidden;
+}
+
+/** Calls `use` with the mask of a batch, which all its blocks share. */
+function withMask(
+  device: Device,
+  starts: TensorView,
+  N: number,
+  attributes: AttentionAttributes,
+  use: (hidden: Operand) => void,
+): void {
+  const make = (hidden: Operand) =>
+    device.frame(() => fillMask(device, operandOf(starts), hidden, attributes));
+  device.masks.with(starts, N, attributes, make, use);
 }
 
 /** What the forward and the backward op have in common after the tensors: scale to `sparseMode`. */
@@ -93,14 +106,16 @@ function forward(
   [output, logSumExp]: readonly TensorView[],
   attributes: AttentionAttributes,
 ): void {
-  const [q, k, v, starts] = views.map(operandOf);
+  const [q, k, v] = views.map(operandOf);
   const [N, H] = q.shape;
   const [top, sum] = [0, 1].map(() => device.scratch([1, H, N, LANES], 'f32'));
-  device.run(
-    'FlashAttentionScore',
-    ...([asBatch(q), asBatch(k), asBatch(v), null, null, null] as const),
-    ...([maskOf(device, starts, N, attributes), null, ...settings(q.shape, attributes)] as const),
-    ...([top, sum, unused(device), asBatch(operandOf(output))] as const),
+  withMask(device, views[3], N, attributes, (hidden) =>
+    device.run(
+      'FlashAttentionScore',
+      ...([asBatch(q), asBatch(k), asBatch(v), null, null, null] as const),
+      ...([hidden, null, ...settings(q.shape, attributes)] as const),
+      ...([top, sum, unused(device), asBatch(operandOf(output))] as const),
+    ),
   );
   const lane = (x: Operand) => viewOf(x, [H, N], [N * LANES, LANES]);
   const logarithm = device.scratch([H, N], 'f32');
@@ -115,19 +130,21 @@ function backward(
   outputs: readonly TensorView[],
   attributes: AttentionAttributes,
 ): void {
-  const [gradient, q, k, v, starts, output, logSumExp] = views.map(operandOf);
+  const [gradient, q, k, v, , output, logSumExp] = views.map(operandOf);
   const [N, H] = q.shape;
   const [top, sum] = [0, 1].map(() => device.scratch([1, H, N, LANES], 'f32'));
   const [step, next] = logSumExp.strides;
   device.copy(top, viewOf(logSumExp, [1, H, N, 1], [0, next, step, 0]));
   device.fill(sum, 1);
-  device.run(
-    'FlashAttentionScoreGrad',
-    ...([asBatch(q), asBatch(k), asBatch(v), asBatch(gradient), null, null, null] as const),
-    ...([maskOf(device, starts, N, attributes), top, sum, null, asBatch(output), null] as const),
-    ...settings(q.shape, attributes),
-    ...([0, 1, 2].map((i) => asBatch(operandOf(outputs[i]))) as [Operand, Operand, Operand]),
-    unused(device),
+  withMask(device, views[4], N, attributes, (hidden) =>
+    device.run(
+      'FlashAttentionScoreGrad',
+      ...([asBatch(q), asBatch(k), asBatch(v), asBatch(gradient), null, null, null] as const),
+      ...([hidden, top, sum, null, asBatch(output), null] as const),
+      ...settings(q.shape, attributes),
+      ...([0, 1, 2].map((i) => asBatch(operandOf(outputs[i]))) as [Operand, Operand, Operand]),
+      unused(device),
+    ),
   );
 }
 

@@ -21,6 +21,8 @@ const schema = settings({
   backend: settings({
     name: z.enum(['auto', ...backendNames]).optional(),
     threads: count.optional(),
+    /** Blocks of every model that another backend computes: its name → blocks, as 0-11 or 3. */
+    place: z.record(z.string(), z.union([z.string(), z.int().nonnegative()])).optional(),
   }).optional(),
   /** How much is computed at once, for each model but for `modelBytes`. */
   limits: settings({

@@ -1,5 +1,6 @@
 import type { AdapterSource, ModelPoolLimits } from '@frugal/serve/engine';
 import type { BackendOptions } from '../backend.js';
+import type { NamedPlace } from '../placement.js';
 
 /** A model that the engine loads itself, from a path that `modelPath` gave. */
 export interface ModelSource {
@@ -9,6 +10,8 @@ export interface ModelSource {
   readonly bytes: number;
   /** Bytes of experts in memory; undefined: all. */
   readonly expertMemory?: number | undefined;
+  /** Blocks that other backends compute. */
+  readonly place?: readonly NamedPlace[] | undefined;
 }
 
 /** What the process of the engine is told. */

@@ -12,12 +12,13 @@ import {
 import type { ServedModel } from '@frugal/serve/engine';
 import type { Context } from '../context.js';
 import { expertMemorySettings } from '../model.js';
+import { spread } from '../placement.js';
 import { withProgress } from '../progress.js';
 import type { ModelSource } from './engine-settings.js';
 
 /** Loads what is served: a model that writes, with room for adapters, or one that reads, used as its checkpoint says. */
 export async function loadServedModel(
-  { name, path, expertMemory }: ModelSource,
+  { name, path, expertMemory, place }: ModelSource,
   context: Context,
 ): Promise<ServedModel> {
   const checkpoint = await openCheckpoint(path);
@@ -33,6 +34,7 @@ export async function loadServedModel(
         expertMemory: await expertMemorySettings(expertMemory),
         onProgress,
       });
+      if (place) await spread(model, place);
       const adapters = new AdapterBank(model);
       const loadAdapter = async (adapter: string, folder: string) => {
         adapters.add(adapter, (await readAdapter(model, folder, huggingFaceNames(model.config))).adapters);

@@ -17,6 +17,7 @@ import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
 import { refuseExisting } from '../files.js';
 import { modelPath, openModel, openTokenizer } from '../model.js';
+import { type NamedPlace, PLACE_OPTION, spread } from '../placement.js';
 import { localFiles } from '../sources.js';
 import { checkContext, stepsOf, type TrainingConfig, type TrainingOverrides } from '../training/config.js';
 import { addTrainingOptions, type TrainingFlags, trainingOf } from '../training/options.js';
@@ -55,6 +56,7 @@ interface Options extends BackendOptions, RunOptions, TrainingFlags, TeamFlags, 
   readonly rslora?: true;
   readonly pissa?: true;
   readonly loraPlus?: number;
+  readonly place?: readonly NamedPlace[];
 }
 
 const DEFAULTS = {
@@ -95,6 +97,7 @@ PEFT's layout (frugal generate MODEL --adapter DIR); that of --full is a model.`
     .option('--lora-plus <RATIO>', 'B learns this many times as fast as A (LoRA+)', number(0))
     .option('--epochs <E>', 'passes over the data (default: 1, unless --steps is given)', number(0))
     .option('--accumulate <N>', 'batches per step (default: 1)', integer(1))
+    .option(...PLACE_OPTION)
     .option('--resume', 'go on from the last checkpoint')
     .option('--force', 'replace the result, and forget checkpoints')
     .option('--dry-run', 'check everything and say what would be done');
@@ -187,6 +190,7 @@ async function finetune(
   let adapters: AdapterSet | null = null;
   if (adapter) adapters = await attach(model, adapter);
   else unpackModel(model);
+  if (options.place) await spread(model, options.place);
   const record = await runTraining(
     { ...languageModelJob(model, training, { balance: kind === 'full' }), batches: set.batches(training) },
     { label: 'finetune', config: training, run, resume, distributed },

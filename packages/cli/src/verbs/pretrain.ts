@@ -9,6 +9,7 @@ import { addBackendOptions, type BackendOptions, useBackend } from '../backend.j
 import { type Context, printJson } from '../context.js';
 import { CommandError } from '../errors.js';
 import { refuseExisting } from '../files.js';
+import { type NamedPlace, PLACE_OPTION, spread } from '../placement.js';
 import { checkContext, type Experiment, readExperiment, stepsOf } from '../training/config.js';
 import { finishRun, openRunDirectory, type RunOptions, runDirectoryOf } from '../training/run-directory.js';
 import {
@@ -27,6 +28,7 @@ import { version } from '../version.js';
 interface Options extends BackendOptions, RunOptions, JsonOption {
   readonly dryRun?: boolean;
   readonly rank?: number;
+  readonly place?: readonly NamedPlace[];
 }
 
 const EXAMPLE = `  model:                      # config.json of Hugging Face; vocab_size comes from the tokenizer
@@ -70,6 +72,7 @@ export const pretrainVerb: Verb = (program, context) => {
     ],
   })
     .argument('<CONFIG>', 'a YAML or JSON file')
+    .option(...PLACE_OPTION)
     .option('--resume', 'go on from the last checkpoint')
     .option('--force', 'replace the result, and forget checkpoints')
     .option(
@@ -110,7 +113,7 @@ function tell(out: string, record: TrainingRecord, { terminal }: Context): void 
 /** Trains the model of an experiment and saves it with its tokenizer. */
 export async function pretrain(
   experiment: Experiment,
-  options: RunOptions,
+  options: RunOptions & Pick<Options, 'place'>,
   context: Context,
   distributed?: TrainOptions['distributed'],
 ): Promise<TrainingRecord> {
@@ -119,6 +122,7 @@ export async function pretrain(
   const tokenizer = await loadTokenizer(experiment.tokenizer);
   const model = createModel(modelConfig(experiment, tokenizer), { seed: training.seed });
   checkContext(model, training, evaluation);
+  if (options.place) await spread(model, options.place);
   // Only the first process looks at what is there, and writes.
   const run = isFirst ? await openRunDirectory(out, experiment, options) : runDirectoryOf(out);
   const resume = options.resume ?? false;

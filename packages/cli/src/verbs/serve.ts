@@ -3,6 +3,7 @@ import { addBackendOptions, type BackendOptions } from '../backend.js';
 import { type Context, printJson } from '../context.js';
 import { UsageError } from '../errors.js';
 import { EXPERT_MEMORY_OPTION, modelPath, requireThere, residentWeightBytes } from '../model.js';
+import { type NamedPlace, PLACE_OPTION, placesOf } from '../placement.js';
 import { readServeConfig, type ServeConfig } from '../serving/config.js';
 import type { ModelSource } from '../serving/engine-settings.js';
 import { pairsOf, sourcesOf } from '../serving/model-names.js';
@@ -18,6 +19,7 @@ interface Options extends BackendOptions, JsonOption {
   readonly adapter?: readonly string[];
   readonly modelMemory?: number;
   readonly expertMemory?: number;
+  readonly place?: readonly NamedPlace[];
   readonly router?: readonly string[];
   readonly log?: ServeConfig['log'];
 }
@@ -52,6 +54,7 @@ export const serveVerb: Verb = (program, context) => {
       byteCount,
     )
     .option(...EXPERT_MEMORY_OPTION)
+    .option(...PLACE_OPTION)
     .option(
       '--router <NAME=FILE...>',
       'a name under which a saved ModelRouter chooses a model for each request',
@@ -73,12 +76,13 @@ export const serveVerb: Verb = (program, context) => {
     const isDefault = command.getOptionValueSource('backend') === 'default';
     const config = merged(file, { ...options, backend: isDefault ? undefined : options.backend }, sources);
     for (const folder of Object.values(config.loadAdapters ?? {})) await requireThere(folder);
+    const place = options.place ?? placesOf(config.backend?.place);
     const models: ModelSource[] = [];
     for (const [name, source] of Object.entries(config.models ?? {})) {
       const path = await modelPath(source, context);
       await requireThere(path);
       const { expertBytes: expertMemory } = config.limits ?? {};
-      models.push({ name, path, bytes: await residentWeightBytes(path, expertMemory), expertMemory });
+      models.push({ name, path, bytes: await residentWeightBytes(path, expertMemory), expertMemory, place });
     }
     if (models.length === 0) {
       const hint = 'Name one, or a --config file that does.';

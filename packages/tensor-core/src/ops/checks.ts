@@ -1,6 +1,6 @@
 import type { TensorInfo } from '../backend.js';
 import { type DType, isFloating } from '../dtype.js';
-import { DTypeError, ShapeError } from '../errors.js';
+import { ArgumentError, DTypeError, ShapeError } from '../errors.js';
 import { formatShape, type Shape, sameShape } from '../shape.js';
 
 /** `f32 [2, 3] and i32 [3]`: what messages show of inputs. */
@@ -75,6 +75,18 @@ export function requireMinRank(op: string, name: string, info: TensorInfo, rank:
     what: `${name} has too few axes`,
     got: formatShape(info.shape),
     expected: `at least ${rank}`,
+  });
+}
+
+/** How many of the last axis an op chooses. */
+export function requireCount(op: string, x: TensorInfo, k: number): void {
+  const length = x.shape[x.shape.length - 1];
+  if (Number.isInteger(k) && k >= 1 && k <= length) return;
+  throw new ArgumentError({
+    where: op,
+    what: 'k out of range',
+    got: `k = ${k} for ${describe([x])}`,
+    expected: `1 to ${length}`,
   });
 }
 

@@ -39,6 +39,15 @@ export function topK(x: Tensor, k: number): { readonly values: Tensor; readonly 
   return { values, indices };
 }
 
+/** softmax(logits) of the last axis, and the k largest of them, descending; among equal ones the smaller index first. */
+export function softmaxTopK(
+  logits: Tensor,
+  k: number,
+): { readonly probabilities: Tensor; readonly values: Tensor; readonly indices: Tensor } {
+  const [probabilities, values, indices] = dispatch('softmaxTopK', [logits], { k });
+  return { probabilities, values, indices };
+}
+
 /** Stable sort of the last axis. */
 export function sort(
   x: Tensor,

@@ -1,9 +1,9 @@
 import { fill } from '../creation.js';
 import { isFloating } from '../dtype.js';
-import { ArgumentError, ShapeError } from '../errors.js';
+import { ShapeError } from '../errors.js';
 import { formatShape, type Shape } from '../shape.js';
 import {
-  describe,
+  requireCount,
   requireDType,
   requireFloat,
   requireMinRank,
@@ -94,15 +94,7 @@ export const indexingOps = defineOps<
   topK: {
     infer: ([x], { k }) => {
       requireMinRank('topK', 'the input', x, 1);
-      const length = x.shape[x.shape.length - 1];
-      if (!Number.isInteger(k) || k < 1 || k > length) {
-        throw new ArgumentError({
-          where: 'topK',
-          what: 'k out of range',
-          got: `k = ${k} for ${describe([x])}`,
-          expected: `1 to ${length}`,
-        });
-      }
+      requireCount('topK', x, k);
       const shape = [...x.shape.slice(0, -1), k];
       return [
         { shape, dtype: x.dtype },

@@ -148,6 +148,7 @@ export interface OpSpecs {
   softmax: None;
   softmaxBackward: None;
   logSoftmax: None;
+  softmaxTopK: { readonly k: number };
   silu: None;
   gelu: { readonly approximate: 'none' | 'tanh' };
   swiglu: { readonly activation: GateActivation };

@@ -1,3 +1,5 @@
+import type { Kernel } from '../backend.js';
+import { indexingKernels } from './indexing.js';
 import { defineKernels } from './kernels.js';
 import { readFloats, rowsAndColumns, writeFloats } from './values.js';
 
@@ -11,16 +13,24 @@ export function logSumExp(values: Float32Array, start: number, length: number, s
   return top + Math.log(sum);
 }
 
-export const softmaxKernels = defineKernels<'softmax' | 'softmaxBackward' | 'logSoftmax'>({
-  softmax: ([x], [output]) => {
-    const values = readFloats(x);
-    const { rows, columns } = rowsAndColumns(x.shape);
-    writeFloats(output, (out) => {
-      for (let start = 0; start < rows * columns; start += columns) {
-        const total = logSumExp(values, start, columns);
-        for (let i = start; i < start + columns; i++) out[i] = Math.exp(values[i] - total);
-      }
-    });
+const softmax: Kernel<'softmax'> = ([x], [output]) => {
+  const values = readFloats(x);
+  const { rows, columns } = rowsAndColumns(x.shape);
+  writeFloats(output, (out) => {
+    for (let start = 0; start < rows * columns; start += columns) {
+      const total = logSumExp(values, start, columns);
+      for (let i = start; i < start + columns; i++) out[i] = Math.exp(values[i] - total);
+    }
+  });
+};
+
+export const softmaxKernels = defineKernels<'softmax' | 'softmaxBackward' | 'logSoftmax' | 'softmaxTopK'>({
+  softmax,
+
+  // Rounded to f32 before they are compared.
+  softmaxTopK: ([logits], [probabilities, ...chosen], { k }) => {
+    softmax([logits], [probabilities], {});
+    indexingKernels.topK([probabilities], chosen, { k });
   },
 
   softmaxBackward: ([gradient, y], [output]) => {
