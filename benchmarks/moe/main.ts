@@ -1,25 +1,21 @@
 import { loadavg } from 'node:os';
 import { cpuBackend } from '@frugal/backend-cpu';
-import { compress } from '@frugal/compress';
-import { countParameters } from '@frugal/eval';
-import { createModel } from '@frugal/models';
-import { roundToNearest } from '@frugal/quant';
 import { noGrad, Random, run, scope, setBackend, type Tensor, tensor } from '@frugal/tensor-core';
-import { ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
-import { type CausalLM, PackedLinear } from '@frugal/tensor-core/nn';
-import { operationsPerToken } from '../shared/operations.js';
 import { Peer } from '../shared/peer.js';
 import { type Row, report } from '../shared/result.js';
+import { timed } from '../shared/timed.js';
 import { memoryRows } from './expert-memory.js';
+import { modelRows } from './models.js';
+import { qualityRows } from './quality.js';
 
 /**
  * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
  * experts, 512 channels, 256 neurons; beside one dense product of the same FLOPs, and beside a loop of PyTorch products.
- * Then whole models: 8 of 64 experts and one shared against a dense model of the same number of parameters, both in bf16 and
- * both packed in 4 bits, one decoding step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
+ * Then whole models of three sizes (models.ts): 8 of 64 experts and one shared against a dense model of the same number of
+ * parameters, packed in 4 bits, one decoding step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
  * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product. `--models` leaves
- * the products out. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
- * which disk.
+ * the products out, `--size '0.9 B'` other sizes; `--profile` prints kernels. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
+ * which disk. `--quality` trains: experts beside a dense model of the same active parameters (quality.ts).
  */
 const [T, k, E, C, F] = [2048, 8, 64, 512, 256];
 const ROWS = T * k;
@@ -39,16 +35,6 @@ function offsetsOf(load: Load): Int32Array {
   const weights = Array.from({ length: E }, (_, e) => (load === 'balanced' ? 1 : 1 / (e + 1)));
   const sums = weights.map((_, e) => weights.slice(0, e + 1).reduce((a, b) => a + b));
   return Int32Array.from([0, ...sums.map((sum) => Math.round((ROWS * sum) / sums[E - 1]))]);
-}
-
-/** Milliseconds of one call, all of its results there. */
-async function timed(compute: () => Tensor): Promise<number> {
-  const start = performance.now();
-  const last = scope(() => noGrad(compute));
-  await last.slice(0, 0, 1).toFloat32();
-  const milliseconds = performance.now() - start;
-  last.dispose();
-  return milliseconds;
 }
 
 function products(dtype: DType) {
@@ -105,110 +91,25 @@ async function groupedRows(): Promise<Row[]> {
   return rows;
 }
 
-const sizes = {
-  hidden_size: C,
-  num_hidden_layers: 4,
-  num_attention_heads: 8,
-  num_key_value_heads: 8,
-  vocab_size: 4096,
-  max_position_embeddings: 512,
-  tie_word_embeddings: true,
-};
-const sparseConfig = {
-  ...sizes,
-  architectures: ['Qwen2MoeForCausalLM'],
-  intermediate_size: F,
-  moe_intermediate_size: F,
-  shared_expert_intermediate_size: F,
-  num_experts: E,
-  num_experts_per_tok: k,
-  norm_topk_prob: true,
-  qkv_bias: false,
-};
-const denseConfig = { ...sizes, architectures: ['LlamaForCausalLM'], intermediate_size: (E + 1) * F };
-
-/** Weights in bf16, which is what they are read in. */
-function inBf16(config: typeof sparseConfig | typeof denseConfig): CausalLM {
-  const model = createModel(config, { seed: 1 });
-  for (const parameter of model.parameters()) parameter.value = noGrad(() => parameter.value.cast('bf16'));
-  model.computeDType = 'bf16';
-  return model;
-}
-
-/** The blocks in 4 bits, as most models are served; activations in 8 bits. */
-async function inInt4(config: typeof sparseConfig | typeof denseConfig): Promise<CausalLM> {
-  const modifiers = [{ type: 'quant.rtn', targets: { include: ['blocks.**'] }, format: 'int4-g32' }];
-  const recipe = { version: 1 as const, seed: 0, stages: [{ name: 'int4', modifiers }] };
-  const { model } = await compress(createModel(config, { seed: 1 }), recipe, { methods: [roundToNearest] });
-  for (const [, module] of model.namedModules()) if (module instanceof PackedLinear) module.weight.prepare();
-  return model;
-}
-
-async function modelRows(): Promise<{ readonly rows: Row[]; readonly notes: Record<string, unknown> }> {
-  const [sparse, dense] = [inBf16(sparseConfig), inBf16(denseConfig)];
-  const rows = [
-    ...(await stepRows('bf16', sparse, dense)),
-    ...(await stepRows('int4', await inInt4(sparseConfig), await inInt4(denseConfig))),
-  ];
-  const expertShare =
-    [...sparse.namedParameters()]
-      .filter(([path]) => path.includes('.experts.'))
-      .reduce((sum, [, { value }]) => sum + value.size, 0) / countParameters(sparse);
-  const [own, theirs] = [operationsPerToken(sparse), operationsPerToken(dense)];
-  const notes = {
-    parameters: { sparse: countParameters(sparse), dense: countParameters(dense), expertShare },
-    flopsPerToken: { sparse: own, dense: theirs, ratio: own / theirs },
-  };
-  return { rows, notes };
-}
-
-/** Milliseconds of decoding steps, as generation runs them. */
-function decoder(model: CausalLM, sequences: number): (tokens: readonly number[]) => Promise<number> {
-  const cache = new PagedKVCache(model.cacheSpec, { tokens: 16 * sequences });
-  const steps = new ModelSteps(model, cache);
-  const open = Array.from({ length: sequences }, () => cache.open());
-  return async (tokens) => {
-    const parts = open.map((sequence, i) => ({ sequence, tokens: [tokens[i]], logits: 1 }));
-    const milliseconds = await timed(() => steps.run(parts).logits as Tensor);
-    for (const sequence of open) cache.truncate(sequence, 0);
-    return milliseconds;
-  };
-}
-
-async function stepRows(kind: string, sparse: CausalLM, dense: CausalLM): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const sequences of [1, 16]) {
-    const samples: Record<'sparse' | 'dense', number[]> = { sparse: [], dense: [] };
-    const steps = { sparse: decoder(sparse, sequences), dense: decoder(dense, sequences) };
-    for (let i = -3; i < 3 * repeats; i++) {
-      // Other tokens each time, so that caches hold no expert by chance.
-      const tokens = Array.from({ length: sequences }, (_, s) => ((i + 4) * 977 + s * 131) % 4096);
-      const round = { sparse: await steps.sparse(tokens), dense: await steps.dense(tokens) };
-      if (i >= 0)
-        for (const name of ['sparse', 'dense'] as const) samples[name].push(round[name] / sequences);
-    }
-    const name = `8 of 64 experts and 1 shared in ${kind}, ${sequences} token${sequences > 1 ? 's' : ''} a step, per token`;
-    rows.push({
-      name,
-      unit: 'ms',
-      peer: 'dense of the same size',
-      ours: samples.sparse,
-      theirs: samples.dense,
-    });
-  }
-  return rows;
-}
-
-setBackend(cpuBackend({ threads: THREADS }));
+const backend = cpuBackend({ threads: THREADS });
+setBackend(backend);
 /** Of the last minute: more than the threads of this program means that others were at work. */
 const before = loadavg()[0];
 if (process.argv.includes('--memory')) {
   const settings = { warmUp: 64, steps: 96, folder: option('--folder') };
   const { rows, notes } = await memoryRows(Number(option('--repeats') ?? 3), settings);
   report(rows, { threads: THREADS, seed: 1, loadAverage: { before, after: loadavg()[0] }, ...notes });
+} else if (process.argv.includes('--quality')) {
+  const tokens = 1e6 * Number(option('--tokens') ?? 3);
+  const { rows, notes } = await qualityRows(tokens, option('--folder') ?? '.cache/moe-quality');
+  report(rows, { threads: THREADS, loadAverage: { before, after: loadavg()[0] }, ...notes });
 } else {
   const grouped = process.argv.includes('--models') ? [] : await groupedRows();
-  const { rows, notes } = await modelRows();
+  const { rows, notes } = await modelRows(backend, {
+    repeats,
+    only: option('--size'),
+    profiled: process.argv.includes('--profile'),
+  });
   const loadAverage = { before, after: loadavg()[0] };
   console.log(JSON.stringify(notes));
   report([...grouped, ...rows], {

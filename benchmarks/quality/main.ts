@@ -12,6 +12,7 @@ import {
 } from '@frugal/example-pretrain-distill-deploy/steps';
 import { setBackend } from '@frugal/tensor-core';
 import { type Row, report } from '../shared/result.js';
+import { meanInterval } from '../shared/statistics.js';
 
 /**
  * Does distillation help? The student of the main job, taught by the teacher and trained alone on the same tokens in the
@@ -22,8 +23,6 @@ import { type Row, report } from '../shared/result.js';
 const SEEDS = [1, 2, 3];
 const TUNING_SEED = 101;
 const LEARNING_RATES = [1e-2, 2e-2, 4e-2];
-/** 97.5 % quantile of Student's t with two degrees of freedom. */
-const T_QUANTILE = 4.303;
 
 type Arm = 'alone' | 'distilled';
 
@@ -78,14 +77,11 @@ for (const seed of SEEDS) {
   row.theirs.push(await runArm('alone', seed, rates.alone, teacher));
 }
 const gains = row.ours.map((ours, i) => row.theirs[i] - ours);
-const mean = gains.reduce((sum, gain) => sum + gain, 0) / gains.length;
-const deviation = Math.sqrt(gains.reduce((sum, gain) => sum + (gain - mean) ** 2, 0) / (gains.length - 1));
-const half = (T_QUANTILE * deviation) / Math.sqrt(gains.length);
-const gain = { mean, low: mean - half, high: mean + half, confidence: 0.95 };
+const gain = meanInterval(gains);
 const rows: Row[] = [row];
 report(rows, { rates, gain, studentTokens: size.student.tokens, teacherTokens: size.teacher.tokens });
 console.log(
-  `gain of distillation: ${mean.toFixed(4)} bits per byte, 95 % interval ${gain.low.toFixed(4)} to ${gain.high.toFixed(4)}`,
+  `gain of distillation: ${gain.mean.toFixed(4)} bits per byte, 95 % interval ${gain.low.toFixed(4)} to ${gain.high.toFixed(4)}`,
 );
 console.log(
   `learning rates: alone ${rates.alone}, distilled ${rates.distilled}. The teacher cost ${teacher.record.seconds.toFixed(0)} s more.`,

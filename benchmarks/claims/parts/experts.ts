@@ -10,9 +10,9 @@ const together = (row: string) => /(\d+) tokens? a step/.exec(row)?.[1];
 export const experts: Part<Experts> = {
   name,
   needsModel: false,
-  packages: ['tensor-core', 'backend-cpu', 'models', 'moe', 'trainer'],
+  packages: ['tensor-core', 'backend-cpu', 'models', 'moe'],
   measure: measureExperts,
-  claims({ flopsPerToken, rows }) {
+  claims({ parameters, flopsPerToken, rows }) {
     const row = (label: string, measure: string, value: number, note: string) => ({
       bar: { label, remains: 100 + value, promised: 100 + MARK },
       claim: '70 % lower inference cost by sparse experts',
@@ -27,7 +27,7 @@ export const experts: Part<Experts> = {
     return [
       row(
         'experts: operations',
-        '8 of 64 experts and one shared, 109 M parameters: operations per token, dense of the same size',
+        `8 of 64 experts and one shared, ${(parameters / 1e6).toFixed(0)} M parameters in int4: operations per token, dense of the same size`,
         100 * (flopsPerToken.ratio - 1),
         'memory stays the same',
       ),

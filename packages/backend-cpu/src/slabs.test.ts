@@ -62,8 +62,8 @@ describe('Slabs', () => {
 
   it('gives small and large pieces buffers of their own', () => {
     const { slabs: memory, made } = slabs();
-    const pieces = [8 * KIB, 2048 * KIB].map((bytes) => memory.take(bytes));
-    expect(made).toEqual([8 * KIB + 64, 2048 * KIB + 64]);
+    const pieces = [8 * KIB, 6144 * KIB].map((bytes) => memory.take(bytes));
+    expect(made).toEqual([8 * KIB + 64, 6144 * KIB + 64]);
     expect(pieces.map(({ slab }) => slab)).toEqual([null, null]);
   });
 });

@@ -14,7 +14,8 @@ export const ALIGNMENT = 64;
 const HUGE_PAGE = 2 ** 21;
 const SLAB_BYTES = 8 * HUGE_PAGE;
 const SMALLEST = 16 * 1024;
-const LARGEST = HUGE_PAGE / 2;
+/** What is larger lies in huge pages by itself, but for its ends. */
+const LARGEST = 2 * HUGE_PAGE;
 
 /** One buffer and what of it is free: ranges in order, which never touch. */
 export class Slab {

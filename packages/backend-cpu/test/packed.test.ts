@@ -67,15 +67,18 @@ for (const isa of testedIsas) {
       ['int4-g128-zero-order', 'int8-block32'],
       ['int8-channel', 'int8'],
     ] as const)('of groups have the bits of each group alone: %s, %s', async (format, activation) => {
-      const [backend, parallel] = [1, 2].map((threads) => cpuBackend({ isa, threads, minimumWork: 0 }));
-      const offsets = [2, 2, 3, 6, 6, 26, 95, 104];
-      const values = await new Random(1).normal([7, ROWS * COLUMNS]).toFloat32();
+      const [backend, parallel] = [1, 3].map((threads) => cpuBackend({ isa, threads, minimumWork: 0 }));
+      const sizes = [0, 1, 3, 0, 20, 69, 9, 2, 4, 5, 6, 7, 8];
+      const offsets = [2];
+      for (const size of sizes) offsets.push((offsets.at(-1) as number) + size);
+      const last = offsets.at(-1) as number;
+      const values = await new Random(1).normal([sizes.length, ROWS * COLUMNS]).toFloat32();
       const matrices = offsets.slice(1).map((_, e) => {
         const own = values.slice(e * ROWS * COLUMNS, (e + 1) * ROWS * COLUMNS);
         return PackedTensor.pack(format, own, [ROWS, COLUMNS], backend).prepare();
       });
       for (const dtype of ['f32', 'bf16'] as const) {
-        const x = new Random(2).normal([106, COLUMNS], { backend }).cast(dtype);
+        const x = new Random(2).normal([last + 2, COLUMNS], { backend }).cast(dtype);
         const grouped = groupedPackedMatmul(
           x,
           matrices,
@@ -83,14 +86,14 @@ for (const isa of testedIsas) {
           activation,
         );
         const all = await bitsOf(grouped);
-        const row = all.length / 106;
+        const row = all.length / (last + 2);
         for (const [e, matrix] of matrices.entries()) {
           const [first, end] = [offsets[e], offsets[e + 1]];
           if (first === end) continue;
           const alone = await bitsOf(matrix.matmul(x.slice(0, first, end), activation));
           expect(alone.equals(all.subarray(first * row, end * row)), `${dtype}, group ${e}`).toBe(true);
         }
-        const outside = [...all.subarray(0, 2 * row), ...all.subarray(104 * row)];
+        const outside = [...all.subarray(0, 2 * row), ...all.subarray(last * row)];
         expect(outside.every((byte) => byte === 0)).toBe(true);
         const there = await x.to(parallel);
         const moved = await Promise.all(

@@ -191,29 +191,106 @@ struct Groups {
   Matrix matrix(int64_t e) const { return matrix_of(call.attributes, call.tensors[2 + e].data); }
 };
 
-/** The groups of which each has few rows, in one region: pieces of matrices are shared out among threads. */
+/** Rows of one group times a panel: as many as registers hold pass over it together, so that it is unpacked as seldom as can be. */
+template <class K, class T>
+static void multiply_panel(const Matrix& m, int64_t panel, int64_t row, int64_t end, bool whole, const XBlock* x, const Output& out) {
+  const auto tile = [&]<int ROWS>() {
+    if (whole) whole_tile<T, ROWS>(m, panel, x + row * m.blocks, row, out);
+    else block_tile<K, T, ROWS>(m, panel, x + row * m.blocks, row, out);
+    row += ROWS;
+  };
+  constexpr int MOST = FEWEST_TILED <= TILE ? TILE / 2 : TILE;
+  while (end - row >= MOST) tile.template operator()<MOST>();
+  while (row < end) {
+    const int64_t left = end - row;
+    if constexpr (MOST > 4) {
+      if (left == 4 || left == 7) {
+        tile.template operator()<4>();
+        continue;
+      }
+    }
+    if constexpr (MOST > 2) {
+      if (left >= 3) {
+        tile.template operator()<3>();
+        continue;
+      }
+    }
+    if constexpr (MOST > 1) {
+      if (left == 2) {
+        tile.template operator()<2>();
+        continue;
+      }
+    }
+    tile.template operator()<1>();
+  }
+}
+
+/** The panels of several matrices in a row, cut into pieces that take about as long as each other. */
+class PanelRuns {
+ public:
+  PanelRuns(const Groups& groups, const int64_t* chosen, int64_t count, const Matrix& like, int threads) : count_(count), panels_(like.panels) {
+    const double weights = static_cast<double>(PANEL * like.columns);
+    for (int64_t i = 0; i < count; i++) {
+      cost_[i] = weights * (static_cast<double>(like.bits) / 8.0 / 30.0 + 0.004 * static_cast<double>(groups.rows(chosen[i])));
+      total_ += cost_[i] * static_cast<double>(panels_);
+    }
+    const int64_t bytes_together = threads * LONGEST_CHUNK_BYTES;
+    runs_ = minimum(count * panels_, threads * maximum(1, (count * panels_ * like.panel_bytes + bytes_together - 1) / bytes_together));
+  }
+  int64_t runs() const { return runs_; }
+  double cost() const { return total_ / static_cast<double>(runs_); }
+  /** Where run number `run` begins: i-th matrix and panel of it; that of run number `runs()` is the end of the last. */
+  void begin(int64_t run, int64_t& i, int64_t& panel) const {
+    double left = total_ * static_cast<double>(run) / static_cast<double>(runs_);
+    for (i = 0; i < count_ && run < runs_; i++) {
+      const double here = cost_[i] * static_cast<double>(panels_);
+      if (left < here) {
+        panel = minimum(panels_, static_cast<int64_t>(left / cost_[i] + 0.5));
+        return;
+      }
+      left -= here;
+    }
+    i = count_, panel = 0;
+  }
+
+ private:
+  int64_t count_, panels_, runs_;
+  double cost_[MAX_TENSORS], total_ = 0;
+};
+
+/**
+ * The groups of which each has few rows, in one region. Their matrices are read one after the other in long runs, since
+ * fetching ahead begins anew with each run: before a matrix ends, the next one is fetched.
+ */
 template <class T>
 static void multiply_few_groups(const Groups& groups, const int64_t* few, int64_t count, int64_t rows) {
   const Call& call = groups.call;
   const bool whole = activation_of(call) == 1;
   const Matrix like = groups.matrix(few[0]);
   auto* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(groups.x().dims[0] * like.blocks) * sizeof(XBlock) + 64));
-  const double mean_rows = static_cast<double>(rows) / static_cast<double>(count);
-  parallel(call, count, 0.3 * mean_rows * static_cast<double>(like.columns), [&](int64_t i) {
+  parallel(call, count, 0.3 * static_cast<double>(rows) / static_cast<double>(count) * static_cast<double>(like.columns), [&](int64_t i) {
     const Matrix m = groups.matrix(few[i]); // columns may have an order of their own
     const int64_t row = groups.offsets()[few[i]];
     quantize_few(data_of<T>(groups.x()) + row * m.columns, groups.rows(few[i]), m, whole, x + row * m.blocks);
   });
-  // Many rows make a matrix expensive: in smaller pieces, the largest group holds nobody up.
-  const int64_t fitting = maximum(1, CHUNK_BYTES / maximum(1, like.panel_bytes)), per_piece = mean_rows > TILE ? maximum(1, fitting / 4) : fitting;
-  const int64_t pieces = (like.panels + per_piece - 1) / per_piece;
-  const double weights = static_cast<double>(minimum(per_piece, like.panels) * PANEL * like.columns);
+  if (like.panels == 0) return;
+  const PanelRuns runs(groups, few, count, like, call.threads);
   with_kind(like, [&](auto kind) {
     using K = decltype(kind);
-    parallel(call, count * pieces, weights * (static_cast<double>(like.bits) / 8.0 / 30.0 + 0.004 * mean_rows), [&](int64_t task) {
-      const int64_t e = few[task / pieces], first = task % pieces * per_piece;
-      const Matrix m = groups.matrix(e);
-      multiply_panels<K, T>(m, first, minimum(first + per_piece, m.panels), groups.offsets()[e], groups.rows(e), whole, x, Output{&m, groups.out()});
+    parallel(call, runs.runs(), runs.cost(), [&](int64_t run) {
+      int64_t i, panel, last, end;
+      runs.begin(run, i, panel);
+      runs.begin(run + 1, last, end);
+      for (; i < last || (i == last && panel < end); i++, panel = 0) {
+        const int64_t e = few[i], row = groups.offsets()[e];
+        const Matrix m = groups.matrix(e);
+        const Output out{&m, groups.out()};
+        const int64_t until = i < last ? m.panels : end;
+        for (; panel < until; panel++) {
+          if (panel + 1 == until && i < last && i + 1 < count) fetch_ahead(groups.matrix(few[i + 1]).panel(0), m.panel_bytes);
+          multiply_panel<K, T>(m, panel, row, row + groups.rows(e), whole, x, out);
+        }
+      }
     });
   });
 }

@@ -195,6 +195,11 @@ static inline void with_kind(const Matrix& m, const Function& f) {
 /** How far ahead of a product its weights are fetched. */
 constexpr int64_t PREFETCH_BYTES = 4096;
 
+/** Fetches what `for_blocks` of another panel would have been fetching by the time it begins. */
+FRUGAL_INLINE void fetch_ahead(const char* panel, int64_t panel_bytes) {
+  for (int64_t at = 0; at < PREFETCH_BYTES && at < panel_bytes; at += 64) __builtin_prefetch(panel + at);
+}
+
 /** step(block, codes, scales) for the blocks [first, end) of a panel. */
 template <class K, class Step>
 FRUGAL_INLINE void for_blocks(const Matrix& m, const char* panel, int64_t first, int64_t end, const Step& step) {
