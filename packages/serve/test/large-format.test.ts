@@ -1,7 +1,10 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, it, onTestFinished } from 'vitest';
+import { CompiledFormats } from '../src/grammar/index.js';
 import { createEngine } from '../src/index.js';
 import { collect, run } from './support/collect.js';
-import { tinyModel } from './support/tiny.js';
+import { byteTokenizer, tinyModel } from './support/tiny.js';
 
 const large = (length: number) =>
   ({ type: 'json-schema', schema: { type: 'string', minLength: 1, maxLength: length } }) as const;
@@ -58,4 +61,24 @@ it('an engine that closes meanwhile says so', async () => {
   );
   await engine.close();
   await expect(answer).rejects.toMatchObject({ code: 'closed' });
+});
+
+it('the formats that are kept stay within 128 MiB, and take what they say', () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const tokenizer = byteTokenizer();
+  const compiled = new CompiledFormats(tokenizer, new Set(tokenizer.eosIds));
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  let most = 0;
+  for (let i = 0; i < 16; i++) {
+    compiled.constraint(large(20_000 + i), 30_000);
+    most = Math.max(most, compiled.bytes);
+  }
+  collectGarbage();
+  const taken = process.memoryUsage().heapUsed - before;
+  expect(most).toBeLessThanOrEqual(2 ** 27);
+  expect(compiled.bytes).toBeGreaterThan(2 ** 26);
+  expect(taken / compiled.bytes).toBeGreaterThan(0.5);
+  expect(taken / compiled.bytes).toBeLessThan(1.5);
 });

@@ -9,8 +9,10 @@ import { atOnce, inPieces, type Pieces } from './pieces.js';
 import { TokenMasks } from './token-masks.js';
 import { tokenTrie } from './token-trie.js';
 
-/** Formats kept compiled, the last used ones. */
+/** Formats kept compiled, the last used ones … */
 const MOST_FORMATS = 32;
+/** … and, but for the last one, the memory of what was worked out for them. */
+const MOST_BYTES = 2 ** 27;
 /** A machine that has worked out more states is made anew: those of long past texts are only in the way. */
 const MOST_STATES = 200_000;
 
@@ -24,6 +26,11 @@ export class CompiledFormats {
     /** Tokens that end a text; they are never part of one. */
     private readonly stopIds: ReadonlySet<number>,
   ) {}
+
+  /** About the memory of the formats that are kept: as much as their texts needed so far. */
+  get bytes(): number {
+    return [...this.compiled.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  }
 
   /**
    * Keeps a text of at most `maxTokens` tokens to a format.
@@ -82,8 +89,13 @@ export class CompiledFormats {
   private keep(key: string, masks: TokenMasks): void {
     this.compiled.delete(key);
     this.compiled.set(key, masks); // the last used one
-    const [oldest] = this.compiled.keys();
-    if (this.compiled.size > MOST_FORMATS) this.compiled.delete(oldest);
+    let { bytes } = this;
+    for (const [oldest, { bytes: freed }] of this.compiled) {
+      const isWithin = this.compiled.size <= MOST_FORMATS && bytes <= MOST_BYTES;
+      if (isWithin || oldest === key) return;
+      this.compiled.delete(oldest);
+      bytes -= freed;
+    }
   }
 
   private *build(format: OutputFormat): Pieces<TokenMasks> {

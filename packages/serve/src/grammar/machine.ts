@@ -23,6 +23,10 @@ export const UNKNOWN = -1;
 const BOTTOM = 0;
 /** So many ways at once come only from grammars that can read one text in very many ways. */
 const MOST_WAYS = 2_000;
+const BYTES_PER_NODE = 600;
+const BYTES_PER_WAY = 50;
+/** Its name among the states, and what is known of its ending. */
+const BYTES_PER_STATE = 300;
 /** Ways of all states together: about 100 MB. */
 const MOST_HELD_WAYS = 2_000_000;
 
@@ -72,6 +76,14 @@ export class Machine {
   /** How many states were worked out. */
   get size(): number {
     return this.ways.length;
+  }
+
+  /** About the memory of the grammar, and of all that was worked out. */
+  get bytes(): number {
+    const { table, held, size, network } = this;
+    return (
+      table.byteLength + BYTES_PER_WAY * held + BYTES_PER_STATE * size + BYTES_PER_NODE * network.nodes.length
+    );
   }
 
   /** Whether so much was worked out that what comes may be refused. */

@@ -5,6 +5,11 @@ export class RecentlyUsed<V> {
 
   constructor(private readonly budget: number) {}
 
+  /** Of all values. */
+  get size(): number {
+    return this.total;
+  }
+
   get(key: number): V | undefined {
     const entry = this.entries.get(key);
     if (!entry) return undefined;

@@ -53,6 +53,11 @@ export class TokenMasks {
     this.foundStates = new Int32Array(trie.tokens.length);
   }
 
+  /** About the memory of all that was worked out. */
+  get bytes(): number {
+    return 4 * (this.states.size + this.closings.size) + this.machine.bytes;
+  }
+
   /** After a token a text must be able to end, with single bytes if need be: others are not allowed. */
   after(state: number): StateTokens {
     const entry = this.states.get(state) ?? this.collect(state);
