@@ -26,7 +26,10 @@ describe('parameters', () => {
   it.each<[object, string, string]>([
     [{ foo: 1 }, 'foo', 'unsupported_parameter'],
     [{ tools: [] }, 'tools', 'invalid_value'],
-    [{ user: 'me' }, 'user', 'unsupported_parameter'],
+    [{ user: 5 }, 'user', 'invalid_type'],
+    [{ modalities: ['text', 'audio'] }, 'modalities', 'unsupported_parameter'],
+    [{ service_tier: 'flex' }, 'service_tier', 'unsupported_parameter'],
+    [{ safety_identifier: {} }, 'safety_identifier', 'invalid_type'],
     [{ response_format: { type: 'xml' } }, 'response_format.type', 'invalid_value'],
     [{ store: true }, 'store', 'unsupported_parameter'],
     [{ model: undefined }, 'model', 'missing_required_parameter'],
@@ -62,6 +65,11 @@ describe('parameters', () => {
     [{ stop: 5 }, 'stop', 'invalid_type'],
     [{ stream: 'yes' }, 'stream', 'invalid_type'],
     [{ stream_options: { include_usage: true } }, 'stream_options', 'invalid_value'],
+    [
+      { stream: true, stream_options: { include_obfuscation: true } },
+      'stream_options.include_obfuscation',
+      'invalid_value',
+    ],
     [{ stream: true, stream_options: { foo: 1 } }, 'stream_options.foo', 'unsupported_parameter'],
     [{ top_logprobs: 2 }, 'top_logprobs', 'invalid_value'],
     [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs', 'invalid_value'],

@@ -136,6 +136,17 @@ describe('/v1/completions', () => {
     expect(unknown.error).toMatchObject({ message: expect.stringContaining('unknown token id') });
   });
 
+  it('who asks, and what OpenAI would do by itself, changes nothing', async () => {
+    const { post } = startServer({ models: [chatModel()] });
+    const plain = (await post('/v1/chat/completions', { ...chat, seed: 1 })).json();
+    const named = { user: 'a', safety_identifier: 'b', service_tier: 'auto', modalities: ['text'] };
+    const answer = await post('/v1/chat/completions', { ...chat, seed: 1, ...named });
+    expect(answer.json().choices).toEqual(plain.choices);
+    const streamed = { stream: true, stream_options: { include_obfuscation: false, include_usage: true } };
+    expect((await post('/v1/chat/completions', { ...chat, ...streamed })).statusCode).toBe(200);
+    expect((await post('/v1/completions', { ...completion, user: 'a' })).statusCode).toBe(200);
+  });
+
   it('takes null for parameters that are not set', async () => {
     const { post } = startServer();
     const nothing = {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { text, tokenIds } from './schemas.js';
+import { asker, text, tokenIds } from './schemas.js';
 
 /** As many texts as OpenAI takes at once. */
 const mostInputs = 2048;
@@ -25,8 +25,7 @@ const shared = {
   /** vLLM's: so many tokens are left of a longer text; -1: as many as the model reads. Else longer ones are refused. */
   truncate_prompt_tokens: z.union([z.literal(-1), z.int().min(1)]).nullish(),
   priority: z.int().nullish(),
-  /** Who asks, for the caller's own records: nothing here depends on it. */
-  user: text.nullish(),
+  ...asker,
 };
 
 export const embeddingBody = z.strictObject({

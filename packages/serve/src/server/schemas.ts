@@ -17,7 +17,12 @@ export const neutralOnly = {
   best_of: z.literal(1).nullish(),
   echo: z.literal(false).nullish(),
   suffix: z.null().optional(),
+  modalities: z.tuple([z.literal('text')]).nullish(),
+  service_tier: z.enum(['auto', 'default']).nullish(),
 };
+
+/** Who asks, for the caller's own records: no answer depends on it. */
+export const asker = { user: text.nullish() };
 
 /** OpenAI's, and two of our own: `regex` and `grammar` (GBNF). */
 const responseFormat = z.discriminatedUnion(
@@ -45,6 +50,7 @@ const responseFormat = z.discriminatedUnion(
 );
 
 const generation = {
+  ...asker,
   model: z.string().min(1),
   max_tokens: count.nullish(),
   temperature: z.number().min(0).max(2).nullish(),
@@ -64,7 +70,13 @@ const generation = {
   stop: z.union([text.min(1).max(256), z.array(text.min(1).max(256)).max(4)]).nullish(),
   response_format: responseFormat.nullish(),
   stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().nullish() }).nullish(),
+  stream_options: z
+    .strictObject({
+      include_usage: z.boolean().nullish(),
+      include_obfuscation: z.literal(false).nullish(),
+    })
+    .nullish(),
+  service_tier: neutralOnly.service_tier,
 };
 
 const textPart = z.strictObject({ type: z.literal('text'), text });
@@ -120,7 +132,10 @@ const chatFields = z.strictObject({
   max_completion_tokens: count.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
+  /** OpenAI's newer name of `user`. */
+  safety_identifier: text.nullish(),
   store: neutralOnly.store,
+  modalities: neutralOnly.modalities,
   tools: z.array(tool).min(1).max(128).nullish(),
   tool_choice: z
     .union([
