@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { z } from 'zod';
-import type { Encoding, EncodingInput, EncodingRequest, Engine, ModelCard } from '../engine/contract.js';
+import type { Encoding, EncodingInput, EncodingRequest, ModelCard } from '../engine/contract.js';
 import { ApiError } from './api-error.js';
+import { cardOf, type EncodingEngine, encodeRequest } from './encode-request.js';
 import { type ClassifyBody, classifyBody, type EmbeddingBody, embeddingBody } from './encoding-schemas.js';
 import type { Lifetime } from './lifetime.js';
 import { validate } from './validation.js';
@@ -10,11 +11,7 @@ import { validate } from './validation.js';
 type Body = EmbeddingBody | ClassifyBody;
 
 /** `POST /v1/embeddings` as OpenAI has it, and `POST /classify` as vLLM has it. */
-export function addEncodingRoutes(
-  app: FastifyInstance,
-  engine: Pick<Engine, 'models' | 'encode'>,
-  lifetime: Lifetime,
-): void {
+export function addEncodingRoutes(app: FastifyInstance, engine: EncodingEngine, lifetime: Lifetime): void {
   const add = <B extends Body>(
     path: string,
     schema: z.ZodType<B>,
@@ -23,37 +20,16 @@ export function addEncodingRoutes(
   ) => {
     app.post(path, async (request, reply) => {
       const body = validate(schema, request.body);
-      request.allowPriority?.(body.priority);
-      const card = engine.models().find(({ name }) => name === body.model);
+      const card = cardOf(engine, body.model);
       if (task === 'embed') requireDimensions(body as EmbeddingBody, card);
-      const encoding = await encode(request, reply, { body, card, task });
+      const activation = 'use_activation' in body ? (body.use_activation ?? undefined) : undefined;
+      const inputs = inputsOf(body.input);
+      const what = { task, inputs, activation };
+      const encoding = await encodeRequest({ request, reply }, { engine, lifetime }, body, what);
       const { promptTokens } = encoding;
       const usage = { prompt_tokens: promptTokens, total_tokens: promptTokens };
       return { object: 'list', model: body.model, ...answer(body, encoding, card as ModelCard), usage };
     });
-  };
-  const encode = async (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    { body, card, task }: { body: Body; card: ModelCard | undefined; task: EncodingRequest['task'] },
-  ) => {
-    const { truncate_prompt_tokens: wanted } = body;
-    const encoding = await engine.encode({
-      ...{ model: body.model, task, inputs: inputsOf(body.input), signal: lifetime.begin(reply.raw) },
-      truncate: wanted === -1 ? card?.contextLength : (wanted ?? undefined),
-      activation: 'use_activation' in body ? (body.use_activation ?? undefined) : undefined,
-      priority: -(body.priority ?? 0),
-    });
-    const { promptTokens } = encoding;
-    const details = { prompt_tokens_details: { cached_tokens: 0 } };
-    const usage = {
-      prompt_tokens: promptTokens,
-      completion_tokens: 0,
-      total_tokens: promptTokens,
-      ...details,
-    };
-    request.generation = { model: body.model, usage };
-    return encoding;
   };
   add('/v1/embeddings', embeddingBody, 'embed', (body, { rows }) => ({
     data: rows.map((row, index) => ({

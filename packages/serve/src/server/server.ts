@@ -27,6 +27,7 @@ import { Metrics } from './metrics/metrics.js';
 import { addModelManagement } from './model-management.js';
 import { addModelRoutes } from './models.js';
 import type { Router } from './routers.js';
+import { addSimilarityRoutes } from './similarity-routes.js';
 import { dropSlowReader } from './slow-reader.js';
 
 declare module 'fastify' {
@@ -110,6 +111,7 @@ export function createServer(engine: Engine, options: ServerOptions = {}): Fasti
   addGenerationRoute(app, observed, { lifetime, routers }, chatCompletions);
   addGenerationRoute(app, observed, { lifetime, routers }, completions);
   addEncodingRoutes(app, engine, lifetime);
+  addSimilarityRoutes(app, engine, lifetime);
   addModelRoutes(app, engine, routers);
   if (manageModels) addModelManagement(app, engine);
   if (adapterFolder !== undefined) addAdapterRoutes(app, engine, adapterFolder);
