@@ -7,8 +7,10 @@ import { renderTable } from '@frugal/report';
 import { setBackend } from '@frugal/tensor-core';
 import { machine } from '../shared/result.js';
 import { type EqualQuality, equalQuality, folderOf } from './equal-quality.js';
+import { type GptqCost, measureGptq } from './gptq-cost.js';
 import { CACHE } from './own-model.js';
 import { type Measured, runVariant } from './run-variant.js';
+import { measureSearches, type SearchOutcome } from './searches.js';
 import { measureSpeeds, type Speeds } from './speeds.js';
 import { own, type Subject, smolLM2 } from './subject.js';
 import { type Variant, variants } from './variants.js';
@@ -18,13 +20,16 @@ import { type Variant, variants } from './variants.js';
  * here first (about half an hour), on text that calibration never saw. What is measured stays in a cache, so a
  * run goes on where it stopped:
  *   npm run bench -- compression                   both models, all of it
- *   npm run bench -- compression -- --model own --part quality|equal|speed|report   `report`: only what is in the cache
+ *   npm run bench -- compression -- --model own --part quality|equal|speed|search|gptq|report   `report`: only what is in the cache
+ *                                                 `gptq`: its time and memory, only when asked for
+ *   npm run bench -- compression -- --part quality --only '^2:4'   variants whose name the pattern finds
  *   npm run bench -- compression -- --json FILE    also writes what is in the cache; other models in the file stay
  *   npm run bench -- compression -- --tokens 1e6   pretrains the own model on fewer tokens
  */
-const parts = ['quality', 'equal', 'speed', 'report'] as const;
+const parts = ['quality', 'equal', 'speed', 'gptq', 'search', 'report'] as const;
 const wanted = option('--model');
 const part = option('--part');
+const only = new RegExp(option('--only') ?? '');
 
 function option(name: string): string | undefined {
   const at = process.argv.indexOf(name);
@@ -35,6 +40,8 @@ interface Results {
   readonly quality: Record<string, Measured>;
   equal?: readonly EqualQuality[];
   speed?: Speeds;
+  gptq?: GptqCost;
+  search?: readonly SearchOutcome[];
 }
 
 async function run(subject: Subject): Promise<Results> {
@@ -48,7 +55,7 @@ async function run(subject: Subject): Promise<Results> {
   const all = variants();
   if (!part || part === 'quality') {
     for (const { name, stages, speed } of all) {
-      if (results.quality[name]) continue;
+      if (results.quality[name] || !only.test(name)) continue;
       results.quality[name] = await runVariant(subject, stages, speed && folderOf(folder, name));
       console.error(`${subject.name}, ${name}: ${JSON.stringify(results.quality[name])}`);
       await keep();
@@ -64,11 +71,23 @@ async function run(subject: Subject): Promise<Results> {
     results.speed = await measureSpeeds(saved, folderOf(folder, 'dense'));
     await keep();
   }
+  if (!part || part === 'search') {
+    results.search = await measureSearches(subject, folder, results.quality);
+    await keep();
+  }
+  if (part === 'gptq') {
+    results.gptq = await measureGptq(subject, folder);
+    await keep();
+  }
   print(subject, all, results);
   return results;
 }
 
-function print({ title }: Subject, all: readonly Variant[], { quality, equal = [], speed }: Results): void {
+function print(
+  { title }: Subject,
+  all: readonly Variant[],
+  { quality, equal = [], speed, gptq, search = [] }: Results,
+): void {
   const dense = quality.dense;
   const rows = all.flatMap(({ name }) => {
     const own = quality[name];
@@ -84,6 +103,21 @@ function print({ title }: Subject, all: readonly Variant[], { quality, equal = [
     { title: 'decode, times bf16', decimals: 2 },
   ];
   console.log(`${renderTable(columns, rows)}\n`);
+  if (gptq) {
+    const { calibrationTokens, seconds, processorSeconds, peakBytes, denseBytes } = gptq;
+    const times = (peakBytes / denseBytes).toFixed(3);
+    console.log(
+      `int4 by GPTQ, ${calibrationTokens} tokens: ${seconds.toFixed(1)} s (${processorSeconds.toFixed(1)} s of processor time), ` +
+        `memory ${Math.round(peakBytes / 1e6)} MB, ${times} times the dense weights\n`,
+    );
+  }
+  for (const { target, limit, reached, found, uniform } of search) {
+    const of = (100 * reached) / limit;
+    console.log(
+      `search for ${target}: ${of.toFixed(1)} % of the limit; ${found.bytes} bytes, perplexity ${found.perplexity.toFixed(3)}, ` +
+        `${uniform.name} for all layers ${uniform.bytes} bytes, ${uniform.perplexity.toFixed(3)}`,
+    );
+  }
   if (equal.length === 0) return;
   const equalColumns = [
     { title: 'as good as int4 GPTQ' },

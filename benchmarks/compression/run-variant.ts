@@ -1,4 +1,4 @@
-import { type CompressOptions, compress, type ModifierSpec, parseRecipe } from '@frugal/compress';
+import { type CompressOptions, compress, parseRecipe, presetRecipe, type Recipe } from '@frugal/compress';
 import { distillMethods } from '@frugal/distill';
 import { perplexityScore } from '@frugal/eval';
 import { savedBytes, saveModel, skeleton } from '@frugal/models';
@@ -7,6 +7,7 @@ import { quantMethods } from '@frugal/quant';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { AdamW, progressBar, schedules, train } from '@frugal/trainer';
 import type { Subject } from './subject.js';
+import type { Stages } from './variants.js';
 
 const methods = [...quantMethods, ...pruneMethods, ...distillMethods];
 
@@ -19,15 +20,13 @@ export interface Measured {
 }
 
 /** Compresses a copy of the subject and scores it on what is held out; with `out`, saves it there. */
-export async function runVariant(
-  subject: Subject,
-  stages: readonly (readonly ModifierSpec[])[],
-  out?: string,
-): Promise<Measured> {
+export async function runVariant(subject: Subject, stages: Stages, out?: string): Promise<Measured> {
   const start = performance.now();
   const model = await subject.open();
-  const teacher = stages.flat().some(({ type }) => type.startsWith('distill.')) ? await subject.open() : null;
-  const small = stages.length === 0 ? model : await compressed(subject, model, teacher, stages);
+  const recipe = stages.length === 0 ? null : recipeOf(stages, model);
+  const used = recipe?.stages.flatMap(({ modifiers }) => modifiers) ?? [];
+  const teacher = used.some(({ type }) => type.startsWith('distill.')) ? await subject.open() : null;
+  const small = recipe ? await compressed(subject, model, teacher, recipe) : model;
   const seconds = (performance.now() - start) / 1000;
   const perplexity = await perplexityScore(subject.heldOut).evaluate(small);
   const bytes = savedBytes(small, new Map(), 'frugal');
@@ -37,17 +36,18 @@ export async function runVariant(
   return { bytes, perplexity, seconds };
 }
 
+function recipeOf(stages: Stages, model: CausalLM): Recipe {
+  if (typeof stages === 'string') return presetRecipe(stages, model, 1);
+  const named = stages.map((modifiers, i) => ({ name: `stage-${i + 1}`, modifiers }));
+  return parseRecipe({ version: 1, seed: 1, stages: named });
+}
+
 async function compressed(
   subject: Subject,
   model: CausalLM,
   teacher: CausalLM | null,
-  stages: readonly (readonly ModifierSpec[])[],
+  recipe: Recipe,
 ): Promise<CausalLM> {
-  const recipe = parseRecipe({
-    version: 1,
-    seed: 1,
-    stages: stages.map((modifiers, i) => ({ name: `stage-${i + 1}`, modifiers })),
-  });
   const options: CompressOptions = {
     methods,
     calibration: subject.calibration,

@@ -14,6 +14,8 @@ export interface Subject {
   /** A new copy each time, f32. */
   open(): Promise<CausalLM>;
   readonly calibration: readonly Int32Array[];
+  /** Another number of such sequences. */
+  calibrationOf(sequences: number): readonly Int32Array[];
   readonly heldOut: readonly Int32Array[];
   /** Batches for distillation: the same in each call. */
   batches(): BatchSource;
@@ -54,6 +56,7 @@ export async function smolLM2(): Promise<Subject> {
       return model;
     },
     calibration: sampler(512, 32).next().sequences,
+    calibrationOf: (sequences) => sampler(512, sequences).next().sequences,
     heldOut: scored,
     batches: () => sampler(256, 4),
     distillation: { steps: 40, learningRate: 2e-4 },
@@ -79,6 +82,7 @@ export async function own(tokens?: number): Promise<Subject> {
     title: 'own Llama, width 256',
     open: () => loadModel(run.file('own')),
     calibration: sampler(settings.sequence, 128).next().sequences,
+    calibrationOf: (sequences) => sampler(settings.sequence, sequences).next().sequences,
     heldOut: windows(encodeEach(texts, data.tokenizer), settings.sequence, 160),
     batches: () => sampler(settings.sequence, 8),
     distillation: { steps: 100, learningRate: 2e-3 },

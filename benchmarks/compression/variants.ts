@@ -1,11 +1,13 @@
 import type { ModifierSpec } from '@frugal/compress';
 
+/** Stages of a recipe, or the name of a preset. */
+export type Stages = readonly (readonly ModifierSpec[])[] | string;
+
 /** One way to compress, by its name in the table. */
 export interface Variant {
   readonly name: string;
   readonly group: 'dense' | 'int8' | 'int4' | 'q4_k' | 'sparse' | 'recovered';
-  /** Stages of the recipe. */
-  readonly stages: readonly (readonly ModifierSpec[])[];
+  readonly stages: Stages;
   /** Decode speed is measured: once for everything that runs alike. */
   readonly speed?: true;
 }
@@ -141,6 +143,7 @@ export function variants(): Variant[] {
     ...q4k,
     ...sparse,
     ...recovered,
+    { name: 'preset deepseek-cheap', group: 'recovered', stages: 'deepseek-cheap' },
   ];
 }
 

@@ -184,6 +184,10 @@ export class CpuBackend implements Backend {
     return this.runtime.pool.usage();
   }
 
+  trimMemory(): void {
+    this.runtime.pool.trim();
+  }
+
   /**
    * What this backend's instructions and threads can do at most, by short loops of about a tenth of a second. Reading
    * memory is measured over `readBytes`, which should be more than the caches hold.

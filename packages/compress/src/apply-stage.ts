@@ -54,6 +54,8 @@ export class StageRun {
     const walk = this.walk();
     try {
       for (const index of model.blocks.keys()) {
+        // What was needed beside weights so far, for opening the model or for the block before, would else be kept.
+        model.parameters()[0]?.value.backend.trimMemory?.();
         const prefix = `blocks.${index}`;
         const names = this.statsWithin((path) => belongs(path, prefix));
         await this.part(prefix, () => (names.length > 0 && walk ? walk.observeBlock(index, names) : null));

@@ -117,6 +117,9 @@ export interface Backend {
    * host's it also checks index values before a kernel runs; devices check in their kernels.
    */
   readSync?(view: TensorView): Uint8Array;
+  /** Gives memory back that is only kept for tensors to come: for work whose next step has other sizes. */
+  trimMemory?(): void;
+
   /**
    * The physical layout in which kernels of this backend read a packed matrix fastest, or null for the format's own
    * parts. It is one u8 tensor of `byteLength` bytes, made by `packedRepack` and undone, byte for byte, by
