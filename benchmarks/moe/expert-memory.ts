@@ -2,9 +2,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createModel, loadModel, saveModel } from '@frugal/models';
-import { type ExpertMemoryUse, expertMemoryOf } from '@frugal/moe';
+import { type ExpertMemoryUse, expertMemoryOf, MixtureOfExperts } from '@frugal/moe';
 import { noGrad, Random, scope } from '@frugal/tensor-core';
-import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
+import { ModelSteps, PagedKVCache } from '@frugal/tensor-core/generation';
+import type { CausalLM } from '@frugal/tensor-core/nn';
 import type { Row } from '../shared/result.js';
 
 /**
@@ -27,8 +28,25 @@ const config = {
   vocab_size: 4096,
   max_position_embeddings: 512,
 };
-const EXPERT_BYTES = 2 * 3 * config.hidden_size * config.moe_intermediate_size;
-const ALL_BYTES = EXPERT_BYTES * config.num_experts * config.num_hidden_layers;
+
+/** A mixture, and what it is to read. */
+export interface Subject {
+  readonly model: CausalLM;
+  readonly tokens: readonly number[];
+  /** What the result says of it. */
+  readonly notes: Readonly<Record<string, unknown>>;
+}
+
+/** Bytes of one expert in bf16, and of all. */
+function expertBytes(model: CausalLM): { readonly one: number; readonly all: number } {
+  const stacks = [...model.namedModules()].flatMap(([, module]) =>
+    module instanceof MixtureOfExperts ? module.experts.stacks : [],
+  );
+  const all =
+    2 *
+    stacks.reduce((sum, { experts, inFeatures, outFeatures }) => sum + experts * inFeatures * outFeatures, 0);
+  return { one: (3 * all) / stacks.reduce((sum, { experts }) => sum + experts, 0), all };
+}
 
 /**
  * Hidden states of trained models have a direction in common, which makes some experts much used: here so much that half of
@@ -46,7 +64,8 @@ const variants = {
 } as const;
 type Variant = keyof typeof variants | 'all in memory';
 
-async function write(path: string): Promise<void> {
+/** Random weights, so that experts are large enough to tell reading them from the disk. */
+export async function generatedMixture(count: number): Promise<Subject> {
   const model = createModel(config, { seed: 1 });
   const embedding = model.parameters()[0];
   embedding.value = noGrad(() =>
@@ -55,8 +74,7 @@ async function write(path: string): Promise<void> {
       return new Random(3).normal([config.vocab_size, config.hidden_size]).add(common).mul(EMBEDDING_SCALE);
     }),
   );
-  await saveModel(model, path, { dtype: 'bf16' });
-  model.dispose();
+  return { model, tokens: await tokensOf(count), notes: { config } };
 }
 
 /** Tokens as often as words: the r-th one in proportion to 1 / r. */
@@ -84,54 +102,64 @@ interface Turn {
 async function turn(
   path: string,
   variant: Variant,
-  tokens: readonly number[],
-  warmUp: number,
+  { tokens, warmUp, bytes }: { tokens: readonly number[]; warmUp: number; bytes: number },
 ): Promise<Turn> {
   const settings =
-    variant === 'all in memory' ? { budget: ALL_BYTES } : { budget: ALL_BYTES / 2, ...variants[variant] };
+    variant === 'all in memory' ? { budget: bytes } : { budget: Math.floor(bytes / 2), ...variants[variant] };
   const model = await loadModel(path, { dtype: 'bf16', expertMemory: settings });
   const memory = expertMemoryOf(model)!;
-  for (const token of tokens.slice(0, warmUp)) await step(model, token);
+  const cache = new PagedKVCache(model.cacheSpec, { tokens: model.contextLength });
+  const steps = new ModelSteps(model, cache);
+  let sequence = cache.open();
+  let used = 0;
+  const step = async (token: number): Promise<void> => {
+    if (used === model.contextLength) {
+      cache.close(sequence);
+      sequence = cache.open();
+      used = 0;
+    }
+    const { logits } = steps.run([{ sequence, tokens: [token], logits: 1 }]);
+    used++;
+    await logits?.toFloat32();
+    logits?.dispose();
+  };
+  for (const token of tokens.slice(0, warmUp)) await step(token);
   const [before, readBefore, start] = [memory.use, bytesRead(), performance.now()];
-  for (const token of tokens.slice(warmUp)) await step(model, token);
+  for (const token of tokens.slice(warmUp)) await step(token);
   const seconds = (performance.now() - start) / 1000;
   const [after, read] = [memory.use, bytesRead()];
+  steps.dispose();
+  cache.dispose();
   model.dispose();
-  const steps = tokens.length - warmUp;
+  const count = tokens.length - warmUp;
   const counted = Object.entries(after).map(([name, value]) => {
     const isSum = name !== 'residentBytes' && name !== 'budget';
     return [name, isSum ? value - before[name as keyof ExpertMemoryUse] : value] as const;
   });
   return {
-    speed: steps / seconds,
+    speed: count / seconds,
     use: Object.fromEntries(counted) as unknown as ExpertMemoryUse,
-    read: read === undefined || readBefore === undefined ? undefined : (read - readBefore) / steps,
+    read: read === undefined || readBefore === undefined ? undefined : (read - readBefore) / count,
   };
-}
-
-async function step(model: CausalLM, token: number): Promise<void> {
-  const logits = scope(() =>
-    noGrad(() => model.forward(stepBatch([[token]], { vocabularySize: config.vocab_size })).logits()),
-  );
-  await logits.toFloat32();
-  logits.dispose();
 }
 
 /** @param folder on a disk; default: a new one in the home folder, since temporary folders are often in memory */
 export async function memoryRows(
+  { model, tokens, notes }: Subject,
   turns: number,
-  { warmUp, steps, folder = homedir() }: { warmUp: number; steps: number; folder?: string | undefined },
+  { warmUp, folder = homedir() }: { warmUp: number; folder?: string | undefined },
 ): Promise<{ readonly rows: Row[]; readonly notes: Record<string, unknown> }> {
   const place = mkdtempSync(join(folder, 'frugal-bench-experts-'));
   try {
     const path = join(place, 'model');
-    await write(path);
-    const tokens = await tokensOf(warmUp + steps);
+    const bytes = expertBytes(model);
+    await saveModel(model, path, { dtype: 'bf16' });
+    model.dispose();
     const names: Variant[] = ['all in memory', ...(Object.keys(variants) as (keyof typeof variants)[])];
     const results = new Map<Variant, Turn[]>(names.map((name) => [name, []]));
     for (let i = 0; i < turns; i++)
-      for (const name of names) {
-        const result = await turn(path, name, tokens, warmUp);
+      for (const name of i % 2 === 0 ? names : [...names].reverse()) {
+        const result = await turn(path, name, { tokens, warmUp, bytes: bytes.all });
         results.get(name)!.push(result);
         console.error(`${name}: ${result.speed.toFixed(1)} tokens/s, ${describe(result)}`);
       }
@@ -148,7 +176,14 @@ export async function memoryRows(
     const last = Object.fromEntries(names.map((name) => [name, results.get(name)!.at(-1)]));
     return {
       rows,
-      notes: { config, expertBytes: EXPERT_BYTES, allExpertBytes: ALL_BYTES, warmUp, steps, last },
+      notes: {
+        ...notes,
+        expertBytes: bytes.one,
+        allExpertBytes: bytes.all,
+        warmUp,
+        steps: tokens.length - warmUp,
+        last,
+      },
     };
   } finally {
     rmSync(place, { recursive: true, force: true });

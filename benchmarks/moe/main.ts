@@ -4,9 +4,9 @@ import { noGrad, Random, run, scope, setBackend, type Tensor, tensor } from '@fr
 import { Peer } from '../shared/peer.js';
 import { type Row, report } from '../shared/result.js';
 import { timed } from '../shared/timed.js';
-import { memoryRows } from './expert-memory.js';
+import { generatedMixture, memoryRows } from './expert-memory.js';
 import { modelRows } from './models.js';
-import { qualityRows } from './quality.js';
+import { qualityRows, trainedMixture } from './quality.js';
 
 /**
  * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
@@ -14,8 +14,8 @@ import { qualityRows } from './quality.js';
  * Then whole models of three sizes (models.ts): 8 of 64 experts and one shared against a dense model of the same number of
  * parameters, packed in 4 bits, one decoding step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
  * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product. `--models` leaves
- * the products out, `--size '0.9 B'` other sizes; `--profile` prints kernels. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
- * which disk. `--quality` trains: experts beside a dense model of the same active parameters (quality.ts).
+ * the products out, `--products` the models, `--size '0.9 B'` other sizes; `--profile` prints kernels. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
+ * which disk, `--trained` takes a small mixture that is trained first, on real text, of one `--language` or both in turns. `--quality` trains: experts beside a dense model of the same active parameters (quality.ts).
  */
 const [T, k, E, C, F] = [2048, 8, 64, 512, 256];
 const ROWS = T * k;
@@ -96,22 +96,31 @@ setBackend(backend);
 /** Of the last minute: more than the threads of this program means that others were at work. */
 const before = loadavg()[0];
 if (process.argv.includes('--memory')) {
-  const settings = { warmUp: 64, steps: 96, folder: option('--folder') };
-  const { rows, notes } = await memoryRows(Number(option('--repeats') ?? 3), settings);
+  const warmUp = 64;
+  const subject = process.argv.includes('--trained')
+    ? await trainedMixture(
+        0.8e6,
+        { count: warmUp + 320, language: option('--language') },
+        '.cache/moe-quality',
+      )
+    : await generatedMixture(warmUp + 96);
+  const settings = { warmUp, folder: option('--folder') };
+  const { rows, notes } = await memoryRows(subject, Number(option('--repeats') ?? 3), settings);
   report(rows, { threads: THREADS, seed: 1, loadAverage: { before, after: loadavg()[0] }, ...notes });
 } else if (process.argv.includes('--quality')) {
-  const tokens = 1e6 * Number(option('--tokens') ?? 3);
+  const tokens = 1e6 * Number(option('--tokens') ?? 0.8);
   const { rows, notes } = await qualityRows(tokens, option('--folder') ?? '.cache/moe-quality');
   report(rows, { threads: THREADS, loadAverage: { before, after: loadavg()[0] }, ...notes });
 } else {
   const grouped = process.argv.includes('--models') ? [] : await groupedRows();
-  const { rows, notes } = await modelRows(backend, {
-    repeats,
-    only: option('--size'),
-    profiled: process.argv.includes('--profile'),
-  });
+  const { rows, notes } = process.argv.includes('--products')
+    ? { rows: [], notes: {} }
+    : await modelRows(backend, {
+        repeats,
+        only: option('--size'),
+        profiled: process.argv.includes('--profile'),
+      });
   const loadAverage = { before, after: loadavg()[0] };
-  console.log(JSON.stringify(notes));
   report([...grouped, ...rows], {
     threads: THREADS,
     seed: 1,

@@ -11,7 +11,8 @@ import {
   settings,
 } from '@frugal/example-pretrain-distill-deploy/steps';
 import { createModel } from '@frugal/models';
-import type { CausalLM } from '@frugal/tensor-core/nn';
+import { noGrad } from '@frugal/tensor-core';
+import type { CausalLM, Parameter } from '@frugal/tensor-core/nn';
 import {
   createOptimizer,
   languageModelLoss,
@@ -24,6 +25,7 @@ import {
 import { operationsPerToken } from '../shared/operations.js';
 import type { Row } from '../shared/result.js';
 import { type MeanInterval, meanInterval } from '../shared/statistics.js';
+import type { Subject } from './expert-memory.js';
 
 /**
  * What experts add at the same cost: 4 of 32 experts and one shared against a dense model of the same active parameters,
@@ -44,7 +46,7 @@ const AVERAGE = 0.99;
 const SCORED_BYTES = 60_000;
 
 const size = { ...settings.quick, evaluationBytes: SCORED_BYTES, context: LENGTH };
-type Arm = 'sparse' | 'dense' | 'dense of all parameters';
+type Arm = 'sparse' | 'dense';
 
 export interface Point {
   readonly tokens: number;
@@ -52,7 +54,7 @@ export interface Point {
   readonly bitsPerByte: number;
 }
 
-function configOf(arm: Arm, vocabularySize: number) {
+function configOf(arm: Arm, vocabularySize: number, neurons: number = NEURONS) {
   const common = {
     hidden_size: 128,
     num_hidden_layers: 4,
@@ -62,15 +64,14 @@ function configOf(arm: Arm, vocabularySize: number) {
     max_position_embeddings: LENGTH,
     tie_word_embeddings: true,
   };
-  const wide = { dense: CHOSEN + 1, 'dense of all parameters': EXPERTS + 1 };
-  if (arm !== 'sparse')
-    return { ...common, architectures: ['LlamaForCausalLM'], intermediate_size: wide[arm] * NEURONS };
+  if (arm === 'dense')
+    return { ...common, architectures: ['LlamaForCausalLM'], intermediate_size: (CHOSEN + 1) * NEURONS };
   return {
     ...common,
     architectures: ['Qwen2MoeForCausalLM'],
-    intermediate_size: NEURONS,
-    moe_intermediate_size: NEURONS,
-    shared_expert_intermediate_size: NEURONS,
+    intermediate_size: neurons,
+    moe_intermediate_size: neurons,
+    shared_expert_intermediate_size: neurons,
     num_experts: EXPERTS,
     num_experts_per_tok: CHOSEN,
     norm_topk_prob: true,
@@ -87,14 +88,21 @@ async function score(model: CausalLM, { tokenizer, heldOut }: Prepared): Promise
 }
 
 /** Trains one arm up to so many tokens, or as far as it was, and gives its curve. */
-async function runArm(arm: Arm, seed: number, tokens: number, data: Prepared, folder: string) {
-  const name = `${arm.replaceAll(' ', '-')}-${seed}`;
+async function runArm(
+  arm: Arm,
+  seed: number,
+  tokens: number,
+  data: Prepared,
+  folder: string,
+  keptModel?: CausalLM,
+) {
+  const name = `${arm}-${seed}`;
   const file = join(folder, `${name}.json`);
   const curve: Point[] = existsSync(file) ? JSON.parse(await readFile(file, 'utf8')) : [];
-  const model = createModel(configOf(arm, data.tokenizer.vocabularySize), { seed });
+  const model = keptModel ?? createModel(configOf(arm, data.tokenizer.vocabularySize), { seed });
   const cost = { parameters: countParameters(model), operations: operationsPerToken(model) };
   const steps = EVERY * Math.round(tokens / (EVERY * BATCH * LENGTH));
-  if (!curve.some((point) => point.tokens >= steps * BATCH * LENGTH)) {
+  if (keptModel || !curve.some((point) => point.tokens >= steps * BATCH * LENGTH)) {
     const bar = progressBar({ label: name });
     const average = new WeightAverage({ decay: AVERAGE });
     const events = train({
@@ -126,8 +134,57 @@ async function runArm(arm: Arm, seed: number, tokens: number, data: Prepared, fo
     bar.close();
     average.dispose();
   }
-  model.dispose();
+  if (!keptModel) model.dispose();
   return { arm, seed, cost, curve };
+}
+
+/** How many times as many neurons an expert of {@link trainedMixture} has; 0.8 MB each in bf16. */
+const WIDENED = 16;
+
+/** The same model with more neurons in each expert, all of whose weights are 0: it chooses and computes the same, but has more to read. */
+function widened(model: CausalLM, vocabularySize: number): CausalLM {
+  const wide = createModel(configOf('sparse', vocabularySize, WIDENED * NEURONS), { seed: SEEDS[0] });
+  const values = new Map(model.namedParameters());
+  noGrad(() => {
+    for (const [path, parameter] of wide.namedParameters()) {
+      const { value } = values.get(path) as Parameter;
+      const missing = parameter.shape.map((length, axis) => length - value.shape[axis]);
+      parameter.value = value.pad(
+        missing.map(() => 0),
+        missing,
+      );
+    }
+  });
+  return wide;
+}
+
+/**
+ * The mixture of the first seed after so many tokens, trained now or before, its experts as large as those of models that do not fit into
+ * memory; and held-out text for it: one language, or both in turns.
+ */
+export async function trainedMixture(
+  tokens: number,
+  { count, language }: { count: number; language?: string | undefined },
+  folder: string,
+): Promise<Subject> {
+  await mkdir(folder, { recursive: true });
+  const data = await prepare(size, await RunDirectory.open(size, folder));
+  const model = createModel(configOf('sparse', data.tokenizer.vocabularySize), { seed: SEEDS[0] });
+  const { curve } = await runArm('sparse', SEEDS[0], tokens, data, folder, model);
+  const texts = [...data.heldOut].flatMap(([label, some]) =>
+    language === undefined || language === label ? [data.tokenizer.encode(some.join('\n'))] : [],
+  );
+  const read = Array.from({ length: Math.ceil(count / LENGTH) }, (_, i) => {
+    const start = Math.floor(i / texts.length) * LENGTH;
+    return [...texts[i % texts.length].subarray(start, start + LENGTH)];
+  });
+  const wide = widened(model, data.tokenizer.vocabularySize);
+  model.dispose();
+  return {
+    model: wide,
+    tokens: read.flat().slice(0, count),
+    notes: { trained: curve, language: language ?? 'both in turns' },
+  };
 }
 
 /** Tokens at which a falling curve reaches a loss, between its points along a straight line in log tokens; null: it does not. */
@@ -140,10 +197,7 @@ export function tokensFor(curve: readonly Point[], bitsPerByte: number): number 
   return a.tokens * (b.tokens / a.tokens) ** share;
 }
 
-/**
- * @param tokens of each run; the dense one of the first seed goes on to twice as many, to see what it needs for the loss of experts
- * @param folder where runs are kept
- */
+/** @param tokens of each run @param folder where runs are kept */
 export async function qualityRows(
   tokens: number,
   folder: string,
@@ -151,19 +205,16 @@ export async function qualityRows(
   await mkdir(folder, { recursive: true });
   const data = await prepare(size, await RunDirectory.open(size, folder));
   const runs: Awaited<ReturnType<typeof runArm>>[] = [];
-  const run = async (arm: Arm, seed: number, until = tokens) => {
-    const result = await runArm(arm, seed, until, data, folder);
+  const run = async (arm: Arm, seed: number) => {
+    const result = await runArm(arm, seed, tokens, data, folder);
     runs.push(result);
     console.error(`${arm}, seed ${seed}: ${result.curve.map(({ bitsPerByte }) => bitsPerByte.toFixed(3))}`);
-    return result;
   };
   for (const seed of SEEDS) {
     await run('sparse', seed);
     await run('dense', seed);
   }
   const [sparse] = runs;
-  const longer = await run('dense', 1, 2 * tokens);
-  const larger = await run('dense of all parameters', 1);
   const at = (arm: Arm, budget: number) =>
     SEEDS.map(
       (seed) =>
@@ -184,13 +235,15 @@ export async function qualityRows(
       return [budget, meanInterval(at('sparse', budget).map((value, i) => value - theirs[i]))];
     }),
   );
-  const reached = sparse.curve.at(-1) as Point;
-  const share = (other: (typeof runs)[number]) => {
-    const needed = tokensFor(other.curve, reached.bitsPerByte);
-    if (needed === null) return null;
-    return (reached.tokens * sparse.cost.operations) / (needed * other.cost.operations);
-  };
-  const flopsForSameLoss = { 'dense, longer': share(longer), 'dense of all parameters': share(larger) };
+  // Of the FLOPs that the dense model took, how many experts need for the same loss, by seed.
+  const flopsForSameLoss = SEEDS.map((seed) => {
+    const [experts, dense] = ['sparse', 'dense'].map(
+      (arm) => runs.find((each) => each.arm === arm && each.seed === seed) as (typeof runs)[number],
+    );
+    const { tokens: spent, bitsPerByte } = dense.curve.at(-1) as Point;
+    const needed = tokensFor(experts.curve, bitsPerByte);
+    return needed && (needed * experts.cost.operations) / (spent * dense.cost.operations);
+  });
   return {
     rows,
     notes: { trainingTokens: data.training.tokens.length, differences, flopsForSameLoss, runs },
