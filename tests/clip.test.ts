@@ -7,7 +7,7 @@ import { calibration } from './calibration-fixture.js';
 import { tokenSequences } from './support/token-sequences.js';
 
 const { weight, gram, shape } = await calibration();
-const [rows, columns] = shape;
+const columns = shape[1];
 const grid = { bits: 3, groupSize: 32, zeroPoint: false };
 const products = await gram.toFloat32();
 
