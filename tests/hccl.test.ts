@@ -44,18 +44,34 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function runRanks(size: number): Promise<Outcome[]> {
-  const meeting = mkdtempSync(join(folder, 'ranks-'));
-  const codes = await Promise.all(
+/** Exit codes of ranks, and what they wrote to standard error; each has a device of its own unless `device` is given. */
+async function startRanks(meeting: string, size: number, device?: number) {
+  return Promise.all(
     Array.from({ length: size }, (_, rank) => {
       const child = spawn(process.execPath, [program, meeting, String(rank), String(size)], {
-        stdio: ['ignore', 'inherit', 'inherit'],
+        stdio: ['ignore', 'inherit', 'pipe'],
+        env: {
+          ...process.env,
+          FRUGAL_STUB_DEVICES: String(size),
+          FRUGAL_ASCEND_DEVICE: String(device ?? rank),
+        },
       });
-      return new Promise((resolve) => child.once('close', resolve));
+      let said = '';
+      child.stderr.on('data', (text) => {
+        said += text;
+      });
+      return new Promise<{ code: number | null; said: string }>((resolve) =>
+        child.once('close', (code) => resolve({ code, said })),
+      );
     }),
   );
-  expect(codes).toEqual(codes.map(() => 0));
-  return codes.map(
+}
+
+async function runRanks(size: number): Promise<Outcome[]> {
+  const meeting = mkdtempSync(join(folder, 'ranks-'));
+  const ended = await startRanks(meeting, size);
+  for (const { code, said } of ended) expect(code, said).toBe(0);
+  return ended.map(
     (_, rank) => JSON.parse(readFileSync(join(meeting, `rank-${rank}.json`), 'utf8')) as Outcome,
   );
 }
@@ -79,5 +95,15 @@ it('trains with the same bits on one device and on two', async () => {
   for (const rank of two) {
     expect(rank.losses).toEqual(one.losses);
     expect(rank.weights).toEqual(one.weights);
+  }
+});
+
+it('refuses two processes on one device', async () => {
+  const meeting = mkdtempSync(join(folder, 'ranks-'));
+  for (const { code, said } of await startRanks(meeting, 2, 0)) {
+    expect(code).not.toBe(0);
+    expect(said).toMatch(
+      /two processes would share one device: got ranks 0 and 1, both on device 0 of .*FRUGAL_ASCEND_DEVICE/s,
+    );
   }
 });

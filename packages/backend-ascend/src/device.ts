@@ -20,7 +20,8 @@ export class Device {
   /** @throws AscendUnavailableError */
   constructor(
     libraries: Libraries,
-    private readonly index: number,
+    /** Of those that ASCEND_RT_VISIBLE_DEVICES leaves. */
+    readonly index: number,
   ) {
     this.runtime = new Runtime(libraries);
     this.runtime.initialize();

@@ -15,6 +15,7 @@ import { AscendUnavailableError } from '../errors.js';
 import { findInstallation } from '../installation.js';
 import type { AscendStorage } from '../storage.js';
 import { Communicator, type Elements } from './library.js';
+import { requireOwnDevices } from './seats.js';
 
 /** A {@link Collective} over HCCL; leave it with `close`. */
 export interface HcclCollective extends Collective {
@@ -26,7 +27,7 @@ export interface HcclCollective extends Collective {
  * Joins the NPUs of all ranks of `base` (one process and one device each) into one communicator. Tensors on `backend` go
  * from device to device through HCCL, enqueued, without the host; all others go through `base`, which also tells the ranks
  * where to meet. Every rank must call it.
- * @throws AscendUnavailableError without libhccl, AscendDeviceError when the ranks do not find one another
+ * @throws AscendUnavailableError without libhccl, or when two ranks share a device; AscendDeviceError when the ranks do not find one another
  */
 export async function hcclCollective(backend: AscendBackend, base: Collective): Promise<HcclCollective> {
   const installation = findInstallation();
@@ -36,6 +37,7 @@ export async function hcclCollective(backend: AscendBackend, base: Collective): 
       what: 'CANN is not found',
       hint: 'Run `source set_env.sh`.',
     });
+  await requireOwnDevices(base, backend.device.index);
   // Sums in one order: read by HCCL when it starts.
   process.env.HCCL_DETERMINISTIC ??= 'true';
   const communicator = Communicator.load(installation, backend.device.stream);

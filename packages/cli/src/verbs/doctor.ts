@@ -77,13 +77,13 @@ function repairCuda({ terminal }: Context, quiet: boolean): void {
 }
 
 async function examine(name: string, open: () => Backend): Promise<Examination> {
-  let backend: Backend;
   try {
-    backend = open();
+    const backend = open();
+    // Some of what is missing, such as kernels for a device, shows only when something is computed.
+    return { name, runs: true, description: backend.description, ...(await measureBackend(backend)) };
   } catch (error) {
     return { name, runs: false, why: (error as Error).message };
   }
-  return { name, runs: true, description: backend.description, ...(await measureBackend(backend)) };
 }
 
 function printDiagnosis({ machine, backends, cuda, model }: Diagnosis, { terminal }: Context): void {
