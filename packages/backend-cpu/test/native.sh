@@ -64,7 +64,7 @@ jobs_list() {
       echo "$out/$(basename "$source" .cpp).$level.o $source -DFRUGAL_ISA=$level $(level_flags "$level")"
     done
   done
-  for source in core/cpu.cpp core/huge-pages.cpp core/pool.cpp core/registry.cpp test/*.cpp; do
+  for source in core/cpu.cpp core/huge-pages.cpp core/joining.cpp core/pool.cpp core/registry.cpp test/*.cpp; do
     echo "$out/$(basename "$source" .cpp).o $source ${baseline[*]}"
   done
 }

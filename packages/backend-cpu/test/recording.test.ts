@@ -1,5 +1,16 @@
 import { cpuBackend } from '@frugal/backend-cpu';
-import { noGrad, type RecordedOps, recordOps, type Tensor, tensor } from '@frugal/tensor-core';
+import {
+  fromBytes,
+  noGrad,
+  PackedTensor,
+  Random,
+  type RecordedOps,
+  recordOps,
+  run,
+  type Tensor,
+  tensor,
+} from '@frugal/tensor-core';
+import { packedFormat } from '@frugal/tensor-core/formats';
 import { describe, expect, it } from 'vitest';
 import { needsNative } from './native.js';
 
@@ -79,4 +90,54 @@ describe('a recording', () => {
     };
     expect(noGrad(() => recordOps([input], work)).recorded).toBeNull();
   });
+
+  it.each([
+    [1, 1],
+    [1, 2],
+    [3, 2],
+    [16, 2],
+    [40, 2],
+  ])(
+    'computes products of the same %i rows, and adapters over them, as one, with the same bits on %i threads',
+    async (rows, threads) => {
+      const cpu = cpuBackend({ threads, minimumWork: 0 });
+      const random = new Random(3);
+      const columns = 64;
+      const layers = (['q8_0', 'q4_1', 'q4_0'] as const).map((format, i) => {
+        const height = [40, 17, 64][i];
+        const values = Float32Array.from({ length: height * columns }, (_, j) => Math.sin(i + j));
+        const parts = packedFormat(format)
+          .pack(values, height, columns)
+          .map((part) => {
+            const bytes = new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+            return fromBytes(bytes, { shape: [height, bytes.length / height], dtype: 'u8', backend: cpu });
+          });
+        return {
+          weight: new PackedTensor(format, [height, columns], parts).prepare(),
+          down: random.normal([2, 4, columns], { backend: cpu }),
+          up: random.normal([2, 4, height], { backend: cpu }),
+        };
+      });
+      const adapter = tensor(
+        Int32Array.from({ length: rows }, (_, i) => (i % 3) - 1),
+        { dtype: 'i32', backend: cpu },
+      );
+      // What comes between does not keep products of the same rows apart.
+      const work = (x: Tensor) =>
+        layers.map(({ weight, down, up }) => {
+          const base = weight.matmul(x, 'int8-block32');
+          return run('groupedLowRank', [x, down, up, adapter, base], { scale: 0.5, base: true }).mul(2);
+        });
+      const x = random.normal([rows, columns], { backend: cpu });
+      const { recorded } = noGrad(() => recordOps([x], () => work(x)));
+      const other = random.normal([rows, columns], { backend: cpu });
+      recorded!.measure(true);
+      const actual = recorded!.run([other]);
+      const calls = Object.fromEntries(recorded!.measure(false).map(({ op, calls }) => [op, calls]));
+      expect(calls).toMatchObject({ packedRowsMatmul: 1, groupedLowRank: 1, mul: 3 });
+      for (const [i, expected] of noGrad(() => work(other)).entries())
+        expect(Buffer.from(await actual[i].bytes()).equals(Buffer.from(await expected.bytes()))).toBe(true);
+      recorded!.dispose();
+    },
+  );
 });

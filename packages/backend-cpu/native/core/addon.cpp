@@ -78,8 +78,8 @@ napi_value execute(napi_env env, napi_callback_info) {
   const Environment* self = environment(env);
   const double* command = self->command;
   const int number_of_kernel = static_cast<int>(command[0]), attribute_count = static_cast<int>(command[6]);
-  const Kernel kernel = find_kernel(number_of_kernel, static_cast<Isa>(static_cast<int>(command[1])));
-  if (!kernel) return fail(env, "[backend-cpu] the addon has no such kernel.");
+  const KernelEntry* entry = find_kernel(number_of_kernel, static_cast<Isa>(static_cast<int>(command[1])));
+  if (!entry) return fail(env, "[backend-cpu] the addon has no such kernel.");
   static thread_local Tensor memory[MAX_TENSORS];
   Call call;
   call.tensors = memory;
@@ -91,8 +91,8 @@ napi_value execute(napi_env env, napi_callback_info) {
   const double* next = call.attributes + attribute_count;
   const int tensors = call.input_count + call.output_count;
   for (int i = 0; i < tensors; i++) next = read_tensor(next, memory[i]);
-  if (self->recording) self->recording->add(number_of_kernel, kernel, call, attribute_count);
-  kernel(call);
+  if (self->recording) self->recording->add(number_of_kernel, *entry, call, attribute_count);
+  entry->kernel(call);
   return nullptr;
 }
 

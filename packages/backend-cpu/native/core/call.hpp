@@ -30,9 +30,20 @@ struct Call {
 
 using Kernel = void (*)(const Call&);
 
+/** How calls that read the same become one, so that threads share their work together. */
+struct Joint {
+  /** Whether `other` can run with `first`; that neither needs the result of the other is seen to by who asks. */
+  bool (*fits)(const Call& first, const Call& other);
+  /** At least 1 and at most MAX_JOINT calls that fit the first of them; the same bits as each alone. */
+  void (*run)(const Call* const* calls, int32_t count);
+};
+
+constexpr int MAX_JOINT = 8;
+
 struct KernelEntry {
   const char* name;
   Kernel kernel;
+  const Joint* joint = nullptr;
 };
 
 /** The kernels of one family at one ISA level. */

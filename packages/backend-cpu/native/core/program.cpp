@@ -15,10 +15,10 @@ int tensor_count(const Call& call) { return call.input_count + call.output_count
 
 } // namespace
 
-void Program::add(int number, Kernel kernel, const Call& call, int attribute_count) {
+void Program::add(int number, const KernelEntry& entry, const Call& call, int attribute_count) {
   auto step = std::make_unique<Step>();
   step->number = number;
-  step->kernel = kernel;
+  step->entry = &entry;
   step->call = call;
   step->call.minimum_work = std::min(call.minimum_work, AWAKE_MINIMUM_WORK);
   step->tensors.assign(call.tensors, call.tensors + tensor_count(call));
@@ -43,6 +43,15 @@ void Program::bind(const std::vector<Slot>& slots) {
       }
     }
   }
+  std::vector<Joinable> calls;
+  for (const auto& step : steps_) calls.push_back({&step->call, step->entry->joint});
+  runs_ = join_calls(calls);
+}
+
+void Program::run(const Run& run) const {
+  const Step& first = *steps_[run.first];
+  if (run.calls.size() > 1) first.entry->joint->run(run.calls.data(), static_cast<int32_t>(run.calls.size()));
+  else first.entry->kernel(first.call);
 }
 
 void Program::run(const double* addresses, bool measure) {
@@ -50,15 +59,16 @@ void Program::run(const double* addresses, bool measure) {
     *place.data = reinterpret_cast<char*>(static_cast<uintptr_t>(addresses[place.slot])) + place.offset;
   const PoolRegion region(threads_);
   if (!measure) {
-    for (const auto& step : steps_) step->kernel(step->call);
+    for (const Run& each : runs_) run(each);
     return;
   }
   auto before = std::chrono::steady_clock::now();
-  for (const auto& step : steps_) {
-    step->kernel(step->call);
+  for (const Run& each : runs_) {
+    run(each);
     const auto now = std::chrono::steady_clock::now();
-    step->nanoseconds += std::chrono::duration<double, std::nano>(now - before).count();
-    step->calls++;
+    Step& step = *steps_[each.first];
+    step.nanoseconds += std::chrono::duration<double, std::nano>(now - before).count();
+    step.calls++;
     before = now;
   }
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "call.hpp"
+#include "joining.hpp"
 
 namespace frugal {
 
@@ -24,12 +25,13 @@ struct KernelTime {
 /**
  * A list of calls, recorded as they ran and run again without JavaScript between them. All workers stay awake meanwhile,
  * so that even short calls are worth sharing. Results do not depend on that: kernels split their work by shape alone.
+ * Times of calls that run as one are those of the first.
  */
 class Program {
  public:
-  void add(int number, Kernel kernel, const Call& call, int attribute_count);
+  void add(int number, const KernelEntry& entry, const Call& call, int attribute_count);
 
-  /** After the last call: which memory changes from run to run. */
+  /** After the last call: which memory changes from run to run. Calls that can run as one are joined. */
   void bind(const std::vector<Slot>& slots);
 
   /** addresses[i] is where slot i lies now. With `measure`, times are taken. */
@@ -42,7 +44,7 @@ class Program {
  private:
   struct Step {
     int number;
-    Kernel kernel;
+    const KernelEntry* entry;
     Call call;
     std::vector<Tensor> tensors;
     std::vector<double> attributes;
@@ -56,7 +58,10 @@ class Program {
     ptrdiff_t offset;
   };
 
+  void run(const Run& run) const;
+
   std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<Run> runs_;
   std::vector<Place> places_;
   std::vector<Slot> slots_;
   int threads_ = 1;

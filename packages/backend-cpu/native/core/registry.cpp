@@ -28,7 +28,7 @@ namespace {
 
 struct Registry {
   std::vector<std::string> names;
-  std::vector<Kernel> kernels[static_cast<int>(Isa::count)];
+  std::vector<const KernelEntry*> kernels[static_cast<int>(Isa::count)];
 
   Registry() {
 #define FRUGAL_ADD(family) add(Isa::scalar, scalar::family##_kernels);
@@ -57,7 +57,7 @@ struct Registry {
     for (int32_t i = 0; i < table.count; i++) {
       const size_t number = number_of(table.entries[i].name);
       if (list.size() <= number) list.resize(number + 1);
-      list[number] = table.entries[i].kernel;
+      list[number] = &table.entries[i];
     }
   }
 
@@ -78,7 +78,7 @@ const Registry& registry() {
 
 const std::vector<std::string>& kernel_names() { return registry().names; }
 
-Kernel find_kernel(int number, Isa isa) {
+const KernelEntry* find_kernel(int number, Isa isa) {
   const auto& list = registry().kernels[static_cast<int>(isa)];
   return number >= 0 && static_cast<size_t>(number) < list.size() ? list[static_cast<size_t>(number)] : nullptr;
 }

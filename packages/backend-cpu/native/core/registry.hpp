@@ -11,6 +11,6 @@ namespace frugal {
 const std::vector<std::string>& kernel_names();
 
 /** The kernel with this number at a level that the machine has, or null. */
-Kernel find_kernel(int number, Isa isa);
+const KernelEntry* find_kernel(int number, Isa isa);
 
 } // namespace frugal

@@ -85,19 +85,26 @@ FRUGAL_INLINE void for_tiles(int64_t row, int64_t count, const Tile& tile) {
   if constexpr (ROWS > 1) for_tiles<ROWS / 2>(row, count, tile);
 }
 
+/** Panels that are shared out in chunks: those of one matrix, or of several that take the same rows. */
+struct Panels {
+  int64_t count, bytes, columns; // bytes of one
+  int bits;
+  static Panels of(const Matrix& m) { return {m.panels, maximum(1, m.panel_bytes), m.columns, m.bits}; }
+};
+
 /** Chunks of panels, and of rows where there are more than `rows_together`, in parallel: body(first panel, end, first row, end). */
 template <class Body>
-static void for_chunks(const Call& call, const Matrix& m, int64_t count, int64_t rows_together, double cost_per_weight, const Body& body) {
-  if (m.panels == 0) return;
-  const int64_t panel_bytes = maximum(1, m.panel_bytes), per_thread = (m.panels + call.threads - 1) / call.threads;
-  const int64_t most = maximum(1, count > TILE ? CHUNK_BYTES / panel_bytes : minimum(per_thread, LONGEST_CHUNK_BYTES / panel_bytes));
-  const int64_t across = (m.panels + most - 1) / most, per_chunk = (m.panels + across - 1) / across; // all as long as each other
+static void for_chunks(const Call& call, const Panels& panels, int64_t count, int64_t rows_together, double cost_per_weight, const Body& body) {
+  if (panels.count == 0) return;
+  const int64_t per_thread = (panels.count + call.threads - 1) / call.threads;
+  const int64_t most = maximum(1, count > TILE ? CHUNK_BYTES / panels.bytes : minimum(per_thread, LONGEST_CHUNK_BYTES / panels.bytes));
+  const int64_t across = (panels.count + most - 1) / most, per_chunk = (panels.count + across - 1) / across; // all as long as each other
   const int64_t down = (count + rows_together - 1) / rows_together;
-  const double weights = static_cast<double>(per_chunk * PANEL * m.columns);
-  const double cost = weights * (static_cast<double>(m.bits) / 8.0 / 30.0 + cost_per_weight * static_cast<double>(minimum(count, rows_together)));
+  const double weights = static_cast<double>(per_chunk * PANEL * panels.columns);
+  const double cost = weights * (static_cast<double>(panels.bits) / 8.0 / 30.0 + cost_per_weight * static_cast<double>(minimum(count, rows_together)));
   parallel(call, across * down, cost, [&](int64_t chunk) {
     const int64_t panel = chunk / down * per_chunk, row = chunk % down * rows_together;
-    body(panel, minimum(panel + per_chunk, m.panels), row, minimum(row + rows_together, count));
+    body(panel, minimum(panel + per_chunk, panels.count), row, minimum(row + rows_together, count));
   });
 }
 
@@ -119,26 +126,45 @@ static void quantize_few(const T* from, int64_t rows, const Matrix& m, bool whol
   for (int64_t row = 0; row < rows; row++) quantize_whole_row(from + row * m.columns, m, out + row * m.blocks, 1);
 }
 
-/** Rows of x as codes: block b of row r at x[r · blocks + b]. */
+/** A product y = x Wᵀ. */
+struct Product {
+  Matrix m;
+  Output out() const { return {&m, y}; }
+  Tensor y;
+};
+
+/** Several products of the same rows, given as codes: block b of row r at x[r · blocks + b]. */
 template <class T>
-static void multiply_few_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const XBlock* x, const Output& out) {
-  with_kind(m, [&](auto kind) {
-    using K = decltype(kind);
-    for_chunks(call, m, count, CHUNK_ROWS, 0.004, [&](int64_t first, int64_t end, int64_t first_row, int64_t end_row) {
-      multiply_panels<K, T>(m, first, end, first_row, end_row - first_row, whole, x, out);
-    });
+static void multiply_few_codes(const Call& call, const Product* products, int64_t number, int64_t count, bool whole, const XBlock* x) {
+  Panels all{};
+  for (int64_t i = 0; i < number; i++) {
+    const Panels own = Panels::of(products[i].m);
+    all = {all.count + own.count, maximum(all.bytes, own.bytes), own.columns, all.bits > own.bits ? all.bits : own.bits};
+  }
+  for_chunks(call, all, count, CHUNK_ROWS, 0.004, [&](int64_t first, int64_t end, int64_t first_row, int64_t end_row) {
+    int64_t start = 0;
+    for (int64_t i = 0; i < number && start < end; start += products[i++].m.panels) {
+      const Matrix& m = products[i].m;
+      const int64_t from = maximum(first - start, 0), until = minimum(end - start, m.panels);
+      if (from < until) with_kind(m, [&](auto kind) { multiply_panels<decltype(kind), T>(m, from, until, first_row, end_row - first_row, whole, x, products[i].out()); });
+    }
   });
 }
 
+/** Several products of the same rows, which have the same codes in all of them. */
 template <class T>
-static void multiply_codes(const Call& call, const Matrix& m, int64_t count, bool whole, const Output& out) {
-  if (count >= FEWEST_TILED) return multiply_row_tiles<T>(call, m, count, whole, out);
+static void multiply_codes(const Call& call, const Product* products, int64_t number, int64_t count, bool whole) {
+  const Matrix& m = products[0].m;
+  if (count >= FEWEST_TILED) {
+    for (int64_t i = 0; i < number; i++) multiply_row_tiles<T>(call, products[i].m, count, whole, products[i].out());
+    return;
+  }
   auto* x = static_cast<XBlock*>(scratch(Scratch::shared, static_cast<size_t>(count * m.blocks) * sizeof(XBlock) + 64));
   parallel(call, (count + TILE - 1) / TILE, static_cast<double>(TILE * m.columns) * 0.15, [&](int64_t tile) {
     const int64_t first = tile * TILE;
     quantize_few(data_of<T>(call.tensors[0]) + first * m.columns, minimum(TILE, count - first), m, whole, x + first * m.blocks);
   });
-  multiply_few_codes<T>(call, m, count, whole, x, out);
+  multiply_few_codes<T>(call, products, number, count, whole, x);
 }
 
 template <class T>
@@ -154,7 +180,7 @@ static void multiply_floats(const Call& call, const Matrix& m, int64_t count, co
   });
   with_kind(m, [&](auto kind) {
     using K = decltype(kind);
-    for_chunks(call, m, count, INT64_MAX / 2, 0.012, [&](int64_t first, int64_t end, int64_t, int64_t) {
+    for_chunks(call, Panels::of(m), count, INT64_MAX / 2, 0.012, [&](int64_t first, int64_t end, int64_t, int64_t) {
       float* weights = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(depth * PANEL) * 4 + 64));
       for (int64_t panel = first; panel < end; panel++) {
         unpack_panel<K>(m, panel, weights);
@@ -169,9 +195,9 @@ static int activation_of(const Call& call) { return static_cast<int>(call.attrib
 template <class T>
 static void multiply(const Call& call, const Matrix& m, int64_t count, const Tensor& result) {
   const int activation = activation_of(call);
-  const Output out{&m, result};
-  if (activation == 0) multiply_floats<T>(call, m, count, out);
-  else multiply_codes<T>(call, m, count, activation == 1, out);
+  const Product product{m, result};
+  if (activation == 0) multiply_floats<T>(call, m, count, product.out());
+  else multiply_codes<T>(call, &product, 1, count, activation == 1);
 }
 
 /** (x [..., columns], blob) → [..., rows] */
@@ -179,6 +205,25 @@ void packed_rows_matmul(const Call& call) {
   const Matrix m = matrix_of(call.attributes, call.tensors[1].data);
   with_float_type(call.tensors[0].dtype, [&](auto* type) { multiply<ElementOf<decltype(type)>>(call, m, rows_of(call.tensors[0]).rows, call.tensors[2]); });
 }
+
+/** Whether the rows of x and their codes are the same: only matrices with columns in their own order see them alike. */
+bool same_codes(const Call& first, const Call& other) {
+  const Matrix m = matrix_of(first.attributes, nullptr), o = matrix_of(other.attributes, nullptr);
+  return same_tensor(first.tensors[0], other.tensors[0]) && activation_of(first) != 0 && activation_of(first) == activation_of(other) &&
+         m.columns == o.columns && !m.ordered && !o.ordered;
+}
+
+/** (x [..., columns], blob) → [..., rows] of several calls: x is made codes once, and threads share all panels. */
+void joint_packed_rows_matmul(const Call* const* calls, int32_t number) {
+  const Call& first = *calls[0];
+  Product products[MAX_JOINT];
+  for (int32_t i = 0; i < number; i++) products[i] = {matrix_of(calls[i]->attributes, calls[i]->tensors[1].data), calls[i]->tensors[2]};
+  with_float_type(first.tensors[0].dtype, [&](auto* type) {
+    multiply_codes<ElementOf<decltype(type)>>(first, products, number, rows_of(first.tensors[0]).rows, activation_of(first) == 1);
+  });
+}
+
+constexpr Joint joint_products{same_codes, joint_packed_rows_matmul};
 
 /** Matrices of one shape, each for its own rows of x. */
 struct Groups {
@@ -330,7 +375,7 @@ void grouped_packed_rows_matmul(const Call& call) {
   });
 }
 
-constexpr KernelEntry entries[] = {{"packedRowsMatmul", packed_rows_matmul}, {"groupedPackedRowsMatmul", grouped_packed_rows_matmul}};
+constexpr KernelEntry entries[] = {{"packedRowsMatmul", packed_rows_matmul, &joint_products}, {"groupedPackedRowsMatmul", grouped_packed_rows_matmul}};
 
 } // namespace
 

@@ -22,6 +22,14 @@ static inline int64_t size_of(const Tensor& t) {
   return size;
 }
 
+/** Whether two tensors are the same view of the same memory. */
+static inline bool same_tensor(const Tensor& a, const Tensor& b) {
+  if (a.data != b.data || a.dtype != b.dtype || a.rank != b.rank) return false;
+  for (int i = 0; i < a.rank; i++)
+    if (a.dims[i] != b.dims[i] || a.strides[i] != b.strides[i]) return false;
+  return true;
+}
+
 template <class T>
 FRUGAL_INLINE T* data_of(const Tensor& t) {
   return reinterpret_cast<T*>(t.data);

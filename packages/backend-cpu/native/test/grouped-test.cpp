@@ -64,6 +64,16 @@ void adapters(Suite& suite, DType dtype, DType weights, int64_t N, int64_t C, in
   suite.expect("groupedLowRank with a base", y, 1e-5, [&](int64_t i) { return base.at(i) + expected(i); });
 }
 
+/** Two products of the same rows, of different ranks and widths, one with a base. */
+void joint_adapters(Suite& suite, int64_t N, int64_t adapters) {
+  const int64_t C = 40;
+  Array x = suite.random(DType::f32, {N, C}), adapter = suite.random(DType::i32, {N}, -1, static_cast<double>(adapters));
+  Array down = suite.random(DType::bf16, {adapters, 6, C}), up = suite.random(DType::bf16, {adapters, 6, 300}), base = suite.random(DType::f32, {N, 300});
+  Array narrow = suite.random(DType::bf16, {adapters, 3, C}), wide = suite.random(DType::bf16, {adapters, 3, 7});
+  Array y(DType::f32, {N, 300}), z(DType::f32, {N, 7});
+  suite.run_jointly("groupedLowRank", {{{&x, &down, &up, &adapter, &base}, &y, {0.5, 1}}, {{&x, &narrow, &wide, &adapter}, &z, {2, 0}}});
+}
+
 } // namespace
 
 void test_grouped(Suite& suite) {
@@ -78,6 +88,9 @@ void test_grouped(Suite& suite) {
     }
   }
   experts(suite, DType::f32, list({0, 600, 601}), 601, 9, 7);
+  joint_adapters(suite, 5, 1);
+  joint_adapters(suite, 40, 9);
+  joint_adapters(suite, 1300, 2);
 }
 
 } // namespace frugal::test

@@ -1,6 +1,7 @@
 #pragma once
 // Runs kernels without Node: exactly sized heap arrays (so that the address sanitizer sees every byte too far), a plain
 // definition of each op in f64 beside it, and every call on one thread and on three, which must agree bit for bit.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -207,6 +208,42 @@ class Suite {
     check(snapshot() == alone, name + ": three threads give other bits than one");
   }
 
+  /** A call of a kernel that can run together with others. */
+  struct Part {
+    std::vector<Array*> inputs;
+    Array* output;
+    std::vector<double> attributes;
+  };
+
+  /** Runs calls as one, on one thread and on three, and compares the bits with those of each alone. */
+  void run_jointly(const std::string& name, const std::vector<Part>& parts) {
+    std::vector<std::vector<char>> alone;
+    std::vector<std::vector<Tensor>> tensors(parts.size());
+    for (size_t i = 0; i < parts.size(); i++) {
+      const Part& part = parts[i];
+      std::vector<Array*> all(part.inputs);
+      all.push_back(part.output);
+      launch(name, all, part.inputs.size(), part.attributes, 1);
+      alone.push_back(part.output->bytes());
+      for (Array* each : all) tensors[i].push_back(each->tensor());
+    }
+    const Joint* joint = entry_of(name).joint;
+    for (int threads : {1, 3}) {
+      std::vector<Call> calls;
+      for (size_t i = 0; i < parts.size(); i++) {
+        std::fill(parts[i].output->bytes().begin(), parts[i].output->bytes().end(), 0);
+        calls.push_back(call_of(tensors[i], parts[i].inputs.size(), parts[i].attributes, threads));
+      }
+      std::vector<const Call*> each;
+      for (const Call& call : calls) {
+        check(joint->fits(calls[0], call), name + ": calls do not fit");
+        each.push_back(&call);
+      }
+      joint->run(each.data(), static_cast<int32_t>(each.size()));
+      for (size_t i = 0; i < parts.size(); i++) check(parts[i].output->bytes() == alone[i], name + ": other bits together than alone");
+    }
+  }
+
   void check(bool good, const std::string& message) {
     checks++;
     if (good) return;
@@ -233,20 +270,20 @@ class Suite {
  private:
   std::mt19937 engine_{12345};
 
-  void launch(const std::string& name, const std::vector<Array*>& all, size_t input_count, const std::vector<double>& attributes, int threads) {
-    Call call;
-    std::memset(&call, 0, sizeof(call));
-    call.threads = threads;
-    call.minimum_work = 0;
-    call.input_count = static_cast<int32_t>(input_count);
-    call.output_count = static_cast<int32_t>(all.size() - input_count);
-    call.attributes = attributes.data();
-    std::vector<Tensor> tensors;
-    for (Array* each : all) tensors.push_back(each->tensor());
-    call.tensors = tensors.data();
+  const KernelEntry& entry_of(const std::string& name) const {
     int number = 0;
     while (kernel_names()[static_cast<size_t>(number)] != name) number++;
-    find_kernel(number, isa)(call);
+    return *find_kernel(number, isa);
+  }
+
+  static Call call_of(const std::vector<Tensor>& tensors, size_t input_count, const std::vector<double>& attributes, int threads) {
+    return {static_cast<int32_t>(input_count), static_cast<int32_t>(tensors.size() - input_count), threads, 0, attributes.data(), tensors.data()};
+  }
+
+  void launch(const std::string& name, const std::vector<Array*>& all, size_t input_count, const std::vector<double>& attributes, int threads) {
+    std::vector<Tensor> tensors;
+    for (Array* each : all) tensors.push_back(each->tensor());
+    entry_of(name).kernel(call_of(tensors, input_count, attributes, threads));
   }
 };
 
@@ -262,6 +299,7 @@ void test_attention(Suite&);
 void test_packed(Suite&);
 void test_grouped(Suite&);
 void test_packed_rows(Suite&);
+void test_joining(Suite&);
 void test_other(Suite&);
 
 } // namespace frugal::test

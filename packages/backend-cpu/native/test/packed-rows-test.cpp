@@ -62,6 +62,32 @@ void round_trip(Suite& suite, const Layout& layout, int64_t columns) {
   });
 }
 
+/** Products of the same rows with matrices of different formats and heights. */
+void joint_products(Suite& suite, int64_t rows) {
+  constexpr int64_t COLUMNS = 256;
+  // Rows, scheme and bits; bytes of a row, of a block of a panel.
+  struct Format {
+    double rows, scheme, bits;
+    int64_t row_bytes, block_bytes;
+  };
+  const Format formats[]{{35, 1, 4, 160, 320}, {16, 0, 8, 272, 544}, {5, 0, 4, 144, 288}};
+  Array x = suite.random(DType::f32, {rows, COLUMNS});
+  std::vector<Array> blobs, results;
+  std::vector<Suite::Part> parts;
+  for (const Format& f : formats) {
+    const int64_t height = static_cast<int64_t>(f.rows), panels = (height + 15) / 16;
+    std::vector<double> attributes{f.rows, COLUMNS, f.scheme, f.bits, 0, 0, 0, 0, 0};
+    Array blocks = suite.random(DType::u8, {height, f.row_bytes}, 0, 60);
+    blobs.emplace_back(DType::u8, Shape{panels * COLUMNS / 32 * f.block_bytes});
+    results.emplace_back(DType::f32, Shape{rows, height});
+    suite.run("packedRowsRepack", {&blocks}, {&blobs.back()}, attributes);
+    attributes.push_back(2);
+    parts.push_back({{&x, nullptr}, nullptr, attributes});
+  }
+  for (size_t i = 0; i < parts.size(); i++) parts[i].inputs[1] = &blobs[i], parts[i].output = &results[i];
+  suite.run_jointly("packedRowsMatmul", parts);
+}
+
 } // namespace
 
 void test_packed_rows(Suite& suite) {
@@ -75,6 +101,7 @@ void test_packed_rows(Suite& suite) {
     round_trip(suite, {"q4_1", 1, 4, 0, blocks * 20, blob(blocks, 320, 0)}, columns);
     round_trip(suite, {"q5_1", 1, 5, 0, blocks * 24, blob(blocks, 384, 0)}, columns);
   }
+  for (int64_t rows : {1, 3, 16, 40}) joint_products(suite, rows);
   for (int64_t blocks : {8, 16}) {
     const int64_t columns = blocks * 32, supers = blocks / 8;
     round_trip(suite, {"q4_k", 2, 4, 0, supers * 144, blob(blocks, 288, 64)}, columns);

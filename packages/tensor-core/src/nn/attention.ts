@@ -49,9 +49,12 @@ export class Attention extends Module {
 
   forward(x: Tensor, context: StepContext): Tensor {
     const { batch } = context;
-    const q = this.positioned(this.heads(this.query.forward(x, batch)), this.queryNorm, context); // [N, H, D]
-    const k = this.positioned(this.heads(this.key.forward(x, batch)), this.keyNorm, context); // [N, K, D]
+    // One after the other: backends that record steps compute products of the same rows together.
+    const queries = this.heads(this.query.forward(x, batch)); // [N, H, D]
+    const keys = this.heads(this.key.forward(x, batch)); // [N, K, D]
     const v = this.heads(this.value.forward(x, batch));
+    const q = this.positioned(queries, this.queryNorm, context);
+    const k = this.positioned(keys, this.keyNorm, context);
     const mixed = this.attend(q, k, v, context);
     return this.output.forward(mixed.reshape(x.shape[0], -1), batch);
   }
