@@ -11,7 +11,7 @@ import { qualityRows, trainedMixture } from './quality.js';
 /**
  * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
  * experts, 512 channels, 256 neurons; beside one dense product of the same FLOPs, and beside a loop of PyTorch products.
- * Then whole models of three sizes (models.ts): 8 of 64 experts and one shared against a dense model of the same number of
+ * Then whole models of four sizes (models.ts): 8 of 64 experts and one shared against a dense model of the same number of
  * parameters, packed in 4 bits, one decoding step of 1 and of 16 sequences. `npm run bench -- moe`; `-- moe -- --repeats 3` is quick, `--threads 1` less
  * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product. `--models` leaves
  * the products out, `--products` the models, `--size '0.9 B'` other sizes; `--profile` prints kernels. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
