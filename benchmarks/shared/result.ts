@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { median, spread } from './statistics.js';
@@ -26,7 +26,16 @@ export function summarize({ name, peer, unit, ours, theirs }: Row) {
 }
 
 export function machine(): string {
-  return `${cpus()[0].model}, ${cpus().length} threads, Node ${process.version}`;
+  return `${processor()}, ${cpus().length} threads, Node ${process.version}`;
+}
+
+/** The name, which hypervisors shorten, and on Linux what tells generations apart. */
+function processor(): string {
+  const { model } = cpus()[0];
+  const text = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const family = text.match(/^cpu family\s*: (\d+)$/m);
+  const number = text.match(/^model\s*: (\d+)$/m);
+  return family && number ? `${model} (family ${family[1]}, model ${number[1]})` : model;
 }
 
 /** Prints rows, and writes them as JSON when the arguments have `--json FILE`. */
