@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm, statfs } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -10,6 +9,7 @@ import { type TensorInput, writeCheckpoint } from '@frugal/checkpoint';
 import { convertModel, modelTensors, skeleton } from '@frugal/models';
 import { setBackend } from '@frugal/tensor-core';
 import { trainByteLevelBpe } from '@frugal/tokenizers';
+import { machine } from '../shared/result.js';
 
 /**
  * Converts a generated checkpoint in the shape of a Llama of 3 B parameters (sharded, bf16) to GGUF, as it is and
@@ -51,7 +51,9 @@ interface Measurement {
 }
 
 async function parent(): Promise<void> {
-  const folder = values.folder ?? (await mkdtemp(join(tmpdir(), 'frugal-scale-')));
+  const disk = values.folder ?? tmpdir();
+  await mkdir(disk, { recursive: true });
+  const folder = await mkdtemp(join(disk, 'frugal-scale-')); // one of its own, which is removed at the end
   const parameters = skeleton(config)
     .parameters()
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
@@ -63,7 +65,7 @@ async function parent(): Promise<void> {
       );
       return;
     }
-    console.log(`machine: ${cpus()[0].model}, ${cpus().length} threads, Node ${process.version}`);
+    console.log(`machine: ${machine()}`);
     console.log(
       `${(parameters / 1e9).toFixed(2)} B parameters, ${((parameters * 2) / 1e9).toFixed(1)} GB of bf16 in shards of 2 GB`,
     );
@@ -75,7 +77,7 @@ async function parent(): Promise<void> {
       await rm(output, { force: true });
     }
   } finally {
-    if (existsSync(folder)) await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
