@@ -1,4 +1,4 @@
-import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
+import { isBlockDType, isDType, type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
 import { type Conversion, convertModel, planConversion, relayoutModel } from '@frugal/models';
 import { formatBytes, formatNumber, renderTable } from '@frugal/report';
 import { useProcessor } from '../backend.js';
@@ -67,7 +67,7 @@ async function convert(
   const path = await modelPath(input, context);
   if (layout && layout !== 'gguf')
     return convertLayout(path, output, layout, { json, dryRun, ...options }, context);
-  if (!dryRun) useProcessor({ threads }, context);
+  if (!dryRun && packsBlocks(options.to)) useProcessor({ threads }, context);
   const conversion = dryRun
     ? await planOnly(path, output, options)
     : await withProgress(context, 'Converting', (update) =>
@@ -80,6 +80,12 @@ async function convert(
   const { bytesBefore, bytesAfter, tensors } = conversion;
   if (json) printJson(context, { output, dryRun: dryRun ?? false, bytesBefore, bytesAfter, tensors });
   else printConversion(output, conversion, dryRun ?? false, context);
+}
+
+/** Whether the processor has to search scales, which its kernels do many times faster. */
+function packsBlocks(to: string | undefined): boolean {
+  const dtype = to?.toUpperCase();
+  return dtype !== undefined && isDType(dtype) && isBlockDType(dtype);
 }
 
 /** @throws UsageError for a layout that does not go with the name of the output, or with other options */
