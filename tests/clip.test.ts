@@ -4,6 +4,7 @@ import { clip, clipGroups, roundToNearest, roundTrip } from '@frugal/quant';
 import { type Linear, PackedLinear } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
 import { calibration } from './calibration-fixture.js';
+import { tinyLlama } from './support/tiny-llama.js';
 import { tokenSequences } from './support/token-sequences.js';
 
 const { weight, gram, shape } = await calibration();
@@ -54,19 +55,11 @@ describe('clipping', () => {
   });
 
   it('works in the stage that rounds, and refuses what is packed', async () => {
-    const config = {
-      architectures: ['LlamaForCausalLM'],
-      hidden_size: 32,
-      intermediate_size: 64,
-      num_hidden_layers: 2,
-      num_attention_heads: 2,
-      vocab_size: 50,
-    };
     const limited = { type: 'quant.clip', targets: { include: ['blocks.**'] }, bits: 3, groupSize: 32 };
     const round = { type: 'quant.rtn', targets: { include: ['blocks.**'] }, format: 'int3-g32' };
     const run = (...stages: object[][]) =>
       compress(
-        createModel(config, { seed: 3 }),
+        createModel(tinyLlama, { seed: 3 }),
         parseRecipe({
           version: 1,
           seed: 0,
@@ -79,7 +72,7 @@ describe('clipping', () => {
     const measured = report.stages[0].outcomes.filter(({ method }) => method === 'quant.clip');
     expect(measured).toHaveLength(14);
     for (const { measured: each } of measured) expect(each.errorShare).toBeLessThanOrEqual(1);
-    const untouched = createModel(config, { seed: 3 }).module('head') as Linear;
+    const untouched = createModel(tinyLlama, { seed: 3 }).module('head') as Linear;
     expect(await (model.module('head') as Linear).weight.value.toFloat32()).toEqual(
       await untouched.weight.value.toFloat32(),
     );

@@ -5,16 +5,9 @@ import { awq, ggufQuantization, gptqQuantization, roundToNearest, smoothQuant } 
 import { tensor } from '@frugal/tensor-core';
 import type { Linear } from '@frugal/tensor-core/nn';
 import { expect, it } from 'vitest';
+import { tinyLlama } from './support/tiny-llama.js';
 import { tokenSequences } from './support/token-sequences.js';
 
-const config = {
-  architectures: ['LlamaForCausalLM'],
-  hidden_size: 32,
-  intermediate_size: 64,
-  num_hidden_layers: 2,
-  num_attention_heads: 2,
-  vocab_size: 50,
-};
 const bad = 'blocks.1.mlp.down';
 const targets = { include: ['blocks.**'] };
 const methods = [
@@ -29,7 +22,7 @@ const methods = [
 ];
 
 async function damaged(value: number) {
-  const model = createModel(config, { seed: 2 });
+  const model = createModel(tinyLlama, { seed: 2 });
   const { weight } = model.module(bad) as Linear;
   const values = await weight.value.toFloat32();
   values[3 * 64 + 5] = value;

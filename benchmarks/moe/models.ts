@@ -8,6 +8,7 @@ import { printProfile } from '../shared/print-profile.js';
 import type { Row } from '../shared/result.js';
 import { median } from '../shared/statistics.js';
 import { timed } from '../shared/timed.js';
+import { mixtureConfig } from './mixture-config.js';
 import { packedModel } from './packed-model.js';
 import { STATED } from './stated.js';
 
@@ -49,14 +50,7 @@ function configs({ width, layers, heads, keyHeads, neurons, vocabulary }: Size) 
   };
   const sparse = {
     ...common,
-    architectures: ['Qwen2MoeForCausalLM'],
-    intermediate_size: neurons,
-    moe_intermediate_size: neurons,
-    shared_expert_intermediate_size: neurons,
-    num_experts: EXPERTS,
-    num_experts_per_tok: CHOSEN,
-    norm_topk_prob: true,
-    qkv_bias: false,
+    ...mixtureConfig({ neurons, experts: EXPERTS, chosen: CHOSEN }),
   };
   const dense = {
     ...common,

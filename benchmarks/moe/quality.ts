@@ -26,6 +26,7 @@ import { operationsPerToken } from '../shared/operations.js';
 import type { Row } from '../shared/result.js';
 import { type MeanInterval, meanInterval } from '../shared/statistics.js';
 import type { Subject } from './expert-memory.js';
+import { mixtureConfig } from './mixture-config.js';
 
 /**
  * What experts add at the same cost: 4 of 32 experts and one shared against a dense model of the same active parameters,
@@ -68,15 +69,8 @@ function configOf(arm: Arm, vocabularySize: number, neurons: number = NEURONS) {
     return { ...common, architectures: ['LlamaForCausalLM'], intermediate_size: (CHOSEN + 1) * NEURONS };
   return {
     ...common,
-    architectures: ['Qwen2MoeForCausalLM'],
-    intermediate_size: neurons,
-    moe_intermediate_size: neurons,
-    shared_expert_intermediate_size: neurons,
-    num_experts: EXPERTS,
-    num_experts_per_tok: CHOSEN,
-    norm_topk_prob: true,
+    ...mixtureConfig({ neurons, experts: EXPERTS, chosen: CHOSEN }),
     router_aux_loss_coef: 0.01,
-    qkv_bias: false,
   };
 }
 

@@ -1,17 +1,10 @@
 import { createModel } from '@frugal/models';
 import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import { type CausalLM, type Linear, stepBatch } from '@frugal/tensor-core/nn';
+import { tinyLlama } from './tiny-llama.js';
 import { tokenSequences } from './token-sequences.js';
 
-const config = {
-  architectures: ['LlamaForCausalLM'],
-  hidden_size: 32,
-  intermediate_size: 64,
-  num_hidden_layers: 2,
-  num_attention_heads: 2,
-  vocab_size: 50,
-  tie_word_embeddings: true,
-};
+const config = { ...tinyLlama, tie_word_embeddings: true };
 
 export const sequences = tokenSequences(6, 24, 50);
 
