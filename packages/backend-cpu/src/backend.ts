@@ -20,7 +20,7 @@ import { type Addon, allIsas, type Isa } from './addon.js';
 import { attributeEncoders } from './attributes.js';
 import type { CommandBuffer, Execution } from './command.js';
 import { type CpuStorage, MappedStorage, type MemoryPool, PooledStorage } from './memory.js';
-import { packSuperBlocks } from './pack-blocks.js';
+import { packBlocks } from './pack-blocks.js';
 import { packedKernels, supportsPacked } from './packed-kernels.js';
 import { rows16Layout } from './packed-layout.js';
 import { measurePeaks, type Peaks } from './peaks.js';
@@ -164,12 +164,7 @@ export class CpuBackend implements Backend {
     columns: number,
     { importance }: PackOptions,
   ): readonly PartArray[] | null {
-    const packed = packSuperBlocks(
-      this,
-      (...call) => this.run(...call),
-      { format, values, columns },
-      importance,
-    );
+    const packed = packBlocks(this, (...call) => this.run(...call), { format, values, columns }, importance);
     return packed && [packed];
   }
 

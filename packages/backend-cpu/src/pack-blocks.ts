@@ -3,12 +3,14 @@ import { columnWeights, packedFormat } from '@frugal/tensor-core/formats';
 import type { CpuStorage } from './memory.js';
 import { contiguousView } from './views.js';
 
-/** Numbers of `Kind` in native/kernels/super-blocks.cpp. */
-const kinds = ['q2_k', 'q3_k', 'q4_k', 'q5_k', 'q6_k'];
+/** Kernels of block formats; the number of a format is that of `Kind` in native/kernels/super-blocks.cpp and simple-blocks.cpp. */
+const packers = [
+  { kernel: 'packSuperBlocks', width: 256, kinds: ['q2_k', 'q3_k', 'q4_k', 'q5_k', 'q6_k'] },
+  { kernel: 'packSimpleBlocks', width: 32, kinds: ['q8_0', 'q4_0', 'q5_0', 'q4_1', 'q5_1', 'iq4_nl'] },
+];
 
-const COLUMNS = 256;
-/** Super-blocks that one thread takes at a time. */
-const CHUNK = 16;
+/** Values that one thread takes at a time. */
+const CHUNK_VALUES = 4096;
 
 /** Runs a native kernel by its name. */
 type Run = (
@@ -18,28 +20,29 @@ type Run = (
   attributes: readonly number[],
 ) => void;
 
-/** f32 [rows, columns] as a ggml type of super-blocks; null for other formats, and for values that are not finite. */
-export function packSuperBlocks(
+/** f32 [rows, columns] as a ggml type; null for other formats, and for values that are not finite. */
+export function packBlocks(
   backend: Backend,
   run: Run,
   { format, values, columns }: { format: string; values: Float32Array; columns: number },
   importance: Float32Array | undefined,
 ): Uint8Array | null {
-  const kind = kinds.indexOf(format);
-  const blocks = values.length / COLUMNS;
-  if (kind < 0 || columns % COLUMNS !== 0 || blocks === 0) return null;
+  const packer = packers.find(({ kinds }) => kinds.includes(format));
+  if (!packer || columns % packer.width !== 0 || values.length === 0) return null;
+  const { kernel, width, kinds } = packer;
+  const blocks = values.length / width;
   const rowBytes = packedFormat(format).parts(1, columns)[0].shape[1];
-  const byteLength = (rowBytes / (columns / COLUMNS)) * blocks;
+  const byteLength = (rowBytes / (columns / width)) * blocks;
   const weights = importance ? columnWeights(format, importance, columns) : new Float32Array(0);
-  const chunks = Math.ceil(blocks / CHUNK);
+  const chunks = Math.ceil(values.length / CHUNK_VALUES);
   const storages = [upload(backend, values), upload(backend, weights)];
   storages.push(backend.allocate(byteLength), backend.allocate(chunks * 4));
   const [input, weight, output, strange] = storages;
   run(
-    'packSuperBlocks',
-    [contiguousView([blocks, COLUMNS], 'f32', input), contiguousView([weights.length], 'f32', weight)],
+    kernel,
+    [contiguousView([blocks, width], 'f32', input), contiguousView([weights.length], 'f32', weight)],
     [contiguousView([byteLength], 'u8', output), contiguousView([chunks], 'i32', strange)],
-    [kind],
+    [kinds.indexOf(format)],
   );
   const bytesOf = (storage: unknown, length: number) => (storage as CpuStorage).bytes(0, length);
   const allFinite = bytesOf(strange, chunks * 4).every((byte) => byte === 0);

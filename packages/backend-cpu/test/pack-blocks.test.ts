@@ -6,7 +6,7 @@ import { needsNative, testedIsas } from './native.js';
 needsNative();
 
 const COLUMNS = 512;
-const formats = ['q2_k', 'q3_k', 'q4_k', 'q5_k', 'q6_k'];
+const formats = ['q2_k', 'q3_k', 'q4_k', 'q5_k', 'q6_k', 'q8_0', 'q4_0', 'q5_0', 'q4_1', 'q5_1', 'iq4_nl'];
 
 let state = 1;
 /** Uniform in 0 … 1. */

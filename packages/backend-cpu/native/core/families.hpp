@@ -30,6 +30,7 @@
   X(packed_unpack)         \
   X(packed_parts)          \
   X(super_blocks)          \
+  X(simple_blocks)         \
   X(probe)
 
 // Families that gain from AVX512-BF16 and VNNI; the others use their AVX-512 version at that level.

@@ -1,8 +1,8 @@
 // packSuperBlocks: (f32 [blocks, 256], weights f32 [columns] or [0]) → u8 [blocks, bytes], i32 [chunks]: how many blocks hold numbers
 // that are not finite, which are left as they are. Attributes: kind. The bytes are those of tensor-core's ggmlFormat: with weights, each
 // block is fitted with them and without, and the fit with the smaller weighted error kept.
-#include "../core/parallel.hpp"
 #include "block-fit.hpp"
+#include "block-loop.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
@@ -10,11 +10,6 @@ namespace {
 /** Numbers as in src/pack-blocks.ts. */
 enum class Kind : int { q2_k, q3_k, q4_k, q5_k, q6_k };
 constexpr int BYTES[] = {84, 110, 144, 176, 210};
-
-void put_half(uint8_t* at, double value) {
-  const uint16_t bits = half_bits(value);
-  at[0] = static_cast<uint8_t>(bits), at[1] = static_cast<uint8_t>(bits >> 8);
-}
 
 /** Bit layouts as in ggml-common.h; column c lies in group c / 32 of 32 columns. */
 void add_crumb(uint8_t* bytes, int c, int value) { bytes[c / 128 * 32 + c % 32] |= static_cast<uint8_t>((value & 3) << 2 * (c / 32 % 4)); }
@@ -114,27 +109,9 @@ void pack_block(Kind kind, const float* values, const float* weights, uint8_t* b
   }
 }
 
-bool is_finite(const float* values) {
-  bool result = true;
-  for (int i = 0; i < SUPER; i++) result &= __builtin_fabsf(values[i]) <= 3.4028234663852886e38f;
-  return result;
-}
-
 void pack_super_blocks(const Call& call) {
   const Kind kind = static_cast<Kind>(static_cast<int>(call.attributes[0]));
-  const Tensor &values = call.tensors[0], &weights = call.tensors[1], &blocks = call.tensors[2], &strange = call.tensors[3];
-  const int64_t count = values.dims[0], columns = weights.dims[0], size = BYTES[static_cast<int>(kind)], chunk = (count + strange.dims[0] - 1) / strange.dims[0];
-  int32_t* not_finite = reinterpret_cast<int32_t*>(strange.data);
-  parallel(call, strange.dims[0], static_cast<double>(chunk) * SUPER * 100, [&](int64_t i) {
-    not_finite[i] = 0;
-    for (int64_t b = i * chunk; b < minimum(count, (i + 1) * chunk); b++) {
-      const float* block_values = reinterpret_cast<const float*>(values.data) + b * SUPER;
-      uint8_t* block = reinterpret_cast<uint8_t*>(blocks.data) + b * size;
-      __builtin_memset(block, 0, static_cast<size_t>(size));
-      if (!is_finite(block_values)) not_finite[i]++;
-      else pack_block(kind, block_values, columns ? reinterpret_cast<const float*>(weights.data) + b * SUPER % columns : nullptr, block);
-    }
-  });
+  pack_blocks<SUPER, 1>(call, BYTES[static_cast<int>(kind)], [&](const Block* block, int) { pack_block(kind, block->values, block->weights, block->bytes); });
 }
 
 constexpr KernelEntry entries[] = {{"packSuperBlocks", pack_super_blocks}};
