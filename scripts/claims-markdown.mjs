@@ -28,7 +28,11 @@ export function claimsMarkdown({ machine, results }) {
     return `| ${cells.join(' | ')} |`;
   });
   const head = ['| claim | measured | promised | value | |', '|---|---|---|---|---|'];
-  return `${[...head, ...rows].join('\n')}\n\nMeasured on: ${machine}. Intervals: 95 %, or the range of the repeats.\n`;
+  const machines = [...new Set(results.map((result) => result.machine ?? machine))].map((each) => {
+    const parts = results.filter((result) => (result.machine ?? machine) === each).map(({ part }) => part);
+    return `${each} (${parts.join(', ')})`;
+  });
+  return `${[...head, ...rows].join('\n')}\n\nMeasured on: ${machines.join('; ')}. Intervals: 95 %, or the range of the repeats.\n`;
 }
 
 const PEERS = [
@@ -39,17 +43,27 @@ const PEERS = [
   ['train', 'training step 6.8 M bf16, 2 threads, peak memory of the process', 'its peak memory', 'MiB'],
 ];
 
-/** Ours beside the best peer, by benchmark; `results` maps names of files to their contents. */
-export function peersMarkdown(results) {
-  const lines = PEERS.map(([file, name, label, unit]) => {
-    const all = results[file].rows.filter((row) => row.name === name);
-    const best = all.sort((a, b) => (unit === 'MiB' ? a.theirs - b.theirs : b.theirs - a.theirs))[0];
-    const [ours, theirs] = [best.ours, best.theirs].map((value) => Math.round(value).toLocaleString('en-US'));
-    return `| ${label} | ${ours} ${unit} | ${theirs} ${unit} (${best.peer}) | ${best.ratio.toFixed(2)} | \`bench -- ${file}\` |`;
-  });
-  const machines = ['infer', 'train'].map((file) => `\`${file}\` ${results[file].machine}`);
-  const head = ['| | Frugal | best peer | ratio | |', '|---|---|---|---|---|'];
-  return `${[...head, ...lines].join('\n')}\n\nMeasured on: ${machines.join('; ')}.\n`;
+/** Processors whose results are kept, and how the names of their files end. */
+const PROCESSORS = { 'Zen 5': 'zen5', 'Zen 4': 'zen4' };
+
+/** Ours beside the best peer, by bench and processor; `resultOf` gives the contents of a result file by its name. */
+export function peersMarkdown(resultOf) {
+  const machines = new Set();
+  const lines = PEERS.flatMap(([bench, name, label, unit]) =>
+    Object.entries(PROCESSORS).map(([processor, ending], i) => {
+      const { rows, machine } = resultOf(`${bench}-${ending}`);
+      machines.add(machine.replace(/ \(.*?\)/, ''));
+      const all = rows.filter((row) => row.name === name);
+      const best = all.sort((a, b) => (unit === 'MiB' ? a.theirs - b.theirs : b.theirs - a.theirs))[0];
+      const [ours, theirs] = [best.ours, best.theirs].map((value) =>
+        Math.round(value).toLocaleString('en-US'),
+      );
+      const cells = [i === 0 ? label : '', processor, `${ours} ${unit}`, `${theirs} ${unit} (${best.peer})`];
+      return `| ${[...cells, best.ratio.toFixed(2)].join(' | ')} | \`bench -- ${bench}\` |`;
+    }),
+  );
+  const head = ['| | | Frugal | best peer | ratio | |', '|---|---|---|---|---|---|'];
+  return `${[...head, ...lines].join('\n')}\n\nMeasured on: ${[...machines].join('; ')}.\n`;
 }
 
 /** What `npm run bench -- plan --json FILE` wrote: one line per model and format. */

@@ -7,5 +7,4 @@ const root = join(import.meta.dirname, '..');
 const resultOf = (name) => JSON.parse(readFileSync(join(root, `benchmarks/results/${name}.json`), 'utf8'));
 const file = join(root, 'README.md');
 const claims = replaceBetween(readFileSync(file, 'utf8'), 'claims', claimsMarkdown(resultOf('claims')));
-const peers = peersMarkdown({ infer: resultOf('infer'), train: resultOf('train') });
-writeFileSync(file, replaceBetween(claims, 'peers', peers));
+writeFileSync(file, replaceBetween(claims, 'peers', peersMarkdown(resultOf)));

@@ -1,26 +1,23 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { claimsMarkdown, peersMarkdown, replaceBetween } from '../scripts/claims-markdown.mjs';
 
-const read = (path: string) => readFile(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
+const read = (path: string) => readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
+const resultOf = (name: string) => JSON.parse(read(`benchmarks/results/${name}.json`));
 
-it('the table of claims in README.md is that of the measured results', async () => {
-  const page = await read('README.md');
-  const table = claimsMarkdown(JSON.parse(await read('benchmarks/results/claims.json')));
-  expect(replaceBetween(page, 'claims', table)).toBe(page);
+it('the table of claims in README.md is that of the measured results', () => {
+  const page = read('README.md');
+  expect(replaceBetween(page, 'claims', claimsMarkdown(resultOf('claims')))).toBe(page);
 });
 
-it('the table of peers in README.md is that of the measured results', async () => {
-  const page = await read('README.md');
-  const [infer, train] = await Promise.all(
-    ['infer', 'train'].map(async (name) => JSON.parse(await read(`benchmarks/results/${name}.json`))),
-  );
-  expect(replaceBetween(page, 'peers', peersMarkdown({ infer, train }))).toBe(page);
+it('the table of peers in README.md is that of the measured results', () => {
+  const page = read('README.md');
+  expect(replaceBetween(page, 'peers', peersMarkdown(resultOf))).toBe(page);
 });
 
-it('all claims of the article stand in the results, each with the command that measures it', async () => {
-  const { results } = JSON.parse(await read('benchmarks/results/claims.json')) as {
+it('all claims of the article stand in the results, each with the command that measures it', () => {
+  const { results } = resultOf('claims') as {
     results: { claims: { claim: string; command: string; note: string }[] }[];
   };
   const claims = results.flatMap((result) => result.claims);
