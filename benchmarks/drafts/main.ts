@@ -4,15 +4,23 @@ import { cpuBackend } from '@frugal/backend-cpu';
 import { openCheckpoint } from '@frugal/checkpoint';
 import { loadModel, tokenizerOf } from '@frugal/models';
 import { setBackend } from '@frugal/tensor-core';
-import { type Draft, generateBatch, promptLookup } from '@frugal/tensor-core/generation';
+import {
+  type Draft,
+  draftModel,
+  generateBatch,
+  predictionDraft,
+  promptLookup,
+} from '@frugal/tensor-core/generation';
 import type { CausalLM } from '@frugal/tensor-core/nn';
 import { type ChatTemplate, chatTemplate } from '@frugal/tokenizers';
 import { type Row, report } from '../shared/result.js';
+import { regularModels, regularText } from './regular-models.js';
 
 /**
- * Decoding with and without prompt lookup, in turns, greedy, one stream, with SmolLM2-135M-Instruct (Q4_1):
+ * Decoding with and without guesses, in turns, greedy, one stream: prompt lookup with SmolLM2-135M-Instruct (Q4_1), and with a model
+ * trained on regular text (see regular-models.ts) its prediction block, a smaller model and prompt lookup:
  *   npm run bench -- drafts [--json FILE]
- * The model is FRUGAL_TEST_MODEL, or what scripts/fetch-test-model.mjs brought.
+ * SmolLM2 is FRUGAL_TEST_MODEL, or what scripts/fetch-test-model.mjs brought.
  */
 const TURNS = 5;
 const NEW_TOKENS = 128;
@@ -53,12 +61,17 @@ async function decode(model: CausalLM, prompt: ArrayLike<number>, draft?: Draft)
   return { ids, guessed, tokensPerSecond: ((ids.length - 1) * 1000) / (performance.now() - first) };
 }
 
-async function compare(name: string, model: CausalLM, prompt: ArrayLike<number>): Promise<Row> {
+async function compare(
+  name: string,
+  model: CausalLM,
+  prompt: ArrayLike<number>,
+  draft: Draft = promptLookup(),
+): Promise<Row> {
   const row: Row = { name, peer: 'without a draft', unit: 'tok/s', ours: [], theirs: [] };
   await decode(model, prompt);
   for (let turn = 0; turn < TURNS; turn++) {
     const plain = await decode(model, prompt);
-    const drafted = await decode(model, prompt, promptLookup());
+    const drafted = await decode(model, prompt, draft);
     if (plain.ids.join() !== drafted.ids.join()) throw new Error(`[${name}] the draft changed the text.`);
     (row.ours as number[]).push(drafted.tokensPerSecond);
     (row.theirs as number[]).push(plain.tokensPerSecond);
@@ -67,8 +80,11 @@ async function compare(name: string, model: CausalLM, prompt: ArrayLike<number>)
   return row;
 }
 
-async function main(): Promise<void> {
-  setBackend(cpuBackend());
+async function smollm2(): Promise<Row[]> {
+  if (!existsSync(file)) {
+    console.log(`skipped: there is no ${file}; node scripts/fetch-test-model.mjs brings it`);
+    return [];
+  }
   const model = await loadModel(file);
   const checkpoint = await openCheckpoint(file);
   const template: ChatTemplate = chatTemplate(await tokenizerOf(checkpoint));
@@ -76,10 +92,25 @@ async function main(): Promise<void> {
   const rows: Row[] = [];
   for (const [name, content] of Object.entries(QUESTIONS)) {
     const prompt = template.encode([{ role: 'user', content }], { addGenerationPrompt: true });
-    rows.push(await compare(name, model, prompt));
+    rows.push(await compare(`SmolLM2, prompt lookup: ${name}`, model, prompt));
   }
-  report(rows, { model: 'SmolLM2-135M-Instruct Q4_1', newTokens: NEW_TOKENS });
+  model.dispose();
+  return rows;
 }
 
-if (existsSync(file)) await main();
-else console.log(`skipped: there is no ${file}; node scripts/fetch-test-model.mjs brings it`);
+async function regular(): Promise<Row[]> {
+  const { tokenizer, model, small } = await regularModels();
+  const prompt = tokenizer.encode(regularText(2, 77));
+  const drafts = {
+    'prediction block': predictionDraft(model),
+    'smaller model': draftModel(small),
+    'prompt lookup': promptLookup(),
+  };
+  const rows: Row[] = [];
+  for (const [name, draft] of Object.entries(drafts))
+    rows.push(await compare(`regular text, ${name}`, model, prompt, draft));
+  return rows;
+}
+
+setBackend(cpuBackend());
+report([...(await regular()), ...(await smollm2())], { newTokens: NEW_TOKENS });

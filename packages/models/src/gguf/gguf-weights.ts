@@ -1,5 +1,6 @@
 import { type Checkpoint, isBlockDType, toFloat32 } from '@frugal/checkpoint';
 import { formatShape, PackedTensor, sameShape } from '@frugal/tensor-core';
+import { isReadOnlyFormat, readAsIntegerGroups } from '@frugal/tensor-core/formats';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { ModelConfigError } from '../config-reader.js';
 import { toTheirs } from '../families/family.js';
@@ -34,8 +35,9 @@ export const ROPE_FACTORS = 'rope_freqs.weight';
 const derived = new Set([ROPE_FACTORS, 'rope_factors_long.weight', 'rope_factors_short.weight']);
 
 /**
- * A GGUF file as the weights of a model. Block-quantised matrices stay as they are; rows of one block format are
- * independent, so that even reordered queries and keys stay packed.
+ * A GGUF file as the weights of a model. Block-quantised matrices stay as they are, but for types that are only read (IQ, TQ, MXFP4, …),
+ * which become integer groups of the same numbers; rows of one block format are independent, so that even reordered queries and keys
+ * stay packed.
  * @throws ModelConfigError for unknown architectures, and for metadata that nobody here understands
  */
 export async function ggufWeights(checkpoint: Checkpoint): Promise<WeightSource> {
@@ -67,8 +69,12 @@ export async function ggufWeights(checkpoint: Checkpoint): Promise<WeightSource>
           ? []
           : [`${name} is ${formatShape(entry.shape)}, the metadata say ${formatShape([rows, columns])}`],
         async load(stored) {
-          const shape = [rows, entry.byteLength / rows];
           const order = orderOf(path, rows);
+          if (isReadOnlyFormat(format)) {
+            const groups = readAsIntegerGroups(format, await stored.readRows(name, order));
+            return PackedTensor.fromParts(groups.format, [rows, columns], groups.parts, stored.backend);
+          }
+          const shape = [rows, entry.byteLength / rows];
           const blocks = order
             ? await stored.reordered(name, shape, 'u8', order)
             : await stored.tensor(name, shape, 'u8');

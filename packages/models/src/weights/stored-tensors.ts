@@ -62,13 +62,19 @@ export class StoredTensors {
 
   /** {@link tensor} with its rows in another order: row r is `order[r]` of the file. */
   async reordered(name: string, shape: Shape, dtype: DType, order: Int32Array): Promise<Tensor> {
+    return fromBytes(await this.readRows(name, order), { shape, dtype, backend: this.backend });
+  }
+
+  /** The bytes of a tensor, its rows in another order when there is one. */
+  async readRows(name: string, order: Int32Array | null): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = await this.checkpoint.tensors.read(name);
+    if (!order) return bytes;
     const rowBytes = bytes.byteLength / order.length;
     const sorted = new Uint8Array(bytes.byteLength);
     order.forEach((source, row) => {
       sorted.set(bytes.subarray(source * rowBytes, (source + 1) * rowBytes), row * rowBytes);
     });
-    return fromBytes(sorted, { shape, dtype, backend: this.backend });
+    return sorted;
   }
 
   read(name: string): Promise<Uint8Array> {

@@ -2,7 +2,10 @@ import { ArgumentError } from '../errors.js';
 import { anyLength, type PackedActivation, type PackedFormat } from './format.js';
 import { fp8Block128, fp8Channel, fp8Tensor } from './fp8.js';
 import { ggmlFormat } from './ggml/blocks.js';
+import { type IntegerGroupParts, integerGroupsOf, readOnlyFormat } from './ggml/coded-blocks.js';
+import * as gridBlocks from './ggml/grid-blocks.js';
 import { iq4_nl, q4_0, q4_1, q5_0, q5_1, q8_0 } from './ggml/simple-blocks.js';
+import { iq4_xs, mxfp4, nvfp4, tq1_0, tq2_0 } from './ggml/small-blocks.js';
 import { q2_k, q3_k, q4_k, q5_k, q6_k } from './ggml/super-blocks.js';
 import { int8Channel } from './int8-channel.js';
 import { integerGroups, parseIntegerGroups } from './integer-groups.js';
@@ -22,6 +25,7 @@ export {
   type PartInfo,
   type UnpackRange,
 } from './format.js';
+export type { IntegerGroupParts } from './ggml/coded-blocks.js';
 export { iq4Values } from './ggml/simple-blocks.js';
 export {
   hadamardBlocks,
@@ -51,6 +55,10 @@ const fixedFormats = [
   fp8Channel,
   fp8Block128,
 ];
+
+/** What GGUF files hold and nobody writes here. */
+const readOnlyCodecs = [iq4_xs, mxfp4, nvfp4, tq1_0, tq2_0, ...Object.values(gridBlocks)];
+const readOnly = new Map(readOnlyCodecs.map((codec) => [codec.name, readOnlyFormat(codec)]));
 
 const formats = new Map<string, PackedFormat>(fixedFormats.map((format) => [format.name, format]));
 /** Parametric formats that were asked for. */
@@ -99,7 +107,7 @@ const families: readonly Family[] = [
  * @throws ArgumentError for an unknown name, with all that exist
  */
 export function packedFormat(name: string): PackedFormat {
-  const known = formats.get(name) ?? parsed.get(name);
+  const known = formats.get(name) ?? readOnly.get(name) ?? parsed.get(name);
   if (known) return known;
   for (const { parse } of families) {
     const format = parse(name);
@@ -111,7 +119,7 @@ export function packedFormat(name: string): PackedFormat {
     where: 'packedFormat',
     what: 'unknown packed format',
     got: name,
-    expected: [...formats.keys(), ...families.map(({ grammar }) => grammar)].join(', '),
+    expected: [...formats.keys(), ...readOnly.keys(), ...families.map(({ grammar }) => grammar)].join(', '),
     hint: 'Register your own with registerPackedFormat().',
   });
 }
@@ -131,14 +139,37 @@ export function packedByteLength(name: string, rows: number, columns: number): n
     .reduce((sum, { dtype, shape }) => sum + widths[dtype] * elements(shape), 0);
 }
 
-/** Names of all formats: fixed and registered ones, and examples of each family of parametric names. */
+/** Whether a format is only read (`iq4_xs`, `iq2_xxs`, `mxfp4`, `tq1_0`, …). */
+export function isReadOnlyFormat(name: string): boolean {
+  return readOnly.has(name);
+}
+
+/**
+ * Whole blocks of a format that is only read as integer groups of the same numbers, which kernels know.
+ * @throws ArgumentError for other formats
+ */
+export function readAsIntegerGroups(name: string, blocks: Uint8Array): IntegerGroupParts {
+  const codec = readOnlyCodecs.find((candidate) => candidate.name === name);
+  if (codec) return integerGroupsOf(codec, blocks);
+  throw new ArgumentError({
+    where: 'readAsIntegerGroups',
+    what: 'the format is not one that is only read',
+    got: name,
+    expected: [...readOnly.keys()].join(', '),
+  });
+}
+
+/** Names of all formats that pack: fixed and registered ones, and examples of each family of parametric names. */
 export function packedFormatNames(): readonly string[] {
   return [...new Set([...formats.keys(), ...families.flatMap(({ examples }) => examples)])];
 }
 
 /** Makes a format known by its name. @throws ArgumentError when the name is taken by another format */
 export function registerPackedFormat(format: PackedFormat): void {
-  const known = formats.get(format.name) ?? families.map(({ parse }) => parse(format.name)).find(Boolean);
+  const known =
+    formats.get(format.name) ??
+    readOnly.get(format.name) ??
+    families.map(({ parse }) => parse(format.name)).find(Boolean);
   if (known && known !== format) {
     throw new ArgumentError({ where: 'registerPackedFormat', what: 'this name is taken', got: format.name });
   }
