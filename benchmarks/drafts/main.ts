@@ -18,7 +18,8 @@ import { regularModels, regularText } from './regular-models.js';
 
 /**
  * Decoding with and without guesses, in turns, greedy, one stream: prompt lookup with SmolLM2-135M-Instruct (Q4_1), and with a model
- * trained on regular text (see regular-models.ts) its prediction block, a smaller model and prompt lookup:
+ * trained on regular text (see regular-models.ts) its prediction block (at most 3 guesses in
+ * a row, as it was trained for one), a smaller model and prompt lookup:
  *   npm run bench -- drafts [--json FILE]
  * SmolLM2 is FRUGAL_TEST_MODEL, or what scripts/fetch-test-model.mjs brought.
  */
@@ -46,13 +47,18 @@ interface Run {
   readonly guessed: number;
 }
 
-async function decode(model: CausalLM, prompt: ArrayLike<number>, draft?: Draft): Promise<Run> {
+async function decode(
+  model: CausalLM,
+  prompt: ArrayLike<number>,
+  draft?: Draft,
+  draftTokens = 12,
+): Promise<Run> {
   const ids: number[] = [];
   let guessed = 0;
   let first = 0;
   for await (const token of generateBatch(model, [{ prompt, maxTokens: NEW_TOKENS }], {
     draft,
-    draftTokens: 12,
+    draftTokens,
   })) {
     if (ids.length === 0) first = performance.now();
     ids.push(token.id);
@@ -66,12 +72,13 @@ async function compare(
   model: CausalLM,
   prompt: ArrayLike<number>,
   draft: Draft = promptLookup(),
+  draftTokens?: number,
 ): Promise<Row> {
   const row: Row = { name, peer: 'without a draft', unit: 'tok/s', ours: [], theirs: [] };
   await decode(model, prompt);
   for (let turn = 0; turn < TURNS; turn++) {
     const plain = await decode(model, prompt);
-    const drafted = await decode(model, prompt, draft);
+    const drafted = await decode(model, prompt, draft, draftTokens);
     if (plain.ids.join() !== drafted.ids.join()) throw new Error(`[${name}] the draft changed the text.`);
     (row.ours as number[]).push(drafted.tokensPerSecond);
     (row.theirs as number[]).push(plain.tokensPerSecond);
@@ -108,7 +115,9 @@ async function regular(): Promise<Row[]> {
   };
   const rows: Row[] = [];
   for (const [name, draft] of Object.entries(drafts))
-    rows.push(await compare(`regular text, ${name}`, model, prompt, draft));
+    rows.push(
+      await compare(`regular text, ${name}`, model, prompt, draft, name === 'prediction block' ? 3 : 12),
+    );
   return rows;
 }
 

@@ -107,7 +107,7 @@ describe('recorded steps', () => {
   it('give the bits of direct ones while the text grows over many pages', async () => {
     const twins = new Twins(model);
     await twins.expectSame(5, 7);
-    await twins.expectSame(90);
+    await twins.expectSame(250);
     expect(twins.recorder.recordings).toBeGreaterThan(2); // page tables of several widths
     twins.dispose();
   });

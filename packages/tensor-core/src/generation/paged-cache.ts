@@ -31,6 +31,9 @@ export interface PagedKVCacheOptions {
   readonly placement?: readonly Backend[] | undefined;
 }
 
+/** Pages that a table has room for at least. */
+const LEAST_WIDTH = 16;
+
 /** What a step writes and reads, on one backend. */
 interface Indices {
   readonly writeRows: Tensor;
@@ -188,8 +191,9 @@ export class PagedKVCache implements KVCache {
   }
 
   private view(entries: readonly Sequence[], rows: readonly number[]): CacheView {
-    // A power of two: few shapes, so that few steps must be recorded.
-    const width = 2 ** Math.ceil(Math.log2(Math.max(...entries.map(({ pages }) => pages.length))));
+    // A power of two, and not the smallest ones: few shapes, so that few steps must be recorded. Kernels read what `lengths` says.
+    const most = Math.max(LEAST_WIDTH, ...entries.map(({ pages }) => pages.length));
+    const width = 2 ** Math.ceil(Math.log2(most));
     const table = entries.flatMap(({ pages }) => [
       ...pages,
       ...new Array<number>(width - pages.length).fill(0),

@@ -1,9 +1,11 @@
 import { ArgumentError, concat, keep, noGrad, scope, type Tensor } from '../index.js';
-import { type CausalLM, type StepBatch, stepBatch } from '../nn/index.js';
+import { batchInputs, type CausalLM, type StepBatch, stepBatch } from '../nn/index.js';
 import type { Draft, DraftSequence, DraftText } from './draft.js';
 import { modelCache } from './model-cache.js';
 import type { PagedKVCache } from './paged-cache.js';
+import { type Computed, Replays } from './replays.js';
 import { sampleTokens } from './sampling.js';
+import { MOST_RECORDED_ROWS } from './step-recorder.js';
 
 /** Prompt tokens that the prediction block reads in one step. */
 const CHUNK = 512;
@@ -37,9 +39,16 @@ interface Segment {
   readonly hidden: Tensor;
 }
 
+/** What the block says after a token: its own output [1, C], and the logits of the token after the next, f32 [1, V]. */
+interface Prediction {
+  readonly hidden: Tensor;
+  readonly logits: Tensor;
+}
+
 class PredictionGuesses implements DraftSequence {
   private readonly cache: PagedKVCache;
   private readonly sequence: number;
+  private readonly replays: Replays<null>;
   /** What the block has not read yet; guesses that proved wrong are written over by what comes after. */
   private segments: Segment[] = [];
   /** Rows in the cache that stand for tokens of the text. */
@@ -56,6 +65,7 @@ class PredictionGuesses implements DraftSequence {
       spec: model.cacheSpec.map((spec, i) => (i === layer ? spec : { ...spec, parts: [] })),
     });
     this.sequence = this.cache.open();
+    this.replays = new Replays(model);
   }
 
   observe(collected: ReadonlyMap<string, Tensor>, start: number): void {
@@ -67,78 +77,97 @@ class PredictionGuesses implements DraftSequence {
   async propose(tokens: readonly number[], count: number): Promise<number[]> {
     if (tokens.length < 2) return []; // nothing was computed yet
     this.cache.truncate(this.sequence, this.computed);
-    let hidden = this.readText(tokens);
+    let prediction = this.readText(tokens);
     const guess: number[] = [];
     try {
       for (;;) {
-        const logits = scope(() => noGrad(() => keep(this.model.head.forward(hidden).cast('f32'))));
         const index = tokens.length + guess.length - this.text.prompt.length;
         const request = { options: this.text.sampling, index };
-        const [token] = await sampleTokens(logits, [request]).finally(() => logits.dispose());
+        const [token] = await sampleTokens(prediction.logits, [request]);
         guess.push(token);
         if (guess.length >= count || tokens.length + guess.length >= this.text.longest) return guess;
-        const next = this.predict(hidden, [token], tokens.length + guess.length - 1);
-        hidden.dispose();
-        hidden = next;
+        const next = this.predict('own', prediction.hidden, [token], tokens.length + guess.length - 1);
+        free(prediction);
+        prediction = next;
       }
     } finally {
-      hidden.dispose();
+      free(prediction);
     }
   }
 
   close(): void {
     for (const { hidden } of this.segments) hidden.dispose();
+    this.replays.dispose();
     this.cache.dispose();
   }
 
-  /** Reads all known tokens; returns what the block says after the last one: [1, C]. */
-  private readText(tokens: readonly number[]): Tensor {
+  /** Reads all known tokens; returns what the block says after the last one. */
+  private readText(tokens: readonly number[]): Prediction {
     const end = tokens.length - 1; // hidden states are known up to the token before the last
-    let last: Tensor | null = null;
+    let last: Prediction | null = null;
     while (this.computed < end) {
       const to = Math.min(end, this.computed + CHUNK);
       const from = this.computed;
-      const rows = scope(() => noGrad(() => keep(this.finished(this.take(from, to)))));
-      last?.dispose();
-      last = this.predict(rows, tokens.slice(from + 1, to + 1), from + 1);
+      const rows = noGrad(() => scope(() => keep(this.take(from, to))));
+      if (last) free(last);
+      last = this.predict('text', rows, tokens.slice(from + 1, to + 1), from + 1);
       rows.dispose();
       this.computed = to;
     }
     for (const { hidden } of this.segments) hidden.dispose();
     this.segments = [];
-    return last as Tensor;
+    return last as Prediction;
   }
 
-  /** One pass of the block: hidden states [n, C] and the tokens after them → what it says after the last: [1, C]. */
-  private predict(hidden: Tensor, tokens: readonly number[], position: number): Tensor {
+  /**
+   * One pass of the block over hidden states [n, C] and the tokens after them: what it says after the last. Those of the text
+   * go through the final norm of the model first, as `Output.hidden` does.
+   */
+  private predict(
+    from: 'text' | 'own',
+    hidden: Tensor,
+    tokens: readonly number[],
+    position: number,
+  ): Prediction {
     return scope(() =>
       noGrad(() => {
         const cache = this.cache.extend([this.sequence], [tokens.length]);
-        const batch = this.batch(tokens, { cache, startPositions: [position], logits: 'last' });
-        const { context } = this.model.begin(batch);
-        const output = this.model.extraBlocks[0].forward(hidden, context);
-        return keep(output.slice(0, tokens.length - 1, tokens.length));
+        const backend = this.model.parameters()[0]?.value.backend;
+        const { vocabularySize } = this.model;
+        const options = {
+          vocabularySize,
+          backend,
+          cache,
+          startPositions: [position],
+          logits: 'last',
+        } as const;
+        const batch = stepBatch([tokens], options);
+        const compute = () => this.compute(from, hidden, batch);
+        const { outputs } =
+          tokens.length > MOST_RECORDED_ROWS
+            ? compute()
+            : this.replays.run(from, [hidden, ...batchInputs(batch)], compute);
+        return { hidden: keep(outputs[0]), logits: keep(outputs[1]) };
       }),
     );
   }
 
-  /** Through the final norm of the model, as `Output.hidden` is. */
-  private finished(hidden: Tensor): Tensor {
-    const batch = this.batch(new Array<number>(hidden.shape[0]).fill(0), { logits: 'all' });
-    return this.model.finish(hidden, this.model.begin(batch).context).hidden;
+  private compute(from: 'text' | 'own', hidden: Tensor, batch: StepBatch): Computed<null> {
+    const { model } = this;
+    const { context } = model.begin(batch);
+    const everyRow = { ...context, batch: { ...batch, logitRows: batch.tokens } };
+    const finished = from === 'text' ? model.finish(hidden, everyRow).hidden : hidden;
+    const last = model.extraBlocks[0].forward(finished, context).gatherRows(batch.logitRows);
+    return { outputs: [last, model.head.forward(last).cast('f32')], facts: null };
   }
 
-  private batch(tokens: readonly number[], options: Partial<Parameters<typeof stepBatch>[1]>): StepBatch {
-    const backend = this.model.parameters()[0]?.value.backend;
-    return stepBatch([tokens], { vocabularySize: this.model.vocabularySize, backend, ...options });
-  }
-
+  /** Rows in memory of their own, as replayed passes want them. */
   private take(from: number, to: number): Tensor {
     const parts = this.segments.flatMap(({ start, hidden }) => {
       const [first, last] = [Math.max(from, start), Math.min(to, start + hidden.shape[0])];
       return first < last ? [hidden.slice(0, first - start, last - start)] : [];
     });
-    return parts.length === 1 ? parts[0] : concat(parts, 0);
+    return concat(parts, 0);
   }
 
   /** What of a segment is older than `start`. */
@@ -149,4 +178,9 @@ class PredictionGuesses implements DraftSequence {
     hidden.dispose();
     return kept;
   }
+}
+
+function free({ hidden, logits }: Prediction): void {
+  hidden.dispose();
+  logits.dispose();
 }

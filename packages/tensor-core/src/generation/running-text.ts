@@ -38,7 +38,7 @@ export class RunningText {
   ) {
     this.known = Array.from(request.prompt);
     this.sampler = new Sampler(request, this.known);
-    this.depth = Math.min(4, options.draftTokens);
+    this.depth = Math.min(3, options.draftTokens);
   }
 
   /** Prompt and text so far, without guesses. */
@@ -153,10 +153,13 @@ export class RunningText {
     return this.drafting;
   }
 
-  /** All right: twice as many next time. Else about as many as were right. */
+  /**
+   * All right: twice as many next time. Else about as many as were right. One less than a power of two, so that steps have few
+   * shapes, which are recorded soon.
+   */
   private adapt(hits: number): void {
     if (this.guesses.length === 0) return;
-    const next = hits === this.guesses.length ? 2 * Math.max(this.depth, hits) : hits + 1;
-    this.depth = Math.min(this.options.draftTokens, next);
+    const next = hits === this.guesses.length ? 2 * Math.max(this.depth, hits) + 1 : hits + 1;
+    this.depth = Math.min(this.options.draftTokens, 2 ** Math.round(Math.log2(next + 1)) - 1);
   }
 }
