@@ -95,6 +95,28 @@ describe('ExpertMemory', () => {
     expect(memory.use.fetchedAhead).toBeGreaterThan(afterBad.fetchedAhead + 50);
   });
 
+  it('goes on with the ranks that come true where others do not, for any number of rows', () => {
+    for (const rows of [1, 2]) {
+      const { memory, events } = shelf(2, 64, { budget: 200 });
+      const fetched = { first: 0, second: 0 };
+      for (let i = 0; i < 200; i++) {
+        // Each row: its first guess comes true, its second one does not. An expert comes again when it has left memory long ago.
+        const first = Array.from({ length: rows }, (_, r) => (2 * (i * rows + r)) % 64);
+        const second = first.map((e) => e + 1);
+        memory.begin(0, [0]);
+        memory.take(0, 0);
+        events.splice(0);
+        memory.expect(1, [...first, ...second], rows);
+        if (i >= 100)
+          for (const event of events.filter((each) => each.startsWith('+')))
+            fetched[first.includes(Number(event.slice(3))) ? 'first' : 'second']++;
+        memory.begin(1, first);
+        for (const e of first) memory.take(1, e);
+      }
+      expect(fetched).toEqual({ first: 100 * rows, second: 0 });
+    }
+  });
+
   it('comes near the best fixed choice where routing is skewed, which the least-recent rule does not', async () => {
     const [E, steps] = [16, 4000];
     const shares = Array.from({ length: E }, (_, e) => 1 / (e + 1));

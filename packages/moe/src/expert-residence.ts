@@ -23,8 +23,9 @@ export class ExpertResidence {
     this.memory.begin(this.layer, chosen);
     if (!this.memory.predicts || !this.nextRouter || x.shape[0] > MOST_ROWS_GUESSED) return;
     const { nextRouter } = this;
-    const guess = noGrad(() => readIndices(nextRouter.forward(x).experts));
-    if (guess) this.memory.expect(this.layer + 1, new Set(guess));
+    // Best first in each row: all first choices, then all second ones.
+    const guess = noGrad(() => readIndices(nextRouter.forward(x).experts.transpose().contiguous()));
+    if (guess) this.memory.expect(this.layer + 1, [...guess], x.shape[0]);
   }
 
   take(expert: number): void {
