@@ -1,6 +1,6 @@
 """Runs the official OpenAI client for Python against a server, and says in JSON what it saw.
 
-    python oracles/openai_client.py http://127.0.0.1:8080/v1 KEY MODEL ENCODER
+    python oracles/openai_client.py http://127.0.0.1:8080/v1 KEY MODEL CALLER ENCODER
 """
 
 import asyncio
@@ -8,11 +8,22 @@ import json
 import sys
 
 import openai
+from pydantic import BaseModel
 
-URL, KEY, MODEL, ENCODER = sys.argv[1:5]
+URL, KEY, MODEL, CALLER, ENCODER = sys.argv[1:6]
 MESSAGES = [{"role": "user", "content": "Hello"}]
 CHAT = {"model": MODEL, "messages": MESSAGES, "max_completion_tokens": 12, "temperature": 0}
 COMPLETION = {"model": MODEL, "prompt": "Hello", "max_tokens": 12, "temperature": 0}
+
+
+class Place(BaseModel):
+    name: str
+    zip: int | None
+
+
+class Weather(BaseModel):
+    place: Place
+    celsius: bool
 
 
 def problem(call) -> list:
@@ -42,6 +53,24 @@ def embedded(client) -> dict:
         "sizes": [len(item.embedding) for item in coded.data],
         "same": [item.embedding for item in coded.data] == [item.embedding for item in plain.data],
         "prompt_tokens": plain.usage.prompt_tokens,
+    }
+
+
+def called(client) -> dict:
+    """The helper for functions makes them strict."""
+    tools = [openai.pydantic_function_tool(Weather)]
+    request = {"model": CALLER, "messages": MESSAGES, "tools": tools, "parallel_tool_calls": False}
+    # Of an answer that does not end, its reader would make an error: chance seldom calls a function.
+    ways = {"required": client.chat.completions.parse, "auto": client.chat.completions.create}
+    answers = [
+        ask(**request, seed=seed, max_completion_tokens=150, tool_choice=choice).choices[0].message.tool_calls or []
+        for choice, ask in ways.items()
+        for seed in range(3)
+    ]
+    return {
+        "strict": tools[0]["function"]["strict"],
+        "parsed": [isinstance(calls[0].function.parsed_arguments, Weather) for calls in answers[:3]],
+        "most": max(len(calls) for calls in answers),
     }
 
 
@@ -76,6 +105,7 @@ def main() -> None:
                     chunk.choices[0].text for chunk in client.completions.create(**COMPLETION, stream=True)
                 ),
                 "embedded": embedded(client),
+                "called": called(client),
                 "errors": {
                     "no encoder": problem(lambda: client.embeddings.create(model=MODEL, input="Hello")),
                     "unknown model": problem(lambda: create(**{**CHAT, "model": "other"})),

@@ -5,6 +5,7 @@ import { createEncoder, createModel } from '@frugal/models';
 import { ApiKeys, hashApiKey, serveModels } from '@frugal/serve';
 import { chatTemplate, trainByteLevelBpe } from '@frugal/tokenizers';
 import { expect, it, onTestFinished } from 'vitest';
+import { toolTemplates } from '../packages/serve/test/support/tool-templates.js';
 import { findPython } from './support/python.js';
 
 const script = fileURLToPath(new URL('../oracles/openai_client.py', import.meta.url));
@@ -20,6 +21,12 @@ it('the official client for Python is served as it expects', async (context) => 
   const apiKeys = new ApiKeys([{ name: 'test', sha256: hashApiKey('right') }]);
   const models = [
     { name: 'tiny', model, tokenizer, chatTemplate: chatTemplate(tokenizer) },
+    {
+      name: 'caller',
+      model,
+      tokenizer,
+      chatTemplate: chatTemplate(tokenizer, { source: toolTemplates.hermes }),
+    },
     { name: 'embedder', encoder, tokenizer },
   ];
   const server = await serveModels({ models, port: 0, apiKeys });
@@ -30,16 +37,18 @@ it('the official client for Python is served as it expects', async (context) => 
     `${server.url}v1`,
     'right',
     'tiny',
+    'caller',
     'embedder',
   ]);
   const seen = JSON.parse(stdout);
   expect(seen).toMatchObject({
-    models: ['tiny', 'embedder'],
+    models: ['tiny', 'caller', 'embedder'],
     retrieved: 'tiny',
     logprobs: seen.chat.completion_tokens,
     streamed: seen.chat,
     side_by_side: new Array(8).fill(seen.chat.text),
     completion_streamed: seen.completion,
+    called: { strict: true, parsed: [true, true, true], most: 1 },
     embedded: { sizes: [32, 32], same: true },
     errors: {
       'no encoder': ['BadRequestError', 'model_does_not_do_this', 'model'],

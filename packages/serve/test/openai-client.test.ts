@@ -1,16 +1,26 @@
+import { chatTemplate } from '@frugal/tokenizers';
 import OpenAI from 'openai';
+import { zodFunction } from 'openai/helpers/zod';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
 import { ApiKeys, createEngine, hashApiKey, serveEngine } from '../src/index.js';
-import { chatModel } from './support/tiny.js';
+import { byteTokenizer, chatModel } from './support/tiny.js';
 import { tinyEncoder } from './support/tiny-encoder.js';
+import { toolTemplates } from './support/tool-templates.js';
 
 /** The official client of OpenAI, over HTTP. */
 async function client(options: { apiKey?: string; maxRetries?: number } = {}) {
-  const engine = createEngine([chatModel(), tinyEncoder()], { maxRunning: 4 });
+  const engine = createEngine([chatModel(), caller(), tinyEncoder()], { maxRunning: 4 });
   const apiKeys = new ApiKeys([{ name: 'test', sha256: hashApiKey('right') }]);
   const server = await serveEngine(engine, { port: 0, apiKeys });
   onTestFinished(() => server.close());
   return new OpenAI({ baseURL: `${server.url}v1`, apiKey: 'right', maxRetries: 0, ...options });
+}
+
+/** A model that is shown functions. */
+function caller() {
+  const template = chatTemplate(byteTokenizer(), { source: toolTemplates.hermes });
+  return chatModel({ name: 'caller', chatTemplate: template, positions: 4096 });
 }
 
 const messages = [{ role: 'user' as const, content: 'Hello' }];
@@ -22,7 +32,7 @@ describe('the openai client', () => {
     const openai = await client();
     const names: string[] = [];
     for await (const { id } of openai.models.list()) names.push(id);
-    expect(names).toEqual(['tiny', 'embedder']);
+    expect(names).toEqual(['tiny', 'caller', 'embedder']);
     expect(await openai.models.retrieve('tiny')).toMatchObject({ id: 'tiny', object: 'model' });
   });
 
@@ -86,6 +96,26 @@ describe('the openai client', () => {
     });
     for await (const _ of stream) break;
     expect((await openai.chat.completions.create(chat)).choices).toHaveLength(1);
+  });
+
+  it('has functions called whose helpers ask for strict ones, and not several at once', async () => {
+    const openai = await client();
+    const place = z.object({ name: z.string().max(8), zip: z.number().int().nullable() });
+    const parameters = z.object({ place, unit: z.enum(['C', 'F']) });
+    const weather = zodFunction({ name: 'weather', parameters, description: 'How it is.' });
+    expect(weather).toMatchObject({ function: { strict: true } });
+    const request = { model: 'caller', messages, max_completion_tokens: 150, parallel_tool_calls: false };
+    for (const seed of [1, 2, 3]) {
+      const answer = await openai.chat.completions.parse({
+        ...{ ...request, seed, tools: [weather], tool_choice: 'required' as const },
+      });
+      const [call, ...others] = answer.choices[0].message.tool_calls ?? [];
+      expect(others).toEqual([]);
+      if (call?.type !== 'function') throw new Error('no function was called');
+      expect(call.function.parsed_arguments).toEqual(parameters.parse(JSON.parse(call.function.arguments)));
+      const free = await openai.chat.completions.create({ ...request, seed, tools: [weather] });
+      expect(free.choices[0].message.tool_calls?.length ?? 0).toBeLessThanOrEqual(1);
+    }
   });
 
   it.each([

@@ -17,6 +17,7 @@ function speaking(format: keyof typeof toolTemplates, answer: string) {
   const model = chatModel({ chatTemplate: template(toolTemplates[format]), contextLength: 2048 });
   const engine = createEngine([chatModel({ ...model, contextLength: 256 })]);
   const prompts: unknown[] = [];
+  const formats: unknown[] = [];
   async function* said(): AsyncGenerator<GenerationEvent> {
     yield { type: 'start', promptTokens: 1 };
     for (const letter of answer) yield { type: 'text', text: letter };
@@ -25,8 +26,9 @@ function speaking(format: keyof typeof toolTemplates, answer: string) {
   }
   const scripted: Engine = Object.create(engine, {
     submit: {
-      value: ({ prompt }: Parameters<Engine['submit']>[0]) => {
+      value: ({ prompt, format }: Parameters<Engine['submit']>[0]) => {
         prompts.push(prompt);
+        formats.push(format);
         return said();
       },
     },
@@ -38,7 +40,7 @@ function speaking(format: keyof typeof toolTemplates, answer: string) {
       url: '/v1/chat/completions',
       payload: { model: 'tiny', messages: [user], tools, ...body },
     });
-  return { post, prompts };
+  return { post, prompts, formats };
 }
 
 const answers = {
@@ -136,6 +138,44 @@ describe('tools', () => {
     expect(whole.choices[0].message).not.toHaveProperty('tool_calls');
   });
 
+  it.each([
+    [{}, undefined],
+    [{ parallel_tool_calls: true }, undefined],
+    [
+      { parallel_tool_calls: false },
+      { style: 'hermes', single: true, functions: [{ name: 'weather', parameters: { type: 'object' } }] },
+    ],
+    [
+      { tools: [{ type: 'function', function: { name: 'weather', strict: true, parameters } }] },
+      { style: 'hermes', single: false, functions: [{ name: 'weather', parameters }] },
+    ],
+    [
+      { tool_choice: 'required' },
+      { style: 'forced', single: false, functions: [{ name: 'weather', parameters }] },
+    ],
+  ])('keep answers to what %j demands', async (change, format) => {
+    const { post, formats } = speaking('hermes', answers.hermes);
+    expect((await post(change)).statusCode).toBe(200);
+    expect(formats).toEqual([format && { type: 'tool-calls', ...format }]);
+  });
+
+  it('of a strict schema that cannot be followed are refused by name, before anything is written', async () => {
+    const { post } = startServer({
+      models: [chatModel({ chatTemplate: template(toolTemplates.hermes), positions: 2048 })],
+    });
+    const odd = { type: 'object', properties: { a: { not: { type: 'string' } } } };
+    const body = (strict: boolean) => ({
+      model: 'tiny',
+      messages: [user],
+      tools: [{ type: 'function', function: { name: 'odd', strict, parameters: odd } }],
+      max_tokens: 2,
+    });
+    const response = await post('/v1/chat/completions', body(true));
+    expect(response.statusCode).toBe(400);
+    expect(response.json().error.message).toMatch(/keyword not .*the function odd: #\/properties\/a\/not/);
+    expect((await post('/v1/chat/completions', body(false))).statusCode).toBe(200);
+  });
+
   it.each(['required', { type: 'function', function: { name: 'weather' } }])(
     'are called when %j',
     async (choice) => {
@@ -169,12 +209,16 @@ describe('tools', () => {
     [{ tool_choice: { type: 'function', function: { name: 'other' } } }, 'tool_choice'],
     [{ tool_choice: 'maybe' }, 'tool_choice'],
     [{ response_format: { type: 'json_object' } }, 'response_format'],
-    [{ parallel_tool_calls: false }, 'parallel_tool_calls'],
+    [{ parallel_tool_calls: 1 }, 'parallel_tool_calls'],
     [{ tools: [] }, 'tools'],
     [{ tools: [...tools, ...tools] }, 'tools'],
     [{ tools: [{ type: 'code_interpreter' }] }, 'tools[0].type'],
     [{ tools: [{ type: 'function', function: { name: 'a b' } }] }, 'tools[0].function.name'],
-    [{ tools: [{ type: 'function', function: { name: 'a', strict: true } }] }, 'tools[0].function.strict'],
+    [{ tools: [{ type: 'function', function: { name: 'a', strict: 'yes' } }] }, 'tools[0].function.strict'],
+    [
+      { tools: [{ type: 'function', function: { name: 'a', parameters: { type: 'string' } } }] },
+      'tools[0].function.parameters',
+    ],
     [{ messages: [user, { role: 'assistant' }] }, 'messages[1].content'],
     [{ messages: [user, { role: 'tool', content: 'x' }] }, 'messages[1].tool_call_id'],
     [

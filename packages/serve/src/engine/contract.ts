@@ -1,7 +1,6 @@
 import type { PenaltyOptions } from '@frugal/tensor-core/generation';
 import type { ChatMessage } from '@frugal/tokenizers';
-import type { OutputFormat } from '../grammar/index.js';
-import type { ToolFormat } from './tool-format.js';
+import type { OutputFormat, ToolFormat } from '../grammar/index.js';
 
 /**
  * The engine as its callers see it: plain data in, a stream of plain data out, no HTTP. What crosses this line can

@@ -1,12 +1,5 @@
 import type { ChatTemplate } from '@frugal/tokenizers';
-
-/**
- * How a model writes that it calls a function:
- * - `hermes` (Qwen too): `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, between texts
- * - `llama3`: `{"name": …, "parameters": {…}}` alone
- * - `mistral`: `[TOOL_CALLS][{"name": …, "arguments": {…}}, …]`, or `[TOOL_CALLS]name[ARGS]{…}`
- */
-export type ToolFormat = 'hermes' | 'llama3' | 'mistral';
+import type { ToolFormat } from '../grammar/index.js';
 
 const signs: readonly (readonly [sign: string | RegExp, format: ToolFormat])[] = [
   ['<tool_call>', 'hermes'],

@@ -8,6 +8,7 @@ import { grammarOf, type OutputFormat } from './output-format.js';
 import { atOnce, inPieces, type Pieces } from './pieces.js';
 import { TokenMasks } from './token-masks.js';
 import { tokenTrie } from './token-trie.js';
+import { CALL_MARKS } from './tool-calls.js';
 
 /** Formats kept compiled, the last used ones … */
 const MOST_FORMATS = 32;
@@ -99,7 +100,8 @@ export class CompiledFormats {
   }
 
   private *build(format: OutputFormat): Pieces<TokenMasks> {
-    const trie = tokenTrie(this.tokenizer, this.stopIds);
+    const marks = format.type === 'tool-calls' ? CALL_MARKS[format.style] : [];
+    const trie = tokenTrie(this.tokenizer, this.stopIds, marks);
     const grammar = grammarOf(format);
     yield;
     const network = yield* buildNetwork(grammar);

@@ -3,6 +3,7 @@ import { parseGbnf } from './gbnf-parser.js';
 import { GrammarError } from './grammar-error.js';
 import { compileSchema } from './json-schema/compile-schema.js';
 import { parseRegex } from './regex-parser.js';
+import { type ToolCallsFormat, toolCalls } from './tool-calls.js';
 
 /** What an answer has to be. */
 export type OutputFormat =
@@ -13,7 +14,8 @@ export type OutputFormat =
   /** A text that matches a regular expression from its first to its last character. */
   | { readonly type: 'regex'; readonly pattern: string }
   /** A text of a grammar in GBNF. */
-  | { readonly type: 'grammar'; readonly grammar: string };
+  | { readonly type: 'grammar'; readonly grammar: string }
+  | ToolCallsFormat;
 
 /** Characters in all; compiling takes time while others wait. */
 const LONGEST = 200_000;
@@ -37,5 +39,7 @@ export function grammarOf(format: OutputFormat): Grammar {
       return { start: 'root', rules: new Map([['root', parseRegex(format.pattern, 'whole')]]) };
     case 'grammar':
       return parseGbnf(format.grammar);
+    case 'tool-calls':
+      return toolCalls(format);
   }
 }

@@ -19,20 +19,35 @@ export interface TokenTrie {
 
 const tries = new WeakMap<Tokenizer, Map<string, TokenTrie>>();
 
-/** The trie of a tokenizer, built once. Neither special tokens are in it, which no text spells, nor `excluded` ones. */
-export function tokenTrie(tokenizer: Tokenizer, excluded: ReadonlySet<number> = new Set()): TokenTrie {
+/**
+ * The trie of a tokenizer, built once. Neither special tokens are in it, which no text spells, unless they are among
+ * `marks`, nor `excluded` ones.
+ */
+export function tokenTrie(
+  tokenizer: Tokenizer,
+  excluded: ReadonlySet<number> = new Set(),
+  marks: readonly string[] = [],
+): TokenTrie {
   const known = tries.get(tokenizer) ?? new Map<string, TokenTrie>();
   tries.set(tokenizer, known);
-  const key = [...excluded].join();
-  const trie = known.get(key) ?? buildTrie(tokenizer, excluded);
+  const ids = marks.flatMap((mark) => tokenizer.idOf(mark) ?? []);
+  const spelled = new Set(ids.filter((id) => tokenizer.isSpecial(id) && !excluded.has(id)));
+  const key = [[...excluded].join(), [...spelled].join()].join(' ');
+  const trie = known.get(key) ?? buildTrie(tokenizer, excluded, spelled);
   known.set(key, trie);
   return trie;
 }
 
-function buildTrie(tokenizer: Tokenizer, excluded: ReadonlySet<number>): TokenTrie {
+function buildTrie(
+  tokenizer: Tokenizer,
+  excluded: ReadonlySet<number>,
+  spelled: ReadonlySet<number>,
+): TokenTrie {
   const { vocabularySize } = tokenizer;
   const spellings = Array.from({ length: vocabularySize }, (_, id) =>
-    tokenizer.isSpecial(id) || excluded.has(id) ? new Uint8Array() : tokenizer.tokenBytes(id),
+    (tokenizer.isSpecial(id) && !spelled.has(id)) || excluded.has(id)
+      ? new Uint8Array()
+      : tokenizer.tokenBytes(id),
   );
   const ids = spellings.map((_, id) => id).filter((id) => spellings[id].length > 0);
   ids.sort((a, b) => Buffer.compare(spellings[a], spellings[b]) || a - b);

@@ -24,7 +24,7 @@ export const chatCompletions: Endpoint<ChatCompletionBody> = {
     return repeated(body, {
       ...samplingOf(body),
       prompt: { messages: body.messages.map(templateMessage), tools: templateTools(shown?.tools) },
-      ...(shown?.isForced && { format: callFormat(shown) }),
+      ...(shown && { format: callFormat(shown) }),
       maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
     });

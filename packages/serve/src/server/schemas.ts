@@ -13,7 +13,6 @@ export const tokenIds = z.array(z.int().min(0)).min(1);
  */
 export const neutralOnly = {
   store: z.literal(false).nullish(),
-  parallel_tool_calls: z.literal(true).nullish(),
   best_of: z.literal(1).nullish(),
   echo: z.literal(false).nullish(),
   suffix: z.null().optional(),
@@ -120,9 +119,12 @@ const tool = z.strictObject({
   function: z.strictObject({
     name: z.string().regex(/^[\w-]{1,64}$/, 'expected letters, digits, _ and -, at most 64'),
     description: text.nullish(),
-    parameters: z.record(z.string(), z.unknown()).nullish(),
-    /** Answers are not forced into the schema. */
-    strict: z.literal(false).nullish(),
+    parameters: z
+      .record(z.string(), z.unknown())
+      .refine(({ type = 'object' }) => type === 'object', 'expected a schema of objects')
+      .nullish(),
+    /** Whether its arguments are kept to the schema where the model is free to call it or not. */
+    strict: z.boolean().nullish(),
   }),
 });
 
@@ -143,7 +145,7 @@ const chatFields = z.strictObject({
       z.strictObject({ type: z.literal('function'), function: z.strictObject({ name: z.string() }) }),
     ])
     .nullish(),
-  parallel_tool_calls: neutralOnly.parallel_tool_calls,
+  parallel_tool_calls: z.boolean().nullish(),
 });
 
 export const chatCompletionBody = chatFields.check(streamOptionsNeedStream, (context) => {

@@ -8,9 +8,9 @@ export const byteIds = { begin: 256, end: 257 };
 const chatTemplate =
   '{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}';
 
-/** One token per byte, with the byte as its id; 256 begins a text, 257 ends it. */
-export function byteTokenizer({ chat = false } = {}): Tokenizer {
-  const addedTokens = Object.entries({ '<|begin|>': byteIds.begin, '<|end|>': byteIds.end });
+/** One token per byte, with the byte as its id; 256 begins a text, 257 ends it, and `marks` are special tokens from 258. */
+export function byteTokenizer({ chat = false, marks = [] as readonly string[] } = {}): Tokenizer {
+  const addedTokens = ['<|begin|>', '<|end|>', ...marks].map((content, i) => [content, 256 + i] as const);
   return createTokenizer({
     tokenizerJson: {
       version: '1.0',

@@ -67,20 +67,28 @@ const ANY_NUMBER = {
  * @throws GrammarError for what is wrong, not supported (by name) or too large
  */
 export function compileSchema(schema: unknown): Grammar {
-  return new SchemaCompiler(asSchema(schema, '#')).compile();
+  const rules = new Map(JSON_RULES);
+  rules.set('document', new SchemaCompiler(rules).document(schema));
+  return { start: 'document', rules };
 }
 
-class SchemaCompiler {
-  private readonly rules = new Map(JSON_RULES);
-  private readonly references = new Map<string, string>();
+/** Adds what schemas need to the rules of a grammar, which has `JSON_RULES`; the limits are for all of them together. */
+export class SchemaCompiler {
+  private root: Schema = true;
+  /** What is compiled: part of the names of its rules, and of errors. */
+  private name = '';
+  private references = new Map<string, string>();
   private depth = 0;
   private schemas = 0;
 
-  constructor(private readonly root: Schema) {}
+  constructor(private readonly rules: Map<string, Expression>) {}
 
-  compile(): Grammar {
-    this.rules.set('document', this.read(this.root, '#'));
-    return { start: 'document', rules: this.rules };
+  /** The documents of one schema. @param name for errors, where there are several schemas; default: there is one */
+  document(schema: unknown, name = ''): Expression {
+    this.name = name;
+    this.references = new Map();
+    this.root = asSchema(schema, this.placeOf('#'));
+    return this.read(this.root, this.placeOf('#'));
   }
 
   private read(schema: Schema, at: string): Expression {
@@ -145,10 +153,14 @@ class SchemaCompiler {
   private reference(pointer: string, at: string): string {
     const known = this.references.get(pointer);
     if (known) return known;
-    const name = `reference ${pointer}`;
+    const name = `reference ${pointer} ${this.name}`;
     this.references.set(pointer, name);
-    this.rules.set(name, this.read(resolve(this.root, pointer, at), pointer));
+    this.rules.set(name, this.read(resolve(this.root, pointer, at), this.placeOf(pointer)));
     return name;
+  }
+
+  private placeOf(pointer: string): string {
+    return this.name === '' ? pointer : `${this.name}: ${pointer}`;
   }
 
   private requireExclusive(list: readonly Schema[], at: string): void {

@@ -1,8 +1,9 @@
+import { splitOutsideStrings } from './blank-strings.js';
 import { callsOf, type Piece, type ToolCallParser } from './tool-call.js';
 
 const tag = '<|python_tag|>';
 /** Tokens that end a message: no part of its text. */
-const endOfMessage = /<\|(eom_id|eot_id)\|>/g;
+const endOfMessage = /<\|(eom_id|eot_id)\|>\s*$/;
 
 /** Either a text, or calls alone (Llama 3 and forced calls): objects one after another, with `;` between them, after a tag or without one. */
 export class BareParser implements ToolCallParser {
@@ -27,16 +28,20 @@ export class BareParser implements ToolCallParser {
 
   end(): readonly Piece[] {
     if (this.isText || this.held === '') return [];
-    const bare = this.held.replaceAll(tag, '').replace(endOfMessage, '').trim();
+    const start = this.held.trimStart();
+    const bare = start
+      .slice(start.startsWith(tag) ? tag.length : 0)
+      .replace(endOfMessage, '')
+      .trim();
     const whole = callsOf(bare, this.names, this.argumentsKey);
     const calls = whole ?? this.each(bare);
     return calls ? calls.map((call) => ({ call })) : [{ text: this.held }];
   }
 
   private each(text: string) {
-    const parts = text
-      .split(/(?<=\})\s*[;\n]\s*(?=\{)/)
-      .map((part) => callsOf(part, this.names, this.argumentsKey));
+    const parts = splitOutsideStrings(text, /(?<=\})\s*[;\n]\s*(?=\{)/g).map((part) =>
+      callsOf(part, this.names, this.argumentsKey),
+    );
     return parts.every((part) => part !== null) ? parts.flat() : null;
   }
 }

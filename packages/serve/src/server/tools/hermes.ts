@@ -1,3 +1,4 @@
+import { blankStrings } from './blank-strings.js';
 import { heldBack } from './hold-back.js';
 import { callsOf, type Piece, type ToolCallParser } from './tool-call.js';
 
@@ -30,7 +31,8 @@ export class HermesParser implements ToolCallParser {
   /** Takes what is certain from the front. Returns whether there may be more. */
   private take(pieces: Piece[]): boolean {
     const mark = this.inCall ? closing : opening;
-    const at = this.rest.indexOf(mark);
+    const found = this.rest.indexOf(mark);
+    const at = this.inCall && found >= 0 ? blankStrings(this.rest).indexOf(mark) : found;
     if (at < 0) {
       if (this.inCall) return false;
       const certain = this.rest.length - heldBack(this.rest, opening);

@@ -1,3 +1,4 @@
+import { splitOutsideStrings } from './blank-strings.js';
 import { heldBack } from './hold-back.js';
 import { callsOf, type Piece, type ToolCallParser } from './tool-call.js';
 
@@ -27,8 +28,7 @@ export class MistralParser implements ToolCallParser {
     const { rest } = this;
     if (rest === '') return [];
     if (!this.inCalls) return [{ text: rest }];
-    const calls = rest
-      .split(opening)
+    const calls = splitOutsideStrings(rest, /\[TOOL_CALLS\]/g)
       .slice(1)
       .map((part) => this.callsIn(part));
     return calls.every((each) => each !== null) ? calls.flat().map((call) => ({ call })) : [{ text: rest }];

@@ -1,6 +1,5 @@
 import type { ModelCard } from '../../engine/contract.js';
-import type { ToolFormat } from '../../engine/tool-format.js';
-import type { OutputFormat } from '../../grammar/index.js';
+import type { ToolCallsFormat, ToolFormat } from '../../grammar/index.js';
 import { ApiError } from '../api-error.js';
 import type { ChatCompletionBody } from '../schemas.js';
 
@@ -14,6 +13,8 @@ export interface ShownTools {
   readonly format: ToolFormat;
   /** Whether it has to call one. The answer is then the JSON of one call, whatever the model's own way of writing it. */
   readonly isForced: boolean;
+  /** Whether it may call only one. */
+  readonly isSingle: boolean;
 }
 
 /** Null when the model is shown none. @throws ApiError when its chat template knows of no functions */
@@ -26,17 +27,29 @@ export function shownTools(body: ChatCompletionBody, card: ModelCard | undefined
   }
   const named = typeof choice === 'object' && choice ? choice.function.name : null;
   const names = new Set(named === null ? tools.map((tool) => tool.function.name) : [named]);
-  return { tools, names, format: card.toolFormat, isForced: named !== null || choice === 'required' };
+  const isForced = named !== null || choice === 'required';
+  return { tools, names, format: card.toolFormat, isForced, isSingle: body.parallel_tool_calls === false };
 }
 
-/** What an answer has to be that must call one of the functions, by their own schemas. */
-export function callFormat({ tools, names }: ShownTools): OutputFormat {
-  const callable = tools.filter((tool) => names.has(tool.function.name));
-  const call = ({ function: { name, parameters } }: Tool) => ({
-    type: 'object',
-    properties: { name: { const: name }, arguments: parameters ?? { type: 'object', properties: {} } },
-    required: ['name', 'arguments'],
-    additionalProperties: false,
-  });
-  return { type: 'json-schema', schema: { anyOf: callable.map(call) } };
+const ANY_ARGUMENTS = { type: 'object' };
+const NO_ARGUMENTS = { type: 'object', properties: {} };
+
+/**
+ * What an answer has to be so that its calls are as was asked: those of `strict` functions, and the one that must come, by their
+ * schemas, and no more than are wanted. Undefined: whatever the model writes will do.
+ */
+export function callFormat({
+  tools,
+  names,
+  format,
+  isForced,
+  isSingle,
+}: ShownTools): ToolCallsFormat | undefined {
+  const callable = tools.map((tool) => tool.function).filter(({ name }) => names.has(name));
+  if (!isForced && !isSingle && !callable.some(({ strict }) => strict)) return undefined;
+  const functions = callable.map(({ name, parameters, strict }) => ({
+    name,
+    parameters: strict || isForced ? { ...ANY_ARGUMENTS, ...(parameters ?? NO_ARGUMENTS) } : ANY_ARGUMENTS,
+  }));
+  return { type: 'tool-calls', style: isForced ? 'forced' : format, functions, single: isSingle };
 }

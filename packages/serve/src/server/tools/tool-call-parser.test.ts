@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ToolFormat } from '../../engine/tool-format.js';
+import type { ToolFormat } from '../../grammar/index.js';
 import type { Piece } from './tool-call.js';
 import { toolCallParser } from './tool-call-parser.js';
 

@@ -1,4 +1,4 @@
-import type { ToolFormat } from '../../engine/tool-format.js';
+import type { ToolFormat } from '../../grammar/index.js';
 import { BareParser } from './bare.js';
 import { HermesParser } from './hermes.js';
 import { MistralParser } from './mistral.js';
