@@ -5,13 +5,14 @@ import type { Compressed } from './compressed.js';
 import type { Steps } from './prepare.js';
 
 const percent = (share: number) => formatNumber(100 * share, { decimals: 1, unit: '%' });
+const whole = (count: number) => count.toLocaleString('en-US');
 const signed = (share: number) => `${share > 0 ? '+' : ''}${formatNumber(100 * share, { decimals: 1 })}`;
 
 export function printSteps(steps: Steps): void {
   const columns = [{ title: 'step' }, { title: 'entries' }, { title: 'kept' }, { title: 'gone' }];
   const rows = [...steps].map(([name, { documents, kept, removed }]) => {
     const reasons = Object.entries(removed).sort((a, b) => b[1] - a[1]);
-    return [name, documents, kept, reasons.map(([reason, count]) => `${reason} ${count}`).join(', ')];
+    return [name, whole(documents), whole(kept), reasons.map(([reason, count]) => `${reason} ${count}`).join(', ')];
   });
   console.log(`${renderTable(columns, rows)}\n`);
 }
