@@ -8,7 +8,13 @@ import {
 } from '@frugal/tensor-core';
 import { type PartArray, packedFormat } from '@frugal/tensor-core/formats';
 import type { CpuStorage } from './memory.js';
-import { activationNumbers, matrixAttributes, partsAttributes, rows16Supports } from './packed-layout.js';
+import {
+  activationNumbers,
+  bitmapValues,
+  matrixAttributes,
+  partsAttributes,
+  rows16Supports,
+} from './packed-layout.js';
 
 /** Runs a native kernel by its name. */
 type Run = (
@@ -29,6 +35,7 @@ export function supportsPacked(op: OpName, attributes: unknown, maxTensors: numb
     const { format, layout, transpose, activation } = attributes as OpSpecs['packedMatmul'];
     // Unpacked once, x W runs at the speed of dense products: several times that of unpacking in between.
     if (layout) return !transpose && rows16Supports(format, activation);
+    if (bitmapValues(format) !== null) return !transpose && activation === 'none';
     return (
       format === 'int8-channel' && activation !== 'int8-block32' && !(transpose && activation === 'int8')
     );
@@ -45,7 +52,7 @@ export function supportsPacked(op: OpName, attributes: unknown, maxTensors: numb
   return true;
 }
 
-/** Kernels of packed ops: on the layout rows16, on int8-channel as it is, and formats that unpack in TypeScript. `beforeJavaScript` is called before the last. */
+/** Kernels of packed ops: on the layout rows16, on int8-channel and bitmaps as they are, and formats that unpack in TypeScript. `beforeJavaScript` is called before the last. */
 export function packedKernels(
   run: Run,
   beforeJavaScript: () => void,
@@ -63,8 +70,10 @@ export function packedKernels(
       }
     },
     packedMatmul: (inputs, outputs, attributes) => {
-      const { layout, rows, columns, transpose, activation } = attributes;
-      if (!layout) {
+      const { format, layout, rows, columns, transpose, activation } = attributes;
+      const bitmap = layout ? null : bitmapValues(format);
+      if (bitmap !== null) run('packedBitmapMatmul', inputs, outputs, [rows, columns, bitmap]);
+      else if (!layout) {
         const flags = [transpose, activation === 'int8'].map(Number);
         run('packedMatmul', inputs, outputs, [rows, columns, ...flags]);
       } else run('packedRowsMatmul', inputs, outputs, [...matrix(attributes), activationNumbers[activation]]);

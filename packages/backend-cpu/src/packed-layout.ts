@@ -9,7 +9,20 @@ const BLOCK = 32;
 const SUPER_BLOCKS = 8;
 
 /** Numbers of `Scheme` in native/kernels/packed-rows.hpp. */
-const schemes = ['half', 'half-min', 'super-min', 'super-16', 'super-16-min', 'group', 'channel'] as const;
+const schemes = [
+  ...([
+    'half',
+    'half-min',
+    'super-min',
+    'super-16',
+    'super-16-min',
+    'group',
+    'channel',
+    'nf4',
+    'nf4-nested',
+  ] as const),
+  ...(['fp8-block', 'fp8-channel', 'fp8-tensor', 'sparse-int8', 'sparse-bf16'] as const),
+] as const;
 type SchemeName = (typeof schemes)[number];
 
 const scaleTypes = ['f16', 'bf16', 'f32'] as const;
@@ -37,6 +50,13 @@ const fixed: Readonly<Record<string, Layout>> = {
   q6_k: { scheme: 'super-16', bits: 6 },
   q2_k: { scheme: 'super-16-min', bits: 2 },
   'int8-channel': { scheme: 'channel', bits: 8 },
+  'nf4-plain': { scheme: 'nf4', bits: 4 },
+  nf4: { scheme: 'nf4-nested', bits: 4 },
+  'fp8-block128': { scheme: 'fp8-block', bits: 8 },
+  'fp8-channel': { scheme: 'fp8-channel', bits: 8 },
+  'fp8-tensor': { scheme: 'fp8-tensor', bits: 8 },
+  '2:4-int8': { scheme: 'sparse-int8', bits: 4 },
+  '2:4': { scheme: 'sparse-bf16', bits: 8 },
 };
 
 const known = new Map<string, Layout | null>(Object.entries(fixed));
@@ -62,12 +82,34 @@ function layoutOf(format: string): Layout | null {
   return layout;
 }
 
+/** Columns of NF4 that share a scale: only where rows are whole blocks do they begin with one. */
+const NF4_BLOCK = 64;
+
 export function rows16Layout(format: string, rows: number, columns: number): PackedLayout | null {
   const layout = layoutOf(format);
-  if (!layout) return null;
+  if (!layout || (layout.scheme.startsWith('nf4') && columns % NF4_BLOCK !== 0)) return null;
   const panels = Math.ceil(rows / PANEL);
-  const tail = (layout.scheme === 'channel' ? panels * PANEL * 4 : 0) + (layout.ordered ? columns * 4 : 0);
-  return { name: ROWS16, byteLength: panels * panelBytes(layout, columns) + tail };
+  return {
+    name: ROWS16,
+    byteLength: panels * panelBytes(layout, columns) + tailBytes(layout, rows, columns),
+  };
+}
+
+/** What lies behind the panels. */
+function tailBytes({ scheme, ordered }: Layout, rows: number, columns: number): number {
+  switch (scheme) {
+    case 'channel':
+    case 'fp8-channel':
+    case 'fp8-tensor':
+    case 'sparse-int8':
+      return Math.ceil(rows / PANEL) * PANEL * 4 + (ordered ? columns * 4 : 0);
+    case 'nf4-nested': {
+      const scales = (rows * columns) / NF4_BLOCK;
+      return scales + Math.ceil(scales / 256) * 4 + 256 * 4 + 4;
+    }
+    default:
+      return ordered ? columns * 4 : 0;
+  }
 }
 
 function panelBytes({ scheme, bits, group = BLOCK, scale, zeros }: Layout, columns: number): number {
@@ -88,7 +130,17 @@ function panelBytes({ scheme, bits, group = BLOCK, scale, zeros }: Layout, colum
       const header = PANEL * (scale === 'f32' ? 4 : 2) + (zeros ? PANEL : 0);
       return blocks * codes + Math.ceil(blocks / (group / BLOCK)) * header;
     }
+    case 'nf4':
+    case 'nf4-nested':
+      return blocks * codes + Math.ceil(blocks / 2) * PANEL * 4;
+    case 'fp8-block':
+      return blocks * codes + Math.ceil(blocks / 4) * PANEL * 4;
+    case 'sparse-int8':
+    case 'sparse-bf16':
+      return blocks * (codes + PANEL * 4);
     case 'channel':
+    case 'fp8-channel':
+    case 'fp8-tensor':
       return blocks * codes;
   }
 }
@@ -104,9 +156,15 @@ export function matrixAttributes(format: string, rows: number, columns: number):
   ];
 }
 
-/** Numbers of `PartsKind` and `ValueType` in native/kernels/packed-parts.cpp. */
+/** Numbers of `PartsKind` in native/kernels/packed-parts.cpp, and of `ValueType` there and in packed-bitmap.cpp. */
 const partsKinds = ['nf4-plain', 'nf4', 'fp8', 'structured', 'bitmap', 'groups'] as const;
 const valueTypes = ['f32', 'bf16', 'f16', 'int8'] as const;
+
+/** Number of the type of a bitmap format's values; null for other formats. */
+export function bitmapValues(format: string): number | null {
+  const sparse = parseSparse(format);
+  return sparse?.pattern === null ? valueTypes.indexOf(sparse.values) : null;
+}
 
 /** Attributes of the kernel that unpacks the parts of a format as they are; null for formats that it does not know. */
 export function partsAttributes({ format, rows, columns, rowStart }: OpSpecs['unpack']): number[] | null {
@@ -131,8 +189,12 @@ export function partsAttributes({ format, rows, columns, rowStart }: OpSpecs['un
   return call('structured', type, n, m, Math.ceil(Math.log2(m)));
 }
 
-/** Whether the kernel multiplies in this way: one scale per row of x needs one scale per row of the weight. */
+/** Schemes whose codes stand for floats. */
+const floatSchemes = new Set(schemes.slice(schemes.indexOf('nf4')));
+
+/** Whether the kernel multiplies in this way: one scale per row of x needs one scale per row of the weight, and floats stay with floats. */
 export function rows16Supports(format: string, activation: PackedActivation): boolean {
+  if (floatSchemes.has((layoutOf(format) as Layout).scheme)) return activation === 'none';
   return activation !== 'int8' || format === 'int8-channel';
 }
 

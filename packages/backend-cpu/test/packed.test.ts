@@ -7,13 +7,18 @@ import {
   type Tensor,
   tensor,
 } from '@frugal/tensor-core';
-import { packedFormat } from '@frugal/tensor-core/formats';
+import { e4m3Values, packedFormat } from '@frugal/tensor-core/formats';
 import { describe, expect, it } from 'vitest';
 import { needsNative, testedIsas } from './native.js';
 
 needsNative();
 
 const formats = ['q2_k', 'q3_k', 'q4_0', 'q4_1', 'q4_k', 'q5_0', 'q5_1', 'q5_k', 'q6_k', 'q8_0', 'iq4_nl'];
+/** Formats whose kernels multiply f32 rows. */
+const floatFormats = [
+  ...['nf4', 'nf4-plain', 'fp8-tensor', 'fp8-channel', 'fp8-block128', '2:4', '2:4-int8'],
+  ...['bitmap', 'bitmap-f32', 'bitmap-f16', 'bitmap-int8', '4:8', 'q4_0', 'int8-channel'],
+];
 const [ROWS, COLUMNS] = [35, 512];
 
 /** A matrix of ggml blocks in the layout of the CPU backend, and its values. */
@@ -57,6 +62,40 @@ for (const isa of testedIsas) {
           true,
         );
       }
+    });
+
+    it.each(floatFormats)(
+      'of f32 rows give a row the same bits alone and among others: %s',
+      async (format) => {
+        const backend = cpuBackend({ isa, minimumWork: 0 });
+        const values = await new Random(1).normal([ROWS * COLUMNS]).toFloat32();
+        const weight = PackedTensor.pack(format, values, [ROWS, COLUMNS], backend).prepare();
+        const x = new Random(2).normal([23, COLUMNS], { backend });
+        const all = await bitsOf(weight.matmul(x, 'none'));
+        for (const [first, end] of [
+          [0, 1],
+          [1, 3],
+          [3, 6],
+          [6, 10],
+          [10, 23],
+        ]) {
+          const some = await bitsOf(weight.matmul(x.slice(0, first, end), 'none'));
+          expect(some.equals(all.subarray(first * ROWS * 4, end * ROWS * 4)), `rows ${first} to ${end}`).toBe(
+            true,
+          );
+        }
+      },
+    );
+
+    it('of FP8 take every code for its number, and 127 for none', async () => {
+      const backend = cpuBackend({ isa, minimumWork: 0 });
+      const codes = Uint8Array.from({ length: 16 * 256 }, (_, i) => i % 256);
+      const parts = [codes, Float32Array.of(2)];
+      const weight = PackedTensor.fromParts('fp8-tensor', [16, 256], parts, backend).prepare();
+      const want = Float32Array.from(codes, (code) => 2 * e4m3Values[code]);
+      expect(await weight.unpack().toFloat32()).toEqual(want);
+      const x = tensor(new Float32Array(256).fill(1), { backend }).reshape(1, 256);
+      expect((await weight.matmul(x, 'none').toFloat32()).every(Number.isNaN)).toBe(true);
     });
 
     // Groups of no, one, few and many rows, and rows of none.

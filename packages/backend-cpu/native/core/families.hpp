@@ -29,6 +29,7 @@
   X(packed_store)          \
   X(packed_unpack)         \
   X(packed_parts)          \
+  X(packed_bitmap)         \
   X(super_blocks)          \
   X(simple_blocks)         \
   X(probe)

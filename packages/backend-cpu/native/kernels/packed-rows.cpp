@@ -1,6 +1,7 @@
 // packedMatmul on the layout rows16: (x, blob) → x Wᵀ. Attributes: those of matrix_of, then activation: 0 none, 1 int8,
 // 2 int8-block32. groupedPackedMatmul: (x [N, C], offsets i32 [E + 1], E blobs) → [N, F], the same attributes. Every element
 // is summed block after block in one order, whatever the number of rows and threads.
+#include "packed-floats.hpp"
 #include "packed-tiles-amx.hpp"
 #include "packed-tiles-avx2.hpp"
 
@@ -55,27 +56,60 @@ static void unpack_panel(const Matrix& m, int64_t panel, float* out) {
   });
 }
 
-/** Four chains of sums by column modulo 4. */
+/** Sums in four chains each. */
+template <int ROWS>
+using Chains = F[ROWS][4][VECTORS];
+
 template <class T, int ROWS>
-static void float_tile(const Matrix& m, int64_t panel, const float* weights, const float* x, int64_t row, const Output& out) {
-  const int64_t depth = m.blocks * BLOCK;
-  F acc[ROWS][4][VECTORS] = {};
-  for (int64_t k = 0; k < depth; k += 4) {
-FRUGAL_UNROLL for (int j = 0; j < 4; j++) {
-      F w[VECTORS];
-      for (int v = 0; v < VECTORS; v++) w[v] = load(weights + (k + j) * PANEL + v * LANES);
-FRUGAL_UNROLL for (int r = 0; r < ROWS; r++)
-FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) acc[r][j][v] = fma(set(x[r * depth + k + j]), w[v], acc[r][j][v]);
-    }
-  }
+FRUGAL_INLINE void store_chains(const Matrix& m, int64_t panel, const Chains<ROWS>& acc, int64_t row, const Output& out) {
   for (int r = 0; r < ROWS; r++) {
     F y[VECTORS];
     for (int v = 0; v < VECTORS; v++) {
       y[v] = (acc[r][0][v] + acc[r][1][v]) + (acc[r][2][v] + acc[r][3][v]);
-      if (m.scheme == Scheme::channel) y[v] *= load(m.row_scales() + panel * PANEL + v * LANES);
+      if (m.scales_rows()) y[v] *= load(m.row_scales() + panel * PANEL + v * LANES);
     }
     out.store<T>(row + r, panel, y);
   }
+}
+
+/** ROWS rows of x times an unpacked panel. */
+template <class K, class T, int ROWS>
+static void float_tile(const Matrix& m, int64_t panel, const float* weights, const float* x, int64_t row, const Output& out) {
+  const int64_t depth = m.blocks * BLOCK;
+  Chains<ROWS> acc = {};
+  for (int64_t k = 0; k < depth; k += 16) {
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; j++) {
+      F w[VECTORS];
+      for (int v = 0; v < VECTORS; v++) w[v] = load(weights + (k + j) * PANEL + v * LANES);
+FRUGAL_UNROLL for (int r = 0; r < ROWS; r++)
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) acc[r][chain_of<K>(j)][v] = fma(set(x[r * depth + k + j]), w[v], acc[r][chain_of<K>(j)][v]);
+    }
+  }
+  store_chains<T, ROWS>(m, panel, acc, row, out);
+}
+
+/** The same sums straight from the codes: for so few rows that unpacked panels would not be read often enough. */
+template <class K, class T, int ROWS>
+static void float_tile_of_codes(const Matrix& m, int64_t panel, const float* x, int64_t row, const Output& out) {
+  const int64_t depth = m.blocks * BLOCK;
+  Chains<ROWS> acc = {};
+  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
+    const float* xb = x + b * BLOCK;
+    if constexpr (is_sparse<typename K::Scales>) {
+FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++)
+FRUGAL_UNROLL for (int which = 0; which < 2; which++)
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) {
+        const F w = scales.kept(codes, i, which, v);
+FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) acc[r][i % 4][v] = fma(scales.pick(xb + r * depth + 4 * i, i, which, v), w, acc[r][i % 4][v]);
+      }
+    } else {
+      for_weights<K>(codes, scales, [&](int c, int v, F w) __attribute__((always_inline)) {
+FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) acc[r][c % 4][v] = fma(set(xb[r * depth + c]), w, acc[r][c % 4][v]);
+      });
+    }
+  });
+  store_chains<T, ROWS>(m, panel, acc, row, out);
 }
 
 /** tile<ROWS>(row) over all rows, the largest tiles first. */
@@ -178,13 +212,18 @@ static void multiply_floats(const Call& call, const Matrix& m, int64_t count, co
       __builtin_memcpy(x + row * depth + b * BLOCK, block, sizeof(block));
     }
   });
-  with_kind(m, [&](auto kind) {
+  with_any_kind(m, [&](auto kind) {
     using K = decltype(kind);
     for_chunks(call, Panels::of(m), count, INT64_MAX / 2, 0.012, [&](int64_t first, int64_t end, int64_t, int64_t) {
+      if (count <= FLOAT_TILE) {
+        for (int64_t panel = first; panel < end; panel++)
+          for_tiles<FLOAT_TILE>(0, count, [&]<int ROWS>(int64_t row) { float_tile_of_codes<K, T, ROWS>(m, panel, x + row * depth, row, out); });
+        return;
+      }
       float* weights = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(depth * PANEL) * 4 + 64));
       for (int64_t panel = first; panel < end; panel++) {
         unpack_panel<K>(m, panel, weights);
-        for_tiles<FLOAT_TILE>(0, count, [&]<int ROWS>(int64_t row) { float_tile<T, ROWS>(m, panel, weights, x + row * depth, row, out); });
+        for_tiles<FLOAT_TILE>(0, count, [&]<int ROWS>(int64_t row) { float_tile<K, T, ROWS>(m, panel, weights, x + row * depth, row, out); });
       }
     });
   });

@@ -8,8 +8,9 @@
 // Codes are bit planes of unsigned numbers. Group i = columns 4i … 4i + 3 of the block; a dword of row r has a byte for
 // each of the four. Plane of 4 bits: dword (i & 3) · 16 + r, low half for i < 4, high half else. Plane of 2 bits: dword
 // (i & 1) · 16 + r, bits 2(i >> 1). Plane of 1 bit: dword r, bit i. Plane of 8 bits: dword 16i + r. Wider planes come
-// first and hold the lower bits. Rows and columns are padded; behind the panels lie, where the format has them, an f32 scale
-// per row and the i32 order of columns. src/packed-layout.ts computes the same sizes.
+// first and hold the lower bits. Two of every four columns (2:4) are as many dwords of kept values, then a dword with the places of
+// the block's 16 values, two bits each. Rows and columns are padded; behind the panels lie, where the format has them, an f32 scale
+// per row, the i32 order of columns, or all parts of nested scales. src/packed-layout.ts computes the same sizes.
 #include "rows.hpp"
 
 #define FRUGAL_MEMBER inline __attribute__((always_inline))
@@ -33,6 +34,13 @@ enum class Scheme : int {
   super_16_min,  // code · d · scale - dmin · min per 16 columns: q2_k
   group,         // (code - zero) · scale per group
   channel,       // (code - 128) · scale per row
+  nf4,           // number of the code · f32 per 64 columns: nf4-plain
+  nf4_nested,    // the same, its scales kept as codes beside: nf4
+  fp8_block,     // e4m3 · f32 per 128 columns
+  fp8_channel,   // e4m3 · f32 per row
+  fp8_tensor,    // e4m3 · f32, repeated for each row
+  sparse_int8,   // two of every four columns, code · f32 per row
+  sparse_bf16,   // two of every four columns, as they are
 };
 
 enum class ScaleType : int { f16, bf16, f32 };
@@ -49,13 +57,20 @@ struct Matrix {
   const char* data;
 
   int64_t code_bytes() const { return bits * 64; }
+  /** Whether sums are scaled by row at their end. */
+  bool scales_rows() const {
+    return scheme == Scheme::channel || scheme == Scheme::fp8_channel || scheme == Scheme::fp8_tensor || scheme == Scheme::sparse_int8;
+  }
+  /** Whether codes stand for floats, so that x stays f32 as well. */
+  bool is_float() const { return scheme >= Scheme::nf4; }
+  bool is_sparse() const { return scheme == Scheme::sparse_int8 || scheme == Scheme::sparse_bf16; }
   const char* panel(int64_t p) const { return data + p * panel_bytes; }
   /** Header of the period of block b, and the block itself, from the start of the panel. */
   int64_t header_at(int64_t b) const { return b / period * (period * block_bytes + header_bytes); }
   int64_t block_at(int64_t b) const { return b * block_bytes + (b / period + 1) * header_bytes; }
   const float* row_scales() const { return reinterpret_cast<const float*>(data + panels * panel_bytes); }
   const int32_t* order() const {
-    return ordered ? reinterpret_cast<const int32_t*>(data + panels * panel_bytes + (scheme == Scheme::channel ? panels * PANEL * 4 : 0)) : nullptr;
+    return ordered ? reinterpret_cast<const int32_t*>(data + panels * panel_bytes + (scales_rows() ? panels * PANEL * 4 : 0)) : nullptr;
   }
 };
 
@@ -83,7 +98,14 @@ static inline Matrix matrix_of(const double* a, const char* data) {
       m.header_bytes = PANEL * (m.scale_type == ScaleType::f32 ? 4 : 2) + (m.zeros ? PANEL : 0);
       m.period = m.group / BLOCK;
       break;
-    case Scheme::channel: break;
+    case Scheme::nf4:
+    case Scheme::nf4_nested: m.header_bytes = PANEL * 4, m.period = 2; break;
+    case Scheme::fp8_block: m.header_bytes = PANEL * 4, m.period = 4; break;
+    case Scheme::sparse_int8:
+    case Scheme::sparse_bf16: m.block_bytes += PANEL * 4; break;
+    case Scheme::channel:
+    case Scheme::fp8_channel:
+    case Scheme::fp8_tensor: break;
   }
   m.panel_bytes = m.blocks * m.block_bytes + (m.blocks + m.period - 1) / m.period * m.header_bytes;
   return m;
@@ -142,6 +164,13 @@ FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++) codes[i][v] |= ((all >> i) & 0x01
 FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++) codes[i][v] = look_up(codes[i][v]);
     }
   }
+}
+
+/** The first dwords of a block as they are. */
+template <int COUNT>
+FRUGAL_INLINE void load_dwords(const char* p, Codes32& codes) {
+FRUGAL_UNROLL for (int i = 0; i < COUNT; i++)
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) codes[i][v] = load_as<U>(p + (i * PANEL + v * LANES) * 4);
 }
 
 /** Where products go. */

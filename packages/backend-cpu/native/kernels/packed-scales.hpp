@@ -170,7 +170,17 @@ struct Kind {
   static constexpr bool table = T;
 };
 
-/** Calls f with the Kind of a matrix. */
+/** Whether sums are scaled by row at their end. */
+template <class S>
+constexpr bool scales_rows = __is_same(S, Channel);
+/** Whether a block holds some of its columns only, and their places. */
+template <class S>
+constexpr bool is_sparse = false;
+/** Whether codes stand for floats: the scales make them. */
+template <class S>
+constexpr bool is_float = false;
+
+/** Calls f with the Kind of a matrix whose codes are whole numbers. */
 template <class Function>
 static inline void with_kind(const Matrix& m, const Function& f) {
   switch (m.scheme) {
@@ -189,6 +199,7 @@ static inline void with_kind(const Matrix& m, const Function& f) {
       if (m.bits == 4) return f(Kind<Group, 4>{});
       return f(Kind<Group, 8>{});
     case Scheme::channel: return f(Kind<Channel, 8>{});
+    default: return;
   }
 }
 
@@ -218,19 +229,27 @@ FRUGAL_INLINE void for_blocks(const Matrix& m, const char* panel, int64_t first,
     // Weights are read once and forward, but the hardware alone fetches them too late: two to three times slower here.
     for (int64_t line = 0; line < m.block_bytes; line += 64) __builtin_prefetch(p + PREFETCH_BYTES + line);
     Codes32 codes;
-    load_codes<K::bits, K::table>(p, codes);
+    if constexpr (is_sparse<typename K::Scales>) load_dwords<K::bits>(p, codes);
+    else load_codes<K::bits, K::table>(p, codes);
 FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) scales.block(p + K::bits * 64, v);
     step(b, codes, scales);
     p += m.block_bytes;
   }
 }
 
-/** The numbers of a block: step(column in the block, vector of rows, values); the scale of a row (Channel) left out. */
+/** Number `t` of group `i`; the scale of a row left out. */
+template <class K>
+FRUGAL_INLINE F weight_at(const Codes32& codes, const typename K::Scales& scales, int i, int t, int v) {
+  if constexpr (is_float<typename K::Scales>) return scales.weight(codes, i, t, v);
+  else return scales.weight(from_bytes((codes[i][v] >> (8 * t)) & 255u), i / 4, v);
+}
+
+/** The numbers of a block: step(column in the block, vector of rows, values); the scale of a row left out. */
 template <class K, class Step>
 FRUGAL_INLINE void for_weights(const Codes32& codes, const typename K::Scales& scales, const Step& step) {
 FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++) {
 FRUGAL_UNROLL for (int t = 0; t < 4; t++) {
-FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) step(4 * i + t, v, scales.weight(from_bytes((codes[i][v] >> (8 * t)) & 255u), i / 4, v));
+FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) step(4 * i + t, v, weight_at<K>(codes, scales, i, t, v));
     }
   }
 }

@@ -1,6 +1,6 @@
 // The layout rows16 made from the parts of a format, and taken apart again. Attributes: those of matrix_of; tensors: the
-// parts (blocks; or codes, scales, zeros?, order?) and the blob.
-#include "packed-store.hpp"
+// parts (blocks; codes, scales, zeros?, order?; or those of packed-store-floats.hpp) and the blob.
+#include "packed-store-floats.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
@@ -91,31 +91,45 @@ void restore_row(const Matrix& m, const PartPointers& p, int64_t row, const uint
   }
 }
 
+/** Every row with its panel, in parallel: body(row, panel). */
+template <class Body>
+void for_panel_rows(const Call& call, const Matrix& m, char* blob, const Body& body) {
+  parallel(call, m.panels, static_cast<double>(PANEL * m.columns) * 2, [&](int64_t i) {
+    for (int64_t row = i * PANEL; row < (i + 1) * PANEL && row < m.rows; row++) body(row, at(blob, i * m.panel_bytes));
+  });
+}
+
 /** (parts) → blob */
 void packed_rows_repack(const Call& call) {
-  const Tensor& blob = call.tensors[call.input_count];
-  const Matrix m = matrix_of(call.attributes, blob.data);
+  char* blob = call.tensors[call.input_count].data;
+  const Matrix m = matrix_of(call.attributes, blob);
+  parallel(call, m.panels, static_cast<double>(m.panel_bytes) / 30, [&](int64_t i) { __builtin_memset(blob + i * m.panel_bytes, 0, static_cast<size_t>(m.panel_bytes)); });
+  if (m.is_float()) {
+    const FloatParts p = FloatParts::of(call, 0, call.input_count);
+    for_panel_rows(call, m, blob, [&](int64_t row, uint8_t* panel) { store_float_row(m, p, row, panel); });
+    return copy_float_tail<false>(m, p, blob);
+  }
   const PartPointers p = parts_of(call, m, 0);
-  parallel(call, m.panels, static_cast<double>(PANEL * m.columns) * 2, [&](int64_t panel) {
-    uint8_t* to = at(blob.data, panel * m.panel_bytes);
-    __builtin_memset(to, 0, static_cast<size_t>(m.panel_bytes));
-    for (int64_t row = panel * PANEL; row < (panel + 1) * PANEL && row < m.rows; row++) store_row(m, p, row, to);
-  });
-  copy_tail<false>(m, p, blob.data);
+  for_panel_rows(call, m, blob, [&](int64_t row, uint8_t* panel) { store_row(m, p, row, panel); });
+  copy_tail<false>(m, p, blob);
 }
 
 /** (blob) → parts */
 void packed_rows_standard(const Call& call) {
-  const Matrix m = matrix_of(call.attributes, call.tensors[0].data);
+  char* blob = call.tensors[0].data;
+  const Matrix m = matrix_of(call.attributes, blob);
+  if (m.is_float()) {
+    const FloatParts p = FloatParts::of(call, 1, call.output_count);
+    for_panel_rows(call, m, blob, [&](int64_t row, uint8_t* panel) { restore_float_row(m, p, row, panel); });
+    return copy_float_tail<true>(m, p, blob);
+  }
   const PartPointers p = parts_of(call, m, 1);
   const int64_t row_bytes = is_simple(m) ? m.blocks * SimpleBlocks::bytes(m) : is_super(m) ? m.blocks / 8 * SuperBlocks::bytes(m) : CodeStream::row_bytes(m);
-  parallel(call, m.panels, static_cast<double>(PANEL * m.columns) * 2, [&](int64_t panel) {
-    for (int64_t row = panel * PANEL; row < (panel + 1) * PANEL && row < m.rows; row++) {
-      __builtin_memset(p.codes + row * row_bytes, 0, static_cast<size_t>(row_bytes));
-      restore_row(m, p, row, at(call.tensors[0].data, panel * m.panel_bytes));
-    }
+  for_panel_rows(call, m, blob, [&](int64_t row, uint8_t* panel) {
+    __builtin_memset(p.codes + row * row_bytes, 0, static_cast<size_t>(row_bytes));
+    restore_row(m, p, row, panel);
   });
-  copy_tail<true>(m, p, call.tensors[0].data);
+  copy_tail<true>(m, p, blob);
 }
 
 constexpr KernelEntry entries[] = {{"packedRowsRepack", packed_rows_repack}, {"packedRowsStandard", packed_rows_standard}};

@@ -1,6 +1,6 @@
 // Numbers of matrices in the layout rows16: unpack and packedGather.
 // Attributes: those of matrix_of, then for unpack the first row.
-#include "packed-scales.hpp"
+#include "packed-floats.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
@@ -12,7 +12,7 @@ void unpack_blocks(const Matrix& m, int64_t panel, int64_t first, int64_t end, f
   for_blocks<K>(m, m.panel(panel), first, end, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
     float tile[BLOCK][PANEL];
     for_weights<K>(codes, scales, [&](int c, int v, F values) {
-      if constexpr (__is_same(typename K::Scales, Channel)) values *= load(m.row_scales() + panel * PANEL + v * LANES);
+      if constexpr (scales_rows<typename K::Scales>) values *= load(m.row_scales() + panel * PANEL + v * LANES);
       store(tile[c] + v * LANES, values);
     });
     float* to = out + (b - first) * BLOCK;
@@ -42,7 +42,7 @@ void packed_rows_unpack(const Call& call) {
   if (count == 0) return;
   float* out = data_of<float>(call.tensors[1]);
   const int64_t first_panel = first / PANEL, last_panel = (first + count - 1) / PANEL;
-  with_kind(m, [&](auto kind) {
+  with_any_kind(m, [&](auto kind) {
     parallel(call, last_panel - first_panel + 1, static_cast<double>(PANEL * m.columns) * 0.3, [&](int64_t i) {
       const int64_t panel = first_panel + i;
       float* rows = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(PANEL * width) * 4 + 64));
@@ -60,7 +60,7 @@ void packed_rows_gather(const Call& call) {
   const Matrix m = matrix_of(call.attributes, call.tensors[1].data);
   const int32_t* indices = data_of<int32_t>(call.tensors[0]);
   const int64_t width = m.blocks * BLOCK;
-  with_kind(m, [&](auto kind) {
+  with_any_kind(m, [&](auto kind) {
     parallel(call, size_of(call.tensors[0]), static_cast<double>(PANEL * m.columns) * 0.2, [&](int64_t i) {
       float* rows = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(PANEL * width) * 4 + 64));
       unpack_blocks<decltype(kind)>(m, indices[i] / PANEL, 0, m.blocks, rows);

@@ -299,6 +299,7 @@ void test_attention(Suite&);
 void test_packed(Suite&);
 void test_grouped(Suite&);
 void test_packed_rows(Suite&);
+void test_packed_floats(Suite&);
 void test_joining(Suite&);
 void test_other(Suite&);
 

@@ -16,6 +16,7 @@ int main() {
     test_packed(suite);
     test_grouped(suite);
     test_packed_rows(suite);
+    test_packed_floats(suite);
     test_joining(suite);
     test_other(suite);
     std::printf("native kernels, %s: %d checks, %d failed\n", isa_name(isa), suite.checks, suite.failures);
