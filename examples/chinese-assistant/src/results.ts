@@ -12,7 +12,12 @@ export function printSteps(steps: Steps): void {
   const columns = [{ title: 'step' }, { title: 'entries' }, { title: 'kept' }, { title: 'gone' }];
   const rows = [...steps].map(([name, { documents, kept, removed }]) => {
     const reasons = Object.entries(removed).sort((a, b) => b[1] - a[1]);
-    return [name, whole(documents), whole(kept), reasons.map(([reason, count]) => `${reason} ${count}`).join(', ')];
+    return [
+      name,
+      whole(documents),
+      whole(kept),
+      reasons.map(([reason, count]) => `${reason} ${count}`).join(', '),
+    ];
   });
   console.log(`${renderTable(columns, rows)}\n`);
 }

@@ -10,13 +10,16 @@ namespace {
 /** Numbers as in src/packed-layout.ts. */
 enum class ValueType : int { f32, bf16, f16, int8 };
 
+/** Rows of x that share one reading of kept values; where there are more, rows of the weight are spread out, and tiles of both multiplied. */
 #if defined(FRUGAL_AVX512)
-constexpr int TILE = 8;
+constexpr int TILE = 8, TILE_ROWS = 4, TILE_WEIGHTS = 3;
 #elif defined(FRUGAL_AVX2)
-constexpr int TILE = 4;
+constexpr int TILE = 4, TILE_ROWS = 2, TILE_WEIGHTS = 2;
 #else
-constexpr int TILE = 2;
+constexpr int TILE = 2, TILE_ROWS = 2, TILE_WEIGHTS = 1;
 #endif
+/** Rows of the weight that are spread out together: they stay in the L2 cache. */
+constexpr int64_t SPREAD_ROWS = 24;
 /** Columns of one step: a vector for each chain. */
 constexpr int STEP = 2 * LANES;
 constexpr uint32_t ALL = LANES == 32 ? ~0u : (1u << LANES) - 1;
@@ -88,10 +91,9 @@ struct Weights {
   }
 };
 
-/** ROWS rows of x, `depth` apart, times one row of the weight. */
-template <int ROWS, class V>
-FRUGAL_INLINE void multiply_row(const Weights<V>& w, int64_t row, const float* x, int64_t depth, float (&sums)[ROWS]) {
-  F acc[ROWS][2] = {};
+/** step(column, chain, numbers) for each vector of a row. */
+template <class V, class Step>
+FRUGAL_INLINE void for_weights(const Weights<V>& w, int64_t row, int64_t depth, const Step& step) {
   const V* next = w.values + w.starts[row];
   for (int64_t c = 0; c < depth; c += STEP) {
     const uint32_t bits = w.bits_at(row, c);
@@ -99,13 +101,66 @@ FRUGAL_INLINE void multiply_row(const Weights<V>& w, int64_t row, const float* x
     for (int chain = 0; chain < 2; chain++) {
       const uint32_t mask = bits >> (chain * LANES) & ALL;
       const int count = __builtin_popcount(mask);
-      const F weights = expand(next, w.end, mask, count);
+      step(c + chain * LANES, chain, expand(next, w.end, mask, count));
       next += count;
-#pragma GCC unroll 8
-      for (int r = 0; r < ROWS; r++) acc[r][chain] = fma(load(x + r * depth + c + chain * LANES), weights, acc[r][chain]);
     }
   }
-  for (int r = 0; r < ROWS; r++) sums[r] = reduce_add(acc[r][0] + acc[r][1]) * (w.scales ? w.scales[row] : 1.0f);
+}
+
+template <class V>
+FRUGAL_INLINE float finish(const Weights<V>& w, int64_t row, const F (&acc)[2]) {
+  return reduce_add(acc[0] + acc[1]) * (w.scales ? w.scales[row] : 1.0f);
+}
+
+/** ROWS rows of x, `depth` apart, times one row of the weight. */
+template <int ROWS, class V>
+FRUGAL_INLINE void multiply_row(const Weights<V>& w, int64_t row, const float* x, int64_t depth, float (&sums)[ROWS]) {
+  F acc[ROWS][2] = {};
+  for_weights(w, row, depth, [&](int64_t c, int chain, F weights) {
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; r++) acc[r][chain] = fma(load(x + r * depth + c), weights, acc[r][chain]);
+  });
+  for (int r = 0; r < ROWS; r++) sums[r] = finish(w, row, acc[r]);
+}
+
+/** Rows of x times rows of the weight that lie spread out, with the same sums. */
+template <int ROWS, int WEIGHTS, class T, class V>
+static void multiply_tile(const Weights<V>& w, int64_t row, const float* spread, const float* x, int64_t depth, T* y) {
+  F acc[ROWS][WEIGHTS][2] = {};
+  for (int64_t c = 0; c < depth; c += STEP) {
+#pragma GCC unroll 2
+    for (int chain = 0; chain < 2; chain++) {
+      const int64_t at = c + chain * LANES;
+      F weights[WEIGHTS];
+#pragma GCC unroll 4
+      for (int i = 0; i < WEIGHTS; i++) weights[i] = load(spread + i * depth + at);
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; r++) {
+        const F numbers = load(x + r * depth + at);
+#pragma GCC unroll 4
+        for (int i = 0; i < WEIGHTS; i++) acc[r][i][chain] = fma(numbers, weights[i], acc[r][i][chain]);
+      }
+    }
+  }
+  for (int r = 0; r < ROWS; r++)
+    for (int i = 0; i < WEIGHTS; i++) store_f_first(y + r * w.rows + row + i, set(finish(w, row + i, acc[r][i])), 1);
+}
+
+/** All rows of x times the rows [first, end) of the weight. */
+template <class T, class V>
+static void multiply_spread(const Weights<V>& w, int64_t first, int64_t end, const float* x, int64_t depth, int64_t count, T* y) {
+  float* spread = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>((end - first) * depth) * 4 + 64));
+  for (int64_t row = first; row < end; row++)
+    for_weights(w, row, depth, [&](int64_t c, int, F weights) { store(spread + (row - first) * depth + c, weights); });
+  const auto across = [&]<int ROWS>(int64_t r) {
+    int64_t row = first;
+    for (; end - row >= TILE_WEIGHTS; row += TILE_WEIGHTS)
+      multiply_tile<ROWS, TILE_WEIGHTS>(w, row, spread + (row - first) * depth, x + r * depth, depth, y + r * w.rows);
+    for (; row < end; row++) multiply_tile<ROWS, 1>(w, row, spread + (row - first) * depth, x + r * depth, depth, y + r * w.rows);
+  };
+  int64_t r = 0;
+  for (; count - r >= TILE_ROWS; r += TILE_ROWS) across.template operator()<TILE_ROWS>(r);
+  for (; r < count; r++) across.template operator()<1>(r);
 }
 
 /** Rows of x in tiles, the largest first. */
@@ -131,9 +186,15 @@ void multiply(const Call& call, const Weights<V>& w) {
     });
   });
   const Tensor& out = call.tensors[call.input_count];
-  for_each_row(call, Rows{w.rows, w.columns}, 0.1 + 0.02 * static_cast<double>(count), [&](int64_t row) {
-    multiply_tiles<TILE>(w, row, x, depth, 0, count, data_of<T>(out));
-  });
+  T* y = data_of<T>(out);
+  if (count > TILE) {
+    const int64_t cost = SPREAD_ROWS * w.columns * count / 25;
+    return parallel(call, (w.rows + SPREAD_ROWS - 1) / SPREAD_ROWS, static_cast<double>(cost), [&](int64_t chunk) {
+      const int64_t first = chunk * SPREAD_ROWS, end = first + SPREAD_ROWS < w.rows ? first + SPREAD_ROWS : w.rows;
+      multiply_spread(w, first, end, x, depth, count, y);
+    });
+  }
+  for_each_row(call, Rows{w.rows, w.columns}, 0.1 + 0.02 * static_cast<double>(count), [&](int64_t row) { multiply_tiles<TILE>(w, row, x, depth, 0, count, y); });
 }
 
 void packed_bitmap_matmul(const Call& call) {
