@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { attachAdapters } from '@frugal/lora';
 import { createModel } from '@frugal/models';
 import { SelectionBalancer } from '@frugal/moe';
-import { type Backend, expectNoLeaks, referenceBackend, setBackend } from '@frugal/tensor-core';
+import {
+  type Backend,
+  type Collective,
+  expectNoLeaks,
+  referenceBackend,
+  setBackend,
+} from '@frugal/tensor-core';
 import { generate } from '@frugal/tensor-core/generation';
 import { type CausalLM, nextTokenBatch, placeBlocks } from '@frugal/tensor-core/nn';
 import {
@@ -72,7 +78,9 @@ function batches() {
   };
 }
 
-type Part = Partial<TrainOptions> & { readonly checkpoint?: TrainOptions['checkpoint'] };
+type Config = Parameters<typeof createModel>[0];
+type Part = Partial<Omit<TrainOptions, 'distributed'>> & { readonly config?: Config };
+type Ranks = Partial<NonNullable<TrainOptions['distributed']>>;
 
 interface Trained {
   readonly losses: readonly number[];
@@ -85,11 +93,7 @@ interface Trained {
 async function run(
   device: Backend | null,
   optimizer: OptimizerConfig,
-  {
-    steps = 4,
-    config = dense,
-    ...changes
-  }: Part & { readonly config?: Parameters<typeof createModel>[0] } = {},
+  { steps = 4, config = dense, ...changes }: Part & Pick<TrainOptions, 'distributed'> = {},
 ): Promise<Trained> {
   const model = createModel(config, { seed: 1 });
   if (device) await placeBlocks(model, [{ first: 1, last: 1, backend: device }]);
@@ -103,6 +107,7 @@ async function run(
     schedule: schedules.constant({ peak: 0.01 }),
     afterStep: (_: number, finite: Parameters<NonNullable<TrainOptions['afterStep']>>[1]) =>
       balancer?.update(finite),
+    ...(balancer && { reduce: (ranks: Collective) => balancer.reduce(ranks) }),
     steps,
     accumulate: 2,
     average,
@@ -211,11 +216,39 @@ describe('a model on two devices of the same numbers', () => {
     expect(await tuned(device)).toEqual(await tuned(null));
   });
 
-  it('does not train in several processes', async () => {
-    const [collective] = localCollectives(1);
-    await expect(
-      run(device, { type: 'adamw' }, { distributed: { collective }, average: undefined }),
-    ).rejects.toThrow(/blocks of the model lie on several backends.*train in one process/);
+  /** What each of two ranks ends with; block 1 of the model lies on the device of its rank, where there is one. */
+  const ranksOf = (
+    devices: readonly (Backend | null)[],
+    optimizer: OptimizerConfig,
+    part: Part,
+    ranks: Ranks = {},
+  ) =>
+    Promise.all(
+      localCollectives(2).map((collective, rank) =>
+        run(devices[rank], optimizer, { ...part, distributed: { collective, ...ranks } }),
+      ),
+    );
+
+  it.each(optimizers)('trains in two processes with %s', async (name, optimizer) => {
+    const checkpoint = { directory: join(folder, `ranks-${name}`), resume: true };
+    const one = await ranksOf([null, null], optimizer, { config: experts });
+    await ranksOf([device, new SmallDevice()], optimizer, { config: experts, steps: 2, checkpoint });
+    // The second rank has no such device any more.
+    const two = await ranksOf([device, null], optimizer, { config: experts, checkpoint });
+    for (const rank of [0, 1]) {
+      expect(two[rank].losses).toEqual(one[rank].losses.slice(2));
+      expect(two[rank].norms).toEqual(one[rank].norms.slice(2));
+      expect(two[rank].weights).toEqual(one[rank].weights);
+    }
+  });
+
+  it('trains in two processes that exchange weights now and then', async () => {
+    const part = { config: experts, average: undefined, reduce: undefined };
+    const ranks = { local: { steps: 2 }, speeds: [2, 1] };
+    const one = await ranksOf([null, null], { type: 'adamw' }, part, ranks);
+    const two = await ranksOf([device, new SmallDevice()], { type: 'adamw' }, part, ranks);
+    expect(two.map(({ losses }) => losses)).toEqual(one.map(({ losses }) => losses));
+    expect(two.map(({ weights }) => weights)).toEqual(one.map(({ weights }) => weights));
   });
 });
 

@@ -88,9 +88,11 @@ export class AscendBackend implements Backend {
     this.device = new Device(libraries, index);
     const { soc, runtime } = this.device;
     this.description = `${soc}, device ${index}, ACL ${runtime.version()}`;
+    const isOld = OLD_CHIPS.test(soc);
     this.capabilities = {
       strided: 'all',
-      dtypes: new Set(allDTypes.filter((dtype) => dtype !== 'bf16' || !OLD_CHIPS.test(soc))),
+      dtypes: new Set(allDTypes.filter((dtype) => dtype !== 'bf16' || !isOld)),
+      preferred: isOld ? 'f16' : 'bf16',
       formats: new Set<string>(),
       subnormals: false,
       memory: 'device',

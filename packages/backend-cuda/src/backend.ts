@@ -3,6 +3,7 @@ import {
   type Backend,
   type Capabilities,
   type DType,
+  type FloatDType,
   type Kernel,
   type Kernels,
   type OpName,
@@ -47,6 +48,8 @@ export interface CudaBackendOptions {
   readonly description: string;
   /** Dtypes that the device computes with. Default: all. */
   readonly dtypes?: readonly DType[] | undefined;
+  /** What products are best made in. Default: f32. */
+  readonly preferred?: FloatDType | undefined;
 }
 
 /** Kernels of TensorFlow, called one by one. On a GPU they are enqueued; only `read` and `synchronize` wait. */
@@ -57,12 +60,13 @@ export class CudaBackend implements Backend {
   readonly kernels: Kernels;
   private readonly device: Device;
 
-  constructor(binding: Binding, { description, dtypes = allDTypes }: CudaBackendOptions) {
+  constructor(binding: Binding, { description, dtypes = allDTypes, preferred }: CudaBackendOptions) {
     this.device = new Device(binding);
     this.description = description;
     this.capabilities = {
       strided: 'all',
       dtypes: new Set(dtypes),
+      preferred,
       get formats() {
         return new Set(packedFormatNames().filter(unpackerOf));
       },

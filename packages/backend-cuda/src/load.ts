@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module';
-import { allDTypes, type DType } from '@frugal/tensor-core';
-import { CudaBackend } from './backend.js';
+import { CudaBackend, type CudaBackendOptions } from './backend.js';
 import type { Binding } from './binding.js';
 import { factsOfCapability, oldestCapability } from './capability.js';
 import { CudaBackendUnavailableError } from './errors.js';
@@ -49,6 +48,8 @@ export function loadBinding(): Loaded {
       cause,
     );
   }
+  if (typeof native.TF_Version !== 'string' || typeof native.executeOp !== 'function')
+    throw unavailable('this is not the binding of tfjs-node-gpu 4.22', INSTALL, located.binding);
   if (!isNewEnough(native.TF_Version)) {
     const expected = `${OLDEST_VERSION.join('.')} or newer`;
     const details = {
@@ -104,16 +105,17 @@ function refuseCpu(cuda: string | null | undefined): CudaBackendUnavailableError
   );
 }
 
-function describeCpu({ TF_Version }: Binding) {
-  return { description: `cuda: no GPU, TensorFlow ${TF_Version} on the processor`, dtypes: allDTypes };
+function describeCpu({ TF_Version }: Binding): CudaBackendOptions {
+  return { description: `cuda: no GPU, TensorFlow ${TF_Version} on the processor` };
 }
 
-function describeGpu({ TF_Version }: Binding): { description: string; dtypes: readonly DType[] } {
+/** @throws CudaBackendUnavailableError for a GPU that TensorFlow has no kernels for */
+function describeGpu({ TF_Version }: Binding): CudaBackendOptions {
   // TensorFlow numbers GPUs as the driver does, after CUDA_VISIBLE_DEVICES.
   const visible = process.env.CUDA_VISIBLE_DEVICES?.split(',')[0];
   const { gpus } = findGpus();
   const gpu: Gpu | undefined = gpus[Number(visible ?? 0)] ?? gpus[0];
-  if (!gpu) return { description: `cuda: TensorFlow ${TF_Version}`, dtypes: allDTypes };
+  if (!gpu) return { description: `cuda: TensorFlow ${TF_Version}` };
   const facts = factsOfCapability(gpu.capability);
   if (!facts && gpu.capability < oldestCapability) {
     const hint = 'Use the cpu backend.';
@@ -121,6 +123,7 @@ function describeGpu({ TF_Version }: Binding): { description: string; dtypes: re
   }
   return {
     description: `cuda: ${gpu.name}, driver ${gpu.driver}, TensorFlow ${TF_Version}`,
-    dtypes: facts?.dtypes ?? allDTypes,
+    dtypes: facts?.dtypes,
+    preferred: facts?.preferred,
   };
 }

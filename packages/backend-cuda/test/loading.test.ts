@@ -50,6 +50,25 @@ describe('without what is needed', () => {
     expect(() => cudaBackend()).toThrow(/TensorFlow cannot be loaded: got .*tfjs_binding.node.*--fix cuda/);
   });
 
+  it.each([
+    [
+      'a binding of something else',
+      'module.exports = {};',
+      /this is not the binding of tfjs-node-gpu 4.22: got .*other-\d+.cjs/,
+    ],
+    [
+      'a TensorFlow that is too old',
+      "module.exports = { TF_Version: '2.9.1', executeOp() {} };",
+      /TensorFlow is too old: got 2.9.1; expected 2.18 or newer.*pip install/,
+    ],
+  ])('refuses %s', async (_, source, message) => {
+    const file = join(folder, `other-${source.length}.cjs`);
+    await writeFile(file, source);
+    vi.stubEnv('FRUGAL_TENSORFLOW', file);
+    const { cudaBackend } = await freshly();
+    expect(() => cudaBackend()).toThrow(message);
+  });
+
   it('prepares nothing from an incomplete package', () => {
     const prepare = () => prepareTensorFlow({ tensorflow: folder, tfjs: folder, out: folder });
     expect(prepare).toThrow(CudaBackendUnavailableError);

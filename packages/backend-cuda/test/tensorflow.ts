@@ -1,11 +1,6 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import './prepared.js';
 import { type CudaBackend, cudaBackend } from '@frugal/backend-cuda';
 import { beforeEach } from 'vitest';
-
-// What scripts/fetch-tensorflow.mjs prepares; no GPU is needed.
-const prepared = fileURLToPath(new URL('../../../.cache/tensorflow', import.meta.url));
-if (existsSync(prepared)) process.env.FRUGAL_TENSORFLOW ??= prepared;
 
 function open(): { readonly backend: CudaBackend | null; readonly reason: string } {
   try {

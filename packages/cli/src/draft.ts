@@ -26,5 +26,5 @@ export async function openDraft(
       hint: 'Use a smaller model of the same family, or --draft lookup.',
     });
   }
-  return draftModel(await openModel(path, context));
+  return draftModel(await openModel(path, context, { preferred: true }));
 }

@@ -9,6 +9,7 @@ import {
   modelOf,
   tokenizerOf,
 } from '@frugal/models';
+import { currentBackend } from '@frugal/tensor-core';
 import type { CausalLM, Model } from '@frugal/tensor-core/nn';
 import { loadTokenizer, type Tokenizer } from '@frugal/tokenizers';
 import type { Context } from './context.js';
@@ -17,11 +18,14 @@ import { exists } from './files.js';
 import { isHubReference } from './hub/reference.js';
 import { type NamedPlace, spread } from './placement.js';
 import { keepActivations } from './precise.js';
+import { preferredDType } from './preferred-dtype.js';
 import { withProgress } from './progress.js';
 import { byteCount } from './verb.js';
 
 interface LoadOptions {
   readonly precise?: boolean | undefined;
+  /** For generation alone: weights and activations in what the device multiplies best, unless `precise`. Default: f32. */
+  readonly preferred?: boolean;
   /** Folder of an adapter in PEFT's layout. */
   readonly adapter?: string | undefined;
   /** Bytes of experts in memory. */
@@ -115,11 +119,16 @@ export async function openAnyModel(path: string, context: Context): Promise<Mode
 async function load(
   checkpoint: Checkpoint,
   context: Context,
-  { precise, adapter, expertMemory, place }: LoadOptions,
+  { precise, preferred, adapter, expertMemory, place }: LoadOptions,
 ): Promise<CausalLM> {
   const memory = await expertMemorySettings(expertMemory);
+  const dtype = preferred && !precise && !place ? preferredDType([currentBackend()]) : 'f32';
   const model = await withProgress(context, 'Loading', (update) =>
-    modelOf(checkpoint, { expertMemory: memory, onProgress: ({ done, total }) => update(done, total) }),
+    modelOf(checkpoint, {
+      dtype,
+      expertMemory: memory,
+      onProgress: ({ done, total }) => update(done, total),
+    }),
   );
   if (precise) keepActivations(model);
   if (adapter !== undefined) {

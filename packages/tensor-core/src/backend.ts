@@ -1,4 +1,4 @@
-import type { DType } from './dtype.js';
+import type { DType, FloatDType } from './dtype.js';
 import type { PackOptions, PartArray } from './formats/index.js';
 import type { OpName, OpSpecs } from './ops/specs.js';
 import type { Shape } from './shape.js';
@@ -59,6 +59,8 @@ export interface Capabilities {
   readonly strided: ReadonlySet<OpName> | 'all';
   /** Dtypes that tensors of this backend can have. */
   readonly dtypes: ReadonlySet<DType>;
+  /** What products of models are best made in here. Left out: f32. */
+  readonly preferred?: FloatDType | undefined;
   /** Packed formats for which `packedMatmul` has a kernel; core unpacks the others tile by tile. */
   readonly formats: ReadonlySet<string>;
   /** False where numbers below 2^-126 count as zero, as they do on many devices. Left out: they are kept. */

@@ -1,7 +1,7 @@
 import type { Backend, TensorInfo, TensorView } from './backend.js';
 import { observer } from './debug.js';
 import { bytesPerElement } from './dtype.js';
-import { BackendError, IndexError, LifetimeError } from './errors.js';
+import { BackendError, DTypeError, IndexError, LifetimeError } from './errors.js';
 import { allocateStorage } from './memory.js';
 import { mutatedInputs, type OpDefinition } from './ops/definition.js';
 import { operations } from './ops/index.js';
@@ -92,11 +92,24 @@ function runKernel<N extends OpName>(
   infos: readonly TensorInfo[],
   attributes: OpSpecs[N],
 ): readonly Tensor[] {
+  const missing = infos.find(({ dtype }) => !backend.capabilities.dtypes.has(dtype));
+  if (missing) {
+    throw new DTypeError({
+      where: op,
+      what: `the ${backend.name} backend has no ${missing.dtype}`,
+      got: `${describeInputs(inputs)} to ${missing.dtype} ${formatShape(missing.shape)}`,
+      expected: [...backend.capabilities.dtypes].join(', '),
+    });
+  }
   const outputs = infos.map((info) => allocate(backend, info));
   launch(backend, op, inputs, outputs, attributes);
   if (definition.mutates)
     for (const i of mutatedInputs(definition, inputs, attributes)) inputs[i].storage.version++;
   return outputs;
+}
+
+function describeInputs(inputs: readonly TensorInfo[]): string {
+  return inputs.map(({ dtype, shape }) => `${dtype} ${formatShape(shape)}`).join(', ') || 'no inputs';
 }
 
 function allocate(backend: Backend, { shape, dtype }: TensorInfo): Tensor {
@@ -141,7 +154,7 @@ function decompose<N extends OpName>(
     throw new BackendError({
       where: op,
       what: `the ${backend.name} backend cannot run this op`,
-      got: inputs.map((input) => `${input.dtype} ${formatShape(input.shape)}`).join(', ') || 'no inputs',
+      got: describeInputs(inputs),
       hint: 'Move the tensors to another backend, or cast them to a dtype that it supports.',
     });
   }

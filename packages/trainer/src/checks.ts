@@ -1,6 +1,7 @@
 import { TrainerError } from './errors.js';
 import type { NamedParameter } from './optimizers/optimizer.js';
-import type { TrainableModel, TrainOptions } from './options.js';
+import type { Precision, TrainableModel, TrainOptions } from './options.js';
+import { dtypeOf } from './precision.js';
 
 /** @throws TrainerError for options that cannot be */
 export function checkOptions<B>(options: TrainOptions<B>): void {
@@ -43,6 +44,22 @@ export function checkOptions<B>(options: TrainOptions<B>): void {
       hint: 'Leave precision out, or give the model a property computeDType that its layers follow.',
     });
   }
+  if (precision !== undefined) requireDType(model, precision);
+}
+
+/** Every backend that the model lies on must have the dtype: V100 and T4 have no bf16. */
+function requireDType(model: TrainableModel, precision: Precision): void {
+  const dtype = dtypeOf(precision);
+  const lacking = model.parameters().find(({ value }) => !value.backend.capabilities.dtypes.has(dtype));
+  if (!lacking) return;
+  const { name, capabilities } = lacking.value.backend;
+  throw new TrainerError({
+    where: 'precision',
+    what: `the ${name} backend has no ${dtype} on this device`,
+    got: precision,
+    expected: (['f32', 'bf16', 'f16'] as const).filter((each) => capabilities.dtypes.has(each)).join(' or '),
+    hint: capabilities.preferred && `Products are best made in ${capabilities.preferred} here.`,
+  });
 }
 
 function requireWhole(name: string, value: number, smallest: number): void {

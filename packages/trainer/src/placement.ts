@@ -29,8 +29,8 @@ export function byBackend<T>(
   return groups;
 }
 
-/** A tensor that is kept beside `partner` and follows it when that was moved: itself, or a copy there, the old one freed. */
-export function besides(tensor: Tensor, { backend }: Tensor): Tensor {
+/** The tensor itself where it lies on `backend`, else a copy there, the old one freed. */
+export function movedTo(tensor: Tensor, backend: Backend): Tensor {
   if (tensor.backend === backend) return tensor;
   const moved = transfer(tensor, backend);
   tensor.dispose();

@@ -1,12 +1,18 @@
+import type { FloatDType } from '@frugal/tensor-core';
 import { Linear, type Module } from '@frugal/tensor-core/nn';
 import type { Precision, TrainableModel } from './options.js';
+
+/** What activations are stored in. */
+export function dtypeOf(precision: Precision): FloatDType {
+  return precision === 'int8' ? 'bf16' : precision;
+}
 
 /** Lets the model compute in `precision`; call the result to give it its own back. */
 export function usePrecision(model: TrainableModel, precision: Precision | undefined): () => void {
   const leave: (() => void)[] = [() => clearCopies(model)];
   if (precision !== undefined) {
     const { computeDType } = model;
-    model.computeDType = precision === 'int8' ? 'bf16' : precision;
+    model.computeDType = dtypeOf(precision);
     leave.push(() => {
       model.computeDType = computeDType;
     });

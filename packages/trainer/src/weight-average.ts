@@ -2,7 +2,7 @@ import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
 import { TrainerError } from './errors.js';
 import type { NamedParameter } from './optimizers/optimizer.js';
 import type { TrainableModel } from './options.js';
-import { besides } from './placement.js';
+import { movedTo } from './placement.js';
 
 export interface WeightAverageOptions {
   /** What is kept of the average in each step, 0 to 1. Default 0.999: about the last thousand steps. */
@@ -35,7 +35,7 @@ export class WeightAverage {
       for (const { path, parameter } of parameters) {
         if (this.updates.get(path) === update) continue;
         const known = this.tensors.get(path);
-        const average = keep(known ? besides(known, parameter.value) : parameter.value.copy());
+        const average = keep(known ? movedTo(known, parameter.value.backend) : parameter.value.copy());
         this.tensors.set(path, average);
         if (known) scope(() => average.assign(average.add(parameter.value.sub(average).mul(1 - decay))));
         this.updates.set(path, update);

@@ -10,9 +10,11 @@ import {
   tokenizerOf,
 } from '@frugal/models';
 import type { ServedModel } from '@frugal/serve/engine';
+import { currentBackend } from '@frugal/tensor-core';
 import type { Context } from '../context.js';
 import { expertMemorySettings } from '../model.js';
 import { spread } from '../placement.js';
+import { preferredDType } from '../preferred-dtype.js';
 import { withProgress } from '../progress.js';
 import type { ModelSource } from './engine-settings.js';
 
@@ -31,6 +33,7 @@ export async function loadServedModel(
         return { name, tokenizer, encoder, ...(await encoderUse(checkpoint)) };
       }
       const model = await modelOf(checkpoint, {
+        dtype: place ? 'f32' : preferredDType([currentBackend()]),
         expertMemory: await expertMemorySettings(expertMemory),
         onProgress,
       });

@@ -27,7 +27,8 @@ const trainingSchema = settings({
   clipNorm: z.number().positive().default(1),
   /** What tokens beyond the next one count, for models with blocks that predict them (MTP). Default 0.3; 0: nothing. */
   multiTokenWeight: z.number().nonnegative().optional(),
-  precision: z.enum(['f32', 'bf16', 'f16', 'int8']).default('f32'),
+  /** Of products and activations; `auto`: what the device multiplies best, f32 on a processor. */
+  precision: z.enum(['auto', 'f32', 'bf16', 'f16', 'int8']).default('auto'),
   /** Store only what goes into the blocks, and results of their products of so many bytes, and compute the rest again backward. */
   recompute: z.union([z.boolean(), z.strictObject({ keepBytes: z.number().nonnegative() })]).default(false),
   /** Decay of a moving average of the weights, which is what is evaluated and saved. */

@@ -8,7 +8,7 @@ export interface TrainingFlags {
   readonly sequence?: number;
   readonly batch?: number;
   readonly learningRate?: number;
-  readonly precision?: 'f32' | 'bf16' | 'f16' | 'int8';
+  readonly precision?: TrainingConfig['precision'];
   readonly seed?: number;
 }
 
@@ -23,12 +23,10 @@ export function addTrainingOptions(command: Command, defaults = DEFAULTS): Comma
     .option('--batch <N>', `sequences per batch (default: ${defaults.batch})`, integer(1))
     .option('--learning-rate <R>', `peak of the schedule (default: ${defaults.learningRate})`, number(0))
     .addOption(
-      new Option('--precision <P>', 'of the activations (default: f32)').choices([
-        'f32',
-        'bf16',
-        'f16',
-        'int8',
-      ]),
+      new Option(
+        '--precision <P>',
+        'of the activations (default: auto, what the device multiplies best; f32 on a processor)',
+      ).choices(['auto', 'f32', 'bf16', 'f16', 'int8']),
     )
     .option('--seed <N>', 'order of the data (default: 1)', integer());
 }

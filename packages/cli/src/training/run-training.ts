@@ -16,6 +16,7 @@ import {
   type LossObserver,
   languageModelLoss,
   multiTokenLoss,
+  type Precision,
   progressBar,
   schedules,
   type TrainOptions,
@@ -23,6 +24,7 @@ import {
   WeightAverage,
 } from '@frugal/trainer';
 import type { Context } from '../context.js';
+import { preferredDType } from '../preferred-dtype.js';
 import { type EvaluationConfig, stepsOf, type TrainingConfig } from './config.js';
 import type { RunDirectory } from './run-directory.js';
 import { Traffic } from './traffic.js';
@@ -30,6 +32,8 @@ import { Traffic } from './traffic.js';
 /** What a finished training tells about itself. */
 export interface TrainingRecord {
   readonly steps: number;
+  /** What activations were stored in. */
+  readonly precision: Precision;
   readonly tokens: number;
   readonly seconds: number;
   /** Mean of the last steps, in nats per token. */
@@ -44,6 +48,17 @@ export interface TrainingRecord {
   };
   /** Where the best evaluation was, whose weights the model now has; of runs with `patience`. */
   readonly best?: { readonly step: number; readonly value: number; readonly stoppedEarly: boolean };
+}
+
+/** `auto`: what all devices of the model multiply best. Ranks that train by themselves cannot agree on the loss scale of f16. */
+function precisionOf(
+  { precision }: Pick<TrainingConfig, 'precision'>,
+  model: TrainOptions['model'],
+  distributed: TrainOptions['distributed'],
+): Precision {
+  if (precision !== 'auto') return precision;
+  const preferred = preferredDType(model.parameters().map(({ value }) => value.backend));
+  return preferred === 'f16' && distributed?.local ? 'f32' : preferred;
 }
 
 export interface TrainingSetup {
@@ -67,7 +82,6 @@ export async function runTraining(
     learningRate: peak,
     finalLearningRate: final,
     clipNorm,
-    precision,
     accumulate,
     checkpointEvery,
     averageDecay,
@@ -78,7 +92,8 @@ export async function runTraining(
   const { progressStream } = terminal;
   const stream = { isTTY: progressStream !== undefined, write: terminal.err, columns: terminal.columns };
   const bar = progressBar({ label, stream });
-  const record = { steps, tokens: 0, seconds: 0, loss: null as number | null, metrics: {} };
+  const precision = precisionOf(config, job.model, distributed);
+  const record = { steps, precision, tokens: 0, seconds: 0, loss: null as number | null, metrics: {} };
   const traffic = new Traffic();
   const events = train({
     ...job,

@@ -64,7 +64,7 @@ export async function benchModel(
   const backend = useBackend(options, context);
   const path = await modelPath(source, context);
   const start = performance.now();
-  const model = await openModel(path, context, { place: options.place });
+  const model = await openModel(path, context, { place: options.place, preferred: true });
   const loadSeconds = (performance.now() - start) / 1000;
   const { promptTokens, newTokens, repeats } = options;
   const speed = await measureSpeed(model, { promptTokens, newTokens, repeats, signal: context.signal });

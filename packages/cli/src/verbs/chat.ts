@@ -59,7 +59,7 @@ export const chatVerb: Verb = (program, context) => {
       const ready = (tokenizer: Tokenizer) => {
         if (chatTemplate(tokenizer).isDefault) context.terminal.err(NO_TEMPLATE);
       };
-      const { tokenizer, model } = await openSpeaker(path, context, { ...options, ready });
+      const { tokenizer, model } = await openSpeaker(path, context, { ...options, preferred: true, ready });
       const template = chatTemplate(tokenizer);
       const draft = await openDraft(options.draft, { model, tokenizer }, context);
       const { contextLength } = model;

@@ -63,7 +63,7 @@ export const generateVerb: Verb = (program, context) => {
       const { terminal } = context;
       const path = await modelPath(source, context);
       useBackend(options, context);
-      const { tokenizer, model } = await openSpeaker(path, context, options);
+      const { tokenizer, model } = await openSpeaker(path, context, { ...options, preferred: true });
       const promptIds = encodePrompt(tokenizer, options);
       const limit = tokenLimit(model, promptIds.length, options.maxTokens); // before the prompt is shown
       const constraint = await openConstraint(options.jsonSchema, tokenizer, limit);

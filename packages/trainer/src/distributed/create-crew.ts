@@ -1,7 +1,6 @@
 import { TrainerError } from '../errors.js';
 import type { NamedParameter } from '../optimizers/optimizer.js';
 import type { TrainOptions } from '../options.js';
-import { isSpread } from '../placement.js';
 import { type Crew, SingleCrew, type Wishes } from './crew.js';
 import { LocalUpdateCrew } from './local-update-crew.js';
 import { SynchronousCrew } from './synchronous-crew.js';
@@ -18,7 +17,6 @@ export function createCrew<B>(
     random !== undefined,
     'random numbers of the loss (dropout) would differ with the division of the work',
   );
-  refuse(isSpread(options.model), 'the blocks of the model lie on several backends');
   const { local } = distributed;
   if (!local) return new SynchronousCrew(options, distributed, parameters, wishes);
   if (!(Number.isInteger(local.steps) && local.steps > 0)) {
@@ -29,7 +27,11 @@ export function createCrew<B>(
     average !== undefined,
     'an average of weights cannot follow weights that are exchanged now and then',
   );
-  refuse(precision === 'f16', 'the loss scale of f16 would differ between the ranks', 'Use bf16.');
+  refuse(
+    precision === 'f16',
+    'the loss scale of f16 would differ between the ranks',
+    'Use bf16, or f32 where the device has none.',
+  );
   refuse(
     evaluate !== undefined && evaluate.every % local.steps !== 0,
     `evaluations fall between two exchanges of weights, which are ${local.steps} steps apart`,

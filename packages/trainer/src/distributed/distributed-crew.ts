@@ -12,6 +12,7 @@ import type { TrainBatch } from '@frugal/tensor-core/nn';
 import { type CheckpointStore, type RestoredRun, type TrainerState, trainedTensors } from '../checkpoints.js';
 import type { NamedParameter } from '../optimizers/optimizer.js';
 import type { TrainOptions } from '../options.js';
+import { homeOfTraining } from '../placement.js';
 import type { LaunchedStep, StepPlan } from '../train-step.js';
 import { type BatchUnits, sequenceUnits } from './batch-units.js';
 import type { Crew, ExtraTensors, Wishes } from './crew.js';
@@ -143,13 +144,13 @@ export abstract class DistributedCrew<B> implements Crew {
     return all;
   }
 
-  /** Runs `fn` in a scope, with new tensors on the device of the parameters, without recording. */
+  /** Runs `fn` in a scope, with new tensors where the model has its embedding and head, without recording. */
   protected onDevice<T>(fn: () => T): T {
     return noGrad(() => withBackend(this.backend, () => scope(fn)));
   }
 
-  /** That of the parameters. */
+  /** Where losses are made, and gradients exchanged: blocks may lie elsewhere. */
   protected get backend(): Backend {
-    return this.parameters[0].parameter.value.backend;
+    return homeOfTraining(this.options.model, this.parameters);
   }
 }

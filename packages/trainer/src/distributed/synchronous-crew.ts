@@ -5,6 +5,7 @@ import { TrainerError } from '../errors.js';
 import { requireGradients, scaleOf } from '../gradients.js';
 import type { NamedParameter } from '../optimizers/optimizer.js';
 import type { TrainOptions } from '../options.js';
+import { movedTo } from '../placement.js';
 import { addGradients, type LaunchedStep, type Part, type StepPlan } from '../train-step.js';
 import type { Wishes } from './crew.js';
 import { DistributedCrew, type Gathered } from './distributed-crew.js';
@@ -91,14 +92,15 @@ export class SynchronousCrew<B> extends DistributedCrew<B> {
     }
   }
 
-  /** The gradients that the last unit left, zeros where it left none. */
+  /** The gradients that the last unit left, at home, zeros where it left none. */
   private takeGradients(seen: boolean[]): Tensor[] {
+    const { backend } = this;
     return this.onDevice(() =>
       this.parameters.map(({ parameter }, i) => {
         const { gradient, value } = parameter;
         value.grad = null;
         if (gradient) seen[i] = true;
-        return keep(gradient ?? zeros(value.shape));
+        return keep(gradient ? movedTo(gradient, backend) : zeros(value.shape));
       }),
     );
   }
@@ -230,18 +232,19 @@ export class SynchronousCrew<B> extends DistributedCrew<B> {
   ): Promise<{ readonly outcome: Tensor; readonly finite: Tensor }> {
     requireGradients(hasGradient.some(Boolean));
     const mine = this.owners.parameters[this.collective.rank];
-    for (const [i, { path, parameter }] of mine.entries()) {
-      if (hasGradient[this.indices.get(path) as number]) parameter.value.grad = gradients[i];
-      else gradients[i].dispose();
-    }
     const squares = this.onDevice(() =>
       concat(
-        this.parameters.map((named) => {
-          const gradient = mine.includes(named) ? named.parameter.gradient : null;
-          return gradient ? sumOfSquares(gradient).reshape(1) : zeros([1]);
+        this.parameters.map((named, i) => {
+          const own = mine.indexOf(named);
+          return own >= 0 && hasGradient[i] ? sumOfSquares(gradients[own]).reshape(1) : zeros([1]);
         }),
       ),
     );
+    for (const [i, { path, parameter }] of mine.entries()) {
+      const { value } = parameter;
+      if (hasGradient[this.indices.get(path) as number]) value.grad = movedTo(gradients[i], value.backend);
+      else gradients[i].dispose();
+    }
     const [all] = await this.collective.allReduce([squares]);
     const { clipNorm, optimizer } = this.options;
     const result = this.onDevice(() => {

@@ -1,7 +1,7 @@
 import { keep, noGrad, scope, type Tensor, transfer, withBackend, zeros } from '@frugal/tensor-core';
 import type { Parameter } from '@frugal/tensor-core/nn';
 import { TrainerError } from '../errors.js';
-import { besides, byBackend } from '../placement.js';
+import { byBackend, movedTo } from '../placement.js';
 import type { NamedParameter, Optimizer, Update } from './optimizer.js';
 
 /** A parameter that has a gradient, with the optimizer's tensors for it. */
@@ -77,7 +77,7 @@ export abstract class SlotOptimizer implements Optimizer {
     return this.slots.map((slot) => {
       const name = `${path}:${slot}`;
       const known = this.tensors.get(name);
-      const tensor = keep(known ? besides(known, value) : this.createSlot(slot, value));
+      const tensor = keep(known ? movedTo(known, value.backend) : this.createSlot(slot, value));
       this.tensors.set(name, tensor);
       return tensor;
     });
