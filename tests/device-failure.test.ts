@@ -7,6 +7,7 @@ import { referenceBackend, setBackend } from '@frugal/tensor-core';
 import { nextTokenBatch } from '@frugal/tensor-core/nn';
 import { AdamW, constant, DeviceFailureError, languageModelLoss, train } from '@frugal/trainer';
 import { afterAll, afterEach, expect, it } from 'vitest';
+import { signatures } from '../packages/backend-ascend/src/abi/signatures.js';
 import {
   expectNoViolations,
   needsStub,
@@ -104,6 +105,64 @@ it('names the last checkpoint when the device is lost', async () => {
   const HEARTBEAT_LOST = 507010;
   const failed = run('lost', 6, (step) => step === 2 && stubControl().failOp('aclnnMatmul', HEARTBEAT_LOST));
   const { message, isCurrent } = await failureOf(failed);
+  stubControl().repair();
   expect(isCurrent).toBe(false);
   expect(message).toMatch(/status 507010.*The last checkpoint is .*step-00000002: resume from there/);
+});
+
+it('goes on to the same bits wherever memory ends', async () => {
+  const backend = openBackend();
+  setBackend(backend);
+  const { limitMemory } = stubControl();
+  const whole = await run('ends-whole', 4);
+  const fourth = whole.get(4) as number;
+  const wanted = new Set<string | undefined>();
+  // Less room for each: the step, whose batch is the long one, ends in its update, backward, and forward.
+  for (let room = 2 ** 21; room >= 2 ** 12; room = Math.floor(room / 1.6)) {
+    const directory = `ends-${room}`;
+    backend.trimMemory();
+    const ended = run(directory, 4, (step) => step === 2 && limitMemory(backend.memory.used + room));
+    const error = await ended.then(
+      () => null,
+      (thrown: Error) => thrown,
+    );
+    limitMemory(0);
+    wanted.add(error?.message.match(/no room for \d+/)?.[0]);
+    if (!error) continue;
+    expect(error).toBeInstanceOf(DeviceFailureError);
+    const { message, isCurrent } = error as DeviceFailureError;
+    expect(isCurrent, message).toBe(true);
+    expect(message).toMatch(/no room for \d+ bytes/);
+    const rest = await run(directory, 4);
+    for (const [step, loss] of rest) expect(loss, `${room} bytes, step ${step}`).toBe(whole.get(step));
+    expect(rest.get(4) ?? fourth).toBe(fourth);
+  }
+  expect(wanted).toContain(undefined); // there was room enough
+  expect(wanted.size).toBeGreaterThan(3);
+});
+
+it('names the last checkpoint whichever op of a step loses the device, and goes on from there', async () => {
+  setBackend(openBackend());
+  const { calls, failOp, repair } = stubControl();
+  const HEARTBEAT_LOST = 507010;
+  const KERNEL_FAILED = 0;
+  const names = Object.keys(signatures).map((name) => `aclnn${name}`);
+  let before: number[] = [];
+  const count = () => names.map((name) => Number(calls(name)));
+  let used: string[] = [];
+  const whole = await run('op-whole', 4, (step) => {
+    if (step === 2) before = count();
+    if (step === 4) used = names.filter((_, i) => count()[i] > before[i]);
+  });
+  expect(used.length).toBeGreaterThan(20);
+  for (const [i, name] of used.entries()) {
+    const status = i % 2 === 0 ? HEARTBEAT_LOST : KERNEL_FAILED;
+    const failed = run(`op-${name}`, 4, (step) => step === 2 && failOp(name, status));
+    const { message } = await failureOf(failed);
+    repair();
+    expect(message, name).toMatch(/status 5070\d\d/);
+    expect(message, name).toMatch(/step-0000000\d: resume from there/);
+    const rest = await run(`op-${name}`, 4);
+    for (const [step, loss] of rest) expect(loss, `${name}, step ${step}`).toBe(whole.get(step));
+  }
 });

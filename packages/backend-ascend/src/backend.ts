@@ -134,6 +134,12 @@ export class AscendBackend implements Backend {
     this.device.synchronize();
   }
 
+  /** Waits for the device. */
+  trimMemory(): void {
+    this.device.masks.clear();
+    this.device.allocator.release();
+  }
+
   /** Bytes of the device in blocks that are in use, and taken from it in all. */
   get memory(): { readonly used: number; readonly reserved: number } {
     const { used, reserved } = this.device.allocator;

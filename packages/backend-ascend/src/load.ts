@@ -16,8 +16,17 @@ let opened: { readonly device: number; readonly backend: AscendBackend } | null 
  * @throws AscendUnavailableError, which says what is missing and what to run
  */
 export function ascendBackend({
-  device = Number(process.env.FRUGAL_ASCEND_DEVICE ?? 0),
+  device = Number(process.env.FRUGAL_ASCEND_DEVICE || 0),
 }: AscendOptions = {}): AscendBackend {
+  if (!Number.isInteger(device) || device < 0) {
+    throw new AscendUnavailableError({
+      where: 'ascend backend',
+      what: 'this is no number of a device',
+      got: process.env.FRUGAL_ASCEND_DEVICE ?? String(device),
+      expected: '0, 1, …',
+      hint: 'Set FRUGAL_ASCEND_DEVICE, or leave it out.',
+    });
+  }
   if (opened && opened.device !== device) {
     throw new AscendUnavailableError({
       where: 'ascend backend',

@@ -57,7 +57,8 @@ void work(Stream& stream, size_t count) {
     if (task.name == state().failingOp) {
       stream.error = state().failure;
       state().failingOp.clear();
-      continue;
+      stream.queue.clear();  // nothing behind a kernel that failed runs
+      return;
     }
     task.run();
   }
@@ -260,6 +261,16 @@ ABI void frugalStubForget() {
 ABI void frugalStubFailOp(const char* name, int code) {
   state().failingOp = name;
   state().failure = code ? code : kernelFailed;
+}
+
+/** As for a process that is started again: streams work, and what they had left to do is gone. */
+ABI void frugalStubRepair() {
+  Lock lock(mutex());
+  state().failingOp.clear();
+  for (auto& [handle, stream] : state().streams) {
+    stream.error = ok;
+    stream.queue.clear();
+  }
 }
 
 /** How often an op was enqueued. */

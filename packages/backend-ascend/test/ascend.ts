@@ -33,6 +33,8 @@ interface Control {
   forget(): void;
   /** The next op of this name fails with a status; 0: a kernel that fails. */
   failOp(name: string, status: number): void;
+  /** Streams that failed work again, as in a new process. */
+  repair(): void;
   /** How often an op was enqueued. */
   calls(name: string): number;
   limitMemory(bytes: number): void;
@@ -46,6 +48,7 @@ export function stubControl(): Control {
     violations: library.func('frugalStubViolations', 'const char *', []),
     forget: library.func('frugalStubForget', 'void', []),
     failOp: library.func('frugalStubFailOp', 'void', ['const char *', 'int']),
+    repair: library.func('frugalStubRepair', 'void', []),
     calls: library.func('frugalStubCalls', 'uint64_t', ['const char *']),
     limitMemory: library.func('frugalStubLimitMemory', 'void', ['uint64_t']),
   };

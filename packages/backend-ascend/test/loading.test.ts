@@ -40,6 +40,11 @@ describe('without what is needed', () => {
 describe('with the stub', () => {
   needsStub();
 
+  it.each(['x', '-1', '1.5'])('refuses %s as a device', (device) => {
+    vi.stubEnv('FRUGAL_ASCEND_DEVICE', device);
+    expect(() => ascendBackend()).toThrow(/this is no number of a device: got (x|-1|1.5); expected 0, 1/);
+  });
+
   it('names a device that does not exist, and drives one only', () => {
     expect(() => ascendBackend({ device: 5 })).toThrow(
       /there is no device of this number: got device 5.*107001/,

@@ -70,7 +70,9 @@ export function openLibraries({ libraries: folder }: Installation): Libraries {
         where: 'ascend backend',
         what: `${file} cannot be loaded`,
         got: (cause as Error).message,
-        hint: hintFor((cause as Error).message, folder),
+        hint: existsSync(file)
+          ? hintFor((cause as Error).message, folder)
+          : 'Install the toolkit and the ops package of CANN 8.1 or newer: this one is not whole.',
         cause,
       });
     }
