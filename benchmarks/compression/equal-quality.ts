@@ -1,9 +1,6 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { saveFile } from '@frugal/checkpoint';
 import type { ModifierSpec } from '@frugal/compress';
 import type { Coupling } from '@frugal/tensor-core/nn';
+import type { ResultStore } from './result-store.js';
 import { type Measured, runVariant } from './run-variant.js';
 import { measureSpeeds } from './speeds.js';
 import type { Subject } from './subject.js';
@@ -89,49 +86,50 @@ async function laddersOf(subject: Subject): Promise<Ladder[]> {
   ];
 }
 
-/** Compares all pruning methods; what was measured before is taken from the folder. */
+/** Compares all pruning methods; what was measured before is taken from the store. */
 export async function equalQuality(
   subject: Subject,
-  folder: string,
-  quality: Readonly<Record<string, Measured>>,
+  store: ResultStore,
+  reference: Measured,
 ): Promise<EqualQuality[]> {
-  const reference = quality[REFERENCE];
-  const file = join(folder, 'settings.json');
-  const known: Record<string, Measured> = existsSync(file)
-    ? (JSON.parse(await readFile(file, 'utf8')) as Record<string, Measured>)
-    : {};
   const rows: EqualQuality[] = [];
-  for (const { method, settings } of await laddersOf(subject)) {
-    const measure = async ({ name, stages }: Setting): Promise<Measured> => {
-      const key = `${method}, ${name}`;
-      known[key] ??= await runVariant(subject, stages, folderOf(folder, key));
-      await mkdir(dirname(file), { recursive: true });
-      await saveFile(file, `${JSON.stringify(known, null, 1)}\n`);
-      console.error(`${subject.name}, ${key}: ${known[key].perplexity.toFixed(3)}`);
-      return known[key];
-    };
-    const index = await strongest(settings, async (setting) => {
-      return (await measure(setting)).perplexity <= reference.perplexity;
-    });
-    const chosen = settings[Math.max(0, index)];
-    const { bytes, perplexity } = await measure(chosen);
-    const key = `${method}, ${chosen.name}`;
-    const { ratios } = await measureSpeeds(
-      new Map([[key, folderOf(folder, key)]]),
-      folderOf(folder, REFERENCE),
-      'f32',
-    );
-    rows.push({
-      method,
-      setting: chosen.name,
-      bytes,
-      perplexity,
-      isReached: index >= 0,
-      bytesRatio: bytes / reference.bytes,
-      speedRatio: ratios[key].median,
-    });
+  for (const ladder of await laddersOf(subject)) {
+    rows.push(await store.find('equal', ladder.method, () => compare(subject, store, ladder, reference)));
   }
   return rows;
+}
+
+async function compare(
+  subject: Subject,
+  store: ResultStore,
+  { method, settings }: Ladder,
+  reference: Measured,
+): Promise<EqualQuality> {
+  const keyOf = ({ name }: Setting) => `${method}, ${name}`;
+  const measure = (setting: Setting): Promise<Measured> => {
+    const key = keyOf(setting);
+    return store.find('setting', key, async () => {
+      const measured = await runVariant(subject, setting.stages, store.model(key));
+      console.error(`${subject.name}, ${key}: ${measured.perplexity.toFixed(3)}`);
+      return measured;
+    });
+  };
+  const index = await strongest(settings, async (setting) => {
+    return (await measure(setting)).perplexity <= reference.perplexity;
+  });
+  const chosen = settings[Math.max(0, index)];
+  const { bytes, perplexity } = await measure(chosen);
+  const saved = new Map([[keyOf(chosen), store.model(keyOf(chosen))]]);
+  const { ratios } = await measureSpeeds(saved, store.model(REFERENCE), 'f32');
+  return {
+    method,
+    setting: chosen.name,
+    bytes,
+    perplexity,
+    isReached: index >= 0,
+    bytesRatio: bytes / reference.bytes,
+    speedRatio: ratios[keyOf(chosen)].median,
+  };
 }
 
 /** Index of the last setting that is good enough, by halving; -1 for none. Settings get worse in their order. */
@@ -146,9 +144,4 @@ async function strongest(
     else bad = middle;
   }
   return good;
-}
-
-/** Where the model of a setting or variant is kept. */
-export function folderOf(folder: string, name: string): string {
-  return join(folder, name.replaceAll(/[^\w]+/g, '-'));
 }

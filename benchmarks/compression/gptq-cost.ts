@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import { compress, presetRecipe } from '@frugal/compress';
 import { savedBytes, saveModel } from '@frugal/models';
 import { quantMethods } from '@frugal/quant';
+import type { ResultStore } from './result-store.js';
 import type { Subject } from './subject.js';
 
 /** What int4 by GPTQ costs, from opening the model to the files of the result. */
@@ -20,13 +20,13 @@ export interface GptqCost {
 const SEQUENCES = 64;
 
 /** Runs the preset `int4-gptq`. The memory is that of the whole process: to be the only thing that it does. */
-export async function measureGptq(subject: Subject, folder: string): Promise<GptqCost> {
+export async function measureGptq(subject: Subject, store: ResultStore): Promise<GptqCost> {
   const calibration = subject.calibrationOf(SEQUENCES);
   const [start, used] = [performance.now(), process.cpuUsage()];
   const model = await subject.open();
   const denseBytes = savedBytes(model);
   await compress(model, presetRecipe('int4-gptq', model), { methods: quantMethods, calibration });
-  await saveModel(model, join(folder, 'preset-int4-gptq'), { force: true });
+  await saveModel(model, store.model('preset-int4-gptq'), { force: true });
   const { user, system } = process.cpuUsage(used);
   return {
     calibrationTokens: calibration.reduce((sum, { length }) => sum + length, 0),

@@ -6,9 +6,10 @@ import { saveFile } from '@frugal/checkpoint';
 import { renderTable } from '@frugal/report';
 import { setBackend } from '@frugal/tensor-core';
 import { machine } from '../shared/result.js';
-import { type EqualQuality, equalQuality, folderOf } from './equal-quality.js';
+import { type EqualQuality, equalQuality, REFERENCE } from './equal-quality.js';
 import { type GptqCost, measureGptq } from './gptq-cost.js';
 import { CACHE } from './own-model.js';
+import { ResultStore } from './result-store.js';
 import { type Measured, runVariant } from './run-variant.js';
 import { measureSearches, type SearchOutcome } from './searches.js';
 import { measureSpeeds, type Speeds } from './speeds.js';
@@ -18,12 +19,13 @@ import { type Variant, variants } from './variants.js';
 /**
  * What compression costs and saves on two dense models, SmolLM2-135M-Instruct and an own Llama of width 256 that is pretrained
  * here first (about half an hour), on text that calibration never saw. What is measured stays in a cache, so a
- * run goes on where it stopped:
+ * run goes on where it stopped, and several may run beside each other:
  *   npm run bench -- compression                   both models, all of it
  *   npm run bench -- compression -- --model own --part quality|equal|speed|search|gptq|report   `report`: only what is in the cache
  *                                                 `gptq`: its time and memory, only when asked for
  *   npm run bench -- compression -- --part quality --only '^2:4'   variants whose name the pattern finds
  *   npm run bench -- compression -- --json FILE    also writes what is in the cache; other models in the file stay
+ *   npm run bench -- compression -- --sequences 8  SmolLM2 calibrated with fewer than 32 sequences of 512 tokens
  *   npm run bench -- compression -- --tokens 1e6   pretrains the own model on fewer tokens
  */
 const parts = ['quality', 'equal', 'speed', 'gptq', 'search', 'report'] as const;
@@ -38,49 +40,57 @@ function option(name: string): string | undefined {
 
 interface Results {
   readonly quality: Record<string, Measured>;
-  equal?: readonly EqualQuality[];
-  speed?: Speeds;
-  gptq?: GptqCost;
-  search?: readonly SearchOutcome[];
+  readonly equal?: readonly EqualQuality[];
+  readonly speed?: Speeds;
+  readonly gptq?: GptqCost;
+  readonly search?: readonly SearchOutcome[];
 }
 
 async function run(subject: Subject): Promise<Results> {
-  const folder = join(CACHE, subject.name);
-  const file = join(folder, 'results.json');
-  await mkdir(folder, { recursive: true });
-  const results: Results = existsSync(file)
-    ? (JSON.parse(await readFile(file, 'utf8')) as Results)
-    : { quality: {} };
-  const keep = () => saveFile(file, `${JSON.stringify(results, null, 1)}\n`);
+  const store = new ResultStore(join(CACHE, subject.name));
+  const isAsked = (name: (typeof parts)[number]) => part === name || (!part && name !== 'gptq');
   const all = variants();
-  if (!part || part === 'quality') {
-    for (const { name, stages, speed } of all) {
-      if (results.quality[name] || !only.test(name)) continue;
-      results.quality[name] = await runVariant(subject, stages, speed && folderOf(folder, name));
-      console.error(`${subject.name}, ${name}: ${JSON.stringify(results.quality[name])}`);
-      await keep();
+  if (isAsked('quality')) {
+    for (const { name, stages, speed } of all.filter((each) => only.test(each.name))) {
+      await store.find('quality', name, async () => {
+        const measured = await runVariant(subject, stages, speed && store.model(name));
+        console.error(`${subject.name}, ${name}: ${JSON.stringify(measured)}`);
+        return measured;
+      });
     }
   }
-  if (!part || part === 'equal') {
-    results.equal = await equalQuality(subject, folder, results.quality);
-    await keep();
+  const { dense, [REFERENCE]: reference } = await store.all<Measured>('quality');
+  if ((isAsked('equal') || isAsked('search')) && !(dense && reference))
+    throw new Error(`${subject.name}: measure "dense" and "${REFERENCE}" first, with --part quality`);
+  if (isAsked('equal')) await equalQuality(subject, store, reference);
+  if (isAsked('speed')) {
+    const saved = all.filter(({ name, speed }) => speed && existsSync(store.model(name)));
+    const models = new Map(saved.map(({ name }) => [name, store.model(name)] as const));
+    await store.keep('speed', 'speed', await measureSpeeds(models, store.model('dense')));
   }
-  if (!part || part === 'speed') {
-    const measured = all.filter(({ name, speed }) => speed && results.quality[name]);
-    const saved = new Map(measured.map(({ name }) => [name, folderOf(folder, name)] as const));
-    results.speed = await measureSpeeds(saved, folderOf(folder, 'dense'));
-    await keep();
-  }
-  if (!part || part === 'search') {
-    results.search = await measureSearches(subject, folder, results.quality);
-    await keep();
-  }
-  if (part === 'gptq') {
-    results.gptq = await measureGptq(subject, folder);
-    await keep();
-  }
+  if (isAsked('search')) await measureSearches(subject, store, { dense, reference });
+  if (isAsked('gptq')) await store.keep('gptq', 'gptq', await measureGptq(subject, store));
+  const results = await resultsOf(store, all);
   print(subject, all, results);
   return results;
+}
+
+/** All that is known of a model, also by other runs. */
+async function resultsOf(store: ResultStore, all: readonly Variant[]): Promise<Results> {
+  const measured = await store.all<Measured>('quality');
+  const quality = Object.fromEntries(
+    all.flatMap(({ name }) => (measured[name] ? [[name, measured[name]]] : [])),
+  );
+  const [equal, search] = [await store.all<EqualQuality>('equal'), await store.all<SearchOutcome>('search')];
+  const { speed } = await store.all<Speeds>('speed');
+  const { gptq } = await store.all<GptqCost>('gptq');
+  return {
+    quality,
+    ...(Object.keys(equal).length > 0 && { equal: Object.values(equal) }),
+    ...(speed && { speed }),
+    ...(gptq && { gptq }),
+    ...(Object.keys(search).length > 0 && { search: Object.values(search) }),
+  };
 }
 
 function print(
@@ -140,7 +150,11 @@ function print(
 
 setBackend(cpuBackend());
 const tokens = option('--tokens');
-const subjects = { smollm2: smolLM2, own: () => own(tokens ? Number(tokens) : undefined) } as const;
+const sequences = option('--sequences');
+const subjects = {
+  smollm2: () => smolLM2(sequences ? Number(sequences) : undefined),
+  own: () => own(tokens ? Number(tokens) : undefined),
+} as const;
 const names = (Object.keys(subjects) as (keyof typeof subjects)[]).filter(
   (name) => name === (wanted ?? name),
 );

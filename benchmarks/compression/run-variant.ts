@@ -17,6 +17,7 @@ export interface Measured {
   readonly bytes: number;
   readonly perplexity: number;
   readonly seconds: number;
+  readonly calibrationTokens: number;
 }
 
 /** Compresses a copy of the subject and scores it on what is held out; with `out`, saves it there. */
@@ -33,7 +34,8 @@ export async function runVariant(subject: Subject, stages: Stages, out?: string)
   if (out) await saveModel(small, out, { layout: 'frugal', force: true });
   teacher?.dispose();
   small.dispose();
-  return { bytes, perplexity, seconds };
+  const calibrationTokens = subject.calibration.reduce((sum, { length }) => sum + length, 0);
+  return { bytes, perplexity, seconds, calibrationTokens };
 }
 
 function recipeOf(stages: Stages, model: CausalLM): Recipe {

@@ -28,8 +28,8 @@ export interface Subject {
 
 const SEED = 7;
 
-/** SmolLM2-135M-Instruct, dequantised from Q4_1; texts: speeches of the corpus. */
-export async function smolLM2(): Promise<Subject> {
+/** SmolLM2-135M-Instruct, dequantised from Q4_1; texts: speeches of the corpus; so many sequences of 512 tokens calibrate. */
+export async function smolLM2(sequences = 32): Promise<Subject> {
   const file = process.env.FRUGAL_TEST_MODEL ?? '.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf';
   const checkpoint = await openCheckpoint(file);
   const tokenizer = await tokenizerOf(checkpoint);
@@ -55,7 +55,7 @@ export async function smolLM2(): Promise<Subject> {
       unpackModel(model);
       return model;
     },
-    calibration: sampler(512, 32).next().sequences,
+    calibration: sampler(512, sequences).next().sequences,
     calibrationOf: (sequences) => sampler(512, sequences).next().sequences,
     heldOut: scored,
     batches: () => sampler(256, 4),
@@ -63,7 +63,7 @@ export async function smolLM2(): Promise<Subject> {
     groups: 64,
     notes: {
       file: join(file).split('/').at(-1),
-      calibrationTokens: 32 * 512,
+      calibrationTokens: sequences * 512,
       heldOutTokens: scored.length * 512,
     },
   };

@@ -112,20 +112,23 @@ function packedModule(
   tensors: ModuleState['tensors'],
   same: PackedTensor | null,
 ): Module {
-  const stored = [...tensors].filter(([name]) => name.startsWith('weight.'));
-  const weight =
-    same ??
-    new PackedTensor(
-      format,
-      shape,
-      stored.map(([, part]) => fromBytes(part.bytes, part)),
-    );
+  const weight = same ?? new PackedTensor(format, shape, packedParts(tensors));
   if (kind === 'embedding') return new PackedEmbedding(weight);
   const bias = tensors.get('bias');
   return new PackedLinear(weight, {
     bias: bias ? new Parameter(fromBytes(bias.bytes, bias)) : null,
     activation,
   });
+}
+
+/** In the order of the format: a file lists its tensors in another one. */
+function packedParts(tensors: ModuleState['tensors']): Tensor[] {
+  const parts: Tensor[] = [];
+  for (;;) {
+    const part = tensors.get(`weight.${parts.length}`);
+    if (!part) return parts;
+    parts.push(fromBytes(part.bytes, part));
+  }
 }
 
 export function packedWeightOf(module: Module): PackedTensor | null {
