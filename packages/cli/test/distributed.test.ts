@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { findMpirun, runMpi } from './support/mpi.js';
 import { frugal } from './support/terminal.js';
-import { corpus, temporaryFolder, tinyConfig } from './support/tiny.js';
+import { corpus, saveTinyModel, temporaryFolder, tinyConfig } from './support/tiny.js';
 
 const folder = await temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -110,10 +110,51 @@ describe('pretrain by mpirun', () => {
   });
 });
 
+const training = ['--steps', '4', '--sequence', '16', '--batch', '4', '--learning-rate', '0.003'];
+await frugal(['pretrain', await writeConfig('base', {})]);
+// A vocabulary of other texts, which cuts at other places.
+await saveTinyModel(at('other'), tinyConfig, 2, ['peace citizens satisfaction '.repeat(20)]);
+const across = [
+  ...['distill', '--teacher', at('other'), '--student', at('base'), '--loss', 'uld'],
+  ...['--data', at('packed')],
+];
+
+describe('finetune and distill by processes that share a folder', () => {
+  const received = async (name: string) => (await logOf(name)).map((line) => Number(line.received) > 0);
+
+  it('exchange there what they learned, and the first writes the model', async () => {
+    const finetune = ['finetune', at('base'), '--data', at('corpus.jsonl')];
+    for (const [name, args] of Object.entries({ shared: finetune, crossed: across })) {
+      const all = [...args, ...training, '--local-steps', '2', '--out', at(name)];
+      const [first, second] = await Promise.all(
+        ['0/2', '1/2'].map((process) =>
+          frugal([...all, '--exchange', at(`${name}.exchange`), '--process', process]),
+        ),
+      );
+      expect(second, second.err).toMatchObject({ code: 0, out: '' });
+      expect(first, first.err).toMatchObject({ code: 0, out: expect.stringContaining('tokens in') });
+      expect(await received(name)).toEqual([false, true, false, true]);
+    }
+    expect(existsSync(join(at('shared'), 'adapter_model.safetensors'))).toBe(true);
+  });
+
+  it('say what is missing', async () => {
+    const out = ['--out', at('none')];
+    for (const [flags, message] of [
+      [['--exchange', at('x')], /--process 0\/2/],
+      [['--process', '0/2'], /--exchange and --process go together/],
+      [['--exchange', at('x'), '--process', '2/2'], /Expected a number from 0 and how many/],
+      [['--exchange', at('x'), '--process', '1'], /Expected a number from 0 and how many/],
+    ] as const) {
+      const { code, err } = await frugal([...across, ...flags, ...out]);
+      expect([code, err]).toEqual([2, expect.stringMatching(message)]);
+    }
+  });
+});
+
 describe('finetune and distill by mpirun', () => {
   beforeEach(skipWithoutMpi);
 
-  const training = ['--steps', '4', '--sequence', '16', '--batch', '4', '--learning-rate', '0.003'];
   const runs: readonly (readonly [name: string, args: readonly string[]])[] = [
     ['tuned', ['finetune', at('base'), '--data', at('corpus.jsonl'), '--full']],
     [
@@ -123,10 +164,10 @@ describe('finetune and distill by mpirun', () => {
         ...['--teacher-cache', at('cache'), '--top-k', '5'],
       ],
     ],
+    ['across', across],
   ];
 
   it('make the same model with any number of ranks', async () => {
-    expect(await frugal(['pretrain', await writeConfig('base', {})])).toMatchObject({ code: 0 });
     for (const [name, args] of runs) {
       for (const ranks of [1, 2]) {
         const out = `${name}-${ranks}`;

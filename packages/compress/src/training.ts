@@ -1,12 +1,5 @@
 import { noGrad, ShapeError, type Tensor, tensor } from '@frugal/tensor-core';
-import {
-  type BatchSource,
-  type CausalLM,
-  Module,
-  type StepBatch,
-  stepBatch,
-  type TrainBatch,
-} from '@frugal/tensor-core/nn';
+import { type BatchSource, type CausalLM, Module, stepBatch, type TrainBatch } from '@frugal/tensor-core/nn';
 import { PlanError } from './errors.js';
 import type { Modifier, ModifierTraining } from './modifier.js';
 import { findSites } from './site.js';
@@ -131,7 +124,7 @@ function stageLoss(
     targets: tensor(batch.targets),
     weights: rowWeights(batch),
     student: model.forward(step),
-    teacher: teacher && noGrad(() => teacher.forward(teacherStep(batch, teacher, collect('teacher')))),
+    teacher: teacher && teacherForward(batch, teacher, collect('teacher')),
   };
   const losses = parts.map((part) => part.loss?.(inputs)).filter((loss) => loss !== undefined);
   if (losses.length === 0) throw new PlanError(['the stage trains, and none of its methods has a loss']);
@@ -143,13 +136,16 @@ function stageLoss(
   return { sum, weight, tokens: batch.targets.length, checks };
 }
 
-/** What the teacher reads: the tokens of the student, unless it has others. */
-function teacherStep(
-  { teacher, sequences }: TrainBatch,
-  { vocabularySize }: CausalLM,
+/** The teacher reads the tokens of the student, unless it has others; null where it has none at all. */
+function teacherForward(
+  { teacher: others, sequences }: TrainBatch,
+  teacher: CausalLM,
   collect: ReadonlySet<string>,
-): StepBatch {
-  return stepBatch(teacher ?? sequences, { vocabularySize, collect });
+) {
+  const { vocabularySize } = teacher;
+  const read = (others ?? sequences).filter(({ length }) => length > 0);
+  if (read.length === 0) return null;
+  return noGrad(() => teacher.forward(stepBatch(read, { vocabularySize, collect })));
 }
 
 /** Losses are divided by what targets and weights say, so each must belong to a token. */

@@ -68,7 +68,7 @@ export function alignBatch(batch: TrainBatch, own: TextTokenizer, other: TextTok
     for (const row of aligned.theirs) theirs.push(theirRow + row);
     ownRow += sequence.length;
     theirRow += aligned.ids.length;
-    if (aligned.ids.length > 0) teacher.push(aligned.ids);
+    teacher.push(aligned.ids);
   }
   if (ours.length === 0) return null;
   return {

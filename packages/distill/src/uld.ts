@@ -41,7 +41,7 @@ export function universalDistillation(tokenizers: UldTokenizers): ModifierFactor
         loss({ batch, targets, weights, student: output, teacher: target }) {
           const hard = nextTokenLoss(output.hidden, student.head, targets, weights);
           const { rowPairs } = batch;
-          if (!rowPairs || !target) return hard;
+          if (!rowPairs?.student.length || !target) return hard; // one sequence alone may have no pairs
           const [ours, theirs] = [tensor(rowPairs.student), tensor(rowPairs.teacher)];
           const soft = uldLoss(
             output.hidden.gatherRows(ours),

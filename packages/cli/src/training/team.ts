@@ -7,7 +7,7 @@ import {
   StoppedByOthersError,
   type TrainOptions,
 } from '@frugal/trainer';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Context } from '../context.js';
 import { CommandError, Interrupted, UsageError } from '../errors.js';
 import { integer } from '../verb.js';
@@ -18,25 +18,62 @@ export type Distributed = NonNullable<TrainOptions['distributed']>;
 /** Of verbs that have no configuration file for it. */
 export interface TeamFlags {
   readonly localSteps?: number;
+  readonly exchange?: string;
+  readonly process?: ProcessNumber;
 }
 
-/** `--local-steps`. */
+/** Which of how many processes this one is, counted from 0. */
+interface ProcessNumber {
+  readonly rank: number;
+  readonly ranks: number;
+}
+
+/** Those that train together, and which of them this process is where nobody else says so. */
+export interface Team {
+  readonly settings: DistributedConfig;
+  readonly rank: number | undefined;
+}
+
+/** `--local-steps`, `--exchange`, `--process`. */
 export function addTeamOptions(command: Command): Command {
-  return command.option(
-    '--local-steps <N>',
-    'with mpirun -np N: exchange weights after so many steps only, in int8 (DiLoCo); default: gradients in every step',
-    integer(1),
-  );
+  return command
+    .option(
+      '--local-steps <N>',
+      'by several processes: exchange weights after so many steps only, in int8 (DiLoCo); default: gradients in every step',
+      integer(1),
+    )
+    .option('--exchange <DIR>', 'train with processes that share this folder, instead of by mpirun')
+    .option('--process <K/N>', 'with --exchange: this is number K, from 0, of N processes', processNumber);
 }
 
-/** The team of those that mpirun has started, if it has. @throws UsageError for --local-steps without others */
-export function launchedTeam({ localSteps }: TeamFlags): DistributedConfig | undefined {
-  if (mpiLaunch()) return { ...defaultDistribution(), ...(localSteps !== undefined && { localSteps }) };
+function processNumber(text: string): ProcessNumber {
+  const [, rank, ranks] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number);
+  if (rank < ranks) return { rank, ranks };
+  throw new InvalidArgumentError('Expected a number from 0 and how many there are, such as 0/2 and 1/2.');
+}
+
+/**
+ * The team of those that mpirun has started or that share a folder, if there is one.
+ * @throws UsageError for --local-steps without others, and for a folder without a number or the other way round
+ */
+export function launchedTeam({ localSteps, exchange: folder, process }: TeamFlags): Team | undefined {
+  if ((folder === undefined) !== (process === undefined)) {
+    throw new UsageError({
+      where: folder === undefined ? '--process' : '--exchange',
+      what: '--exchange and --process go together',
+      hint: 'Start each process with a number of its own: --exchange DIR --process 0/2, and 1/2.',
+    });
+  }
+  const shared = process && { folder, ranks: process.ranks };
+  if (shared || mpiLaunch()) {
+    const local = localSteps !== undefined && { localSteps };
+    return { settings: { ...defaultDistribution(), ...shared, ...local }, rank: process?.rank };
+  }
   if (localSteps === undefined) return undefined;
   throw new UsageError({
     where: '--local-steps',
     what: 'one process alone exchanges nothing',
-    hint: 'Start several: mpirun -np 2 frugal …',
+    hint: 'Start several: mpirun -np 2 frugal …, or with --exchange.',
   });
 }
 
@@ -106,7 +143,7 @@ function distributedOf(settings: DistributedConfig, collective: Distributed['col
 }
 
 function checkRank(settings: DistributedConfig | undefined, rank: number | undefined): void {
-  const ranks = settings?.folder === undefined ? undefined : settings.ranks;
+  const { folder, ranks } = settings ?? {};
   if (ranks === undefined && rank !== undefined) {
     throw new UsageError({
       where: '--rank',
@@ -114,12 +151,12 @@ function checkRank(settings: DistributedConfig | undefined, rank: number | undef
       hint: 'mpirun tells its processes their ranks by itself.',
     });
   }
-  if (ranks === undefined) return;
+  if (folder === undefined || ranks === undefined) return;
   if (mpiLaunch()) {
     throw new CommandError({
-      where: 'distributed.folder',
+      where: folder,
       what: 'mpirun and a folder are two ways to exchange',
-      hint: 'Take the folder out of the configuration, or start the processes without mpirun.',
+      hint: 'Leave out the folder, or start the processes without mpirun.',
     });
   }
   if (rank === undefined || rank >= ranks) {

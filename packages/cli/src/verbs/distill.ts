@@ -56,9 +56,9 @@ export const distillVerb: Verb = (program, context) => {
   addBackendOptions(addTeamOptions(addTrainingOptions(addLossOptions(command)))).action(
     async (options: Options) => {
       const team = launchedTeam(options);
-      checkFlags(options, team !== undefined);
+      checkFlags(options);
       useBackend(options, context);
-      await inTeam(team, undefined, context, async (distributed) => {
+      await inTeam(team?.settings, team?.rank, context, async (distributed) => {
         const { record, comparison } = await distill(options, distributed, context);
         if (!isMain(distributed)) return;
         if (options.json)
@@ -76,10 +76,7 @@ export const distillVerb: Verb = (program, context) => {
 };
 
 /** @throws UsageError for flags that do not go together */
-function checkFlags(
-  { control, heldOut, teacherCache, teacherUrl, ...options }: Options,
-  isTeam: boolean,
-): void {
+function checkFlags({ control, heldOut, teacherCache, teacherUrl, ...options }: Options): void {
   checkLossFlags(options);
   const isOther = options.loss === 'uld' || options.loss === 'sequence';
   const wrong: Readonly<Record<string, boolean>> = {
@@ -100,7 +97,6 @@ function checkFlags(
       options.loss === 'uld' && (options.student === undefined || isConfigFile(options.student)),
     '--loss uld needs a student that exists: leave out --student-layers':
       options.loss === 'uld' && options.studentLayers !== undefined,
-    '--loss uld trains in one process: leave out mpirun': options.loss === 'uld' && isTeam,
     '--loss sequence has no arm without a teacher: leave out --control':
       options.loss === 'sequence' && Boolean(control),
   };

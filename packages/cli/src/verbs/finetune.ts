@@ -110,7 +110,7 @@ PEFT's layout (frugal generate MODEL --adapter DIR); that of --full is a model.`
       const team = launchedTeam(options);
       if (options.dryRun) return describeRun(plan, options, context);
       useBackend(options, context);
-      await inTeam(team, undefined, context, async (distributed) => {
+      await inTeam(team?.settings, team?.rank, context, async (distributed) => {
         const record = await finetune({ source, path, plan, distributed }, options, context);
         if (!isMain(distributed)) return;
         if (options.json) return printJson(context, { out: options.out, ...factsOf(plan), ...record });

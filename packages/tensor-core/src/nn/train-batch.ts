@@ -5,7 +5,7 @@ export interface TrainBatch {
   readonly targets: Int32Array;
   /** One per token: how much its loss counts; 1 when left out. */
   readonly weights?: Float32Array;
-  /** The sequences for the teacher, when it reads other tokens than the student … */
+  /** What the teacher reads instead of each sequence, when it has other tokens; may be empty … */
   readonly teacher?: readonly Int32Array[];
   /** … and rows of both, flat, that stand at the same place of the text; left out: all rows, in order. */
   readonly rowPairs?: { readonly student: Int32Array; readonly teacher: Int32Array };
