@@ -28,6 +28,22 @@ async function writeConfig(name: string, changes: object = {}, training: object 
   return at(`${name}.yaml`);
 }
 
+describe('the schedule', () => {
+  it('can be one that is stable and falls at the end', async () => {
+    const training = {
+      steps: 10,
+      schedule: 'warmup-stable-decay',
+      warmup: 2,
+      decay: 0.4,
+      learningRate: 0.01,
+    };
+    await succeed(['pretrain', await writeConfig('stable', {}, training)]);
+    const log = (await readFile(at('stable.training/log.jsonl'), 'utf8')).trim().split('\n');
+    const rates = log.map((line) => Number((JSON.parse(line).learningRate * 1000).toFixed(6)));
+    expect(rates).toEqual([0, 5, 10, 10, 10, 10, 10, 7.5, 5, 2.5]);
+  });
+});
+
 describe('pretrain', () => {
   it('saves the average of the weights of the best evaluation, and stops when none is better', async () => {
     const evaluation = { texts: ['corpus.jsonl'], every: 2, patience: 1 };

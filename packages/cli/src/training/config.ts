@@ -19,7 +19,9 @@ const trainingSchema = settings({
   accumulate: count.default(1),
   learningRate: z.number().positive().default(1e-2),
   finalLearningRate: z.number().nonnegative().default(0),
-  schedule: z.enum(['constant', 'linear', 'cosine']).default('linear'),
+  schedule: z.enum(['constant', 'linear', 'cosine', 'warmup-stable-decay']).default('linear'),
+  /** warmup-stable-decay: steps at the end in which the learning rate falls; below 1: share of all steps. */
+  decay: z.number().nonnegative().default(0.1),
   /** Steps in which the learning rate rises; below 1: share of all steps. */
   warmup: z.number().nonnegative().default(0.05),
   /** `muon`: Muon for matrices and AdamW for the rest; `groups` give parameters to optimizers by pattern. */

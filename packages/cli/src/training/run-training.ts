@@ -87,7 +87,8 @@ export async function runTraining(
     averageDecay,
   } = config;
   const average = averageDecay === undefined ? undefined : new WeightAverage({ decay: averageDecay });
-  const warmup = config.warmup < 1 ? Math.ceil(config.warmup * steps) : Math.round(config.warmup);
+  const stepsIn = (part: number) => (part < 1 ? Math.ceil(part * steps) : Math.round(part));
+  const [warmup, decay] = [stepsIn(config.warmup), stepsIn(config.decay)];
   const isMain = (distributed?.collective.rank ?? 0) === 0;
   const { progressStream } = terminal;
   const stream = { isTTY: progressStream !== undefined, write: terminal.err, columns: terminal.columns };
@@ -102,7 +103,7 @@ export async function runTraining(
     clipNorm,
     precision,
     optimizer: createOptimizer(config.optimizer),
-    schedule: schedules[config.schedule]({ peak, final, steps, warmup }),
+    schedule: schedules[config.schedule]({ peak, final, steps, warmup, decay }),
     checkpoint: { directory: run.checkpoints, every: { seconds: checkpointEvery }, keep: 1, resume },
     log: run.log,
     page: run.page,
