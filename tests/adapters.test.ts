@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openSafetensors, toFloat32 } from '@frugal/checkpoint';
-import { type AdapterError, loadAdapter, saveAdapter } from '@frugal/lora';
+import { type AdapterError, attachAdapters, loadAdapter, saveAdapter } from '@frugal/lora';
 import { createModel, huggingFaceNames, loadModel } from '@frugal/models';
 import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import { type CausalLM, nextTokenLoss, stepBatch } from '@frugal/tensor-core/nn';
@@ -124,6 +124,34 @@ it('names everything that does not fit another base, and changes nothing', async
   );
   expect(problems).toHaveLength(7 + 3);
   expect([...model.namedModules()].some(([path]) => path.endsWith('.base'))).toBe(false);
+});
+
+it('refuses adapters of experts that the model does not have, and changes nothing', async () => {
+  const mixture = (experts: number) =>
+    createModel(
+      {
+        architectures: ['Qwen3MoeForCausalLM'],
+        ...{ hidden_size: 32, intermediate_size: 64, moe_intermediate_size: 16, head_dim: 16 },
+        ...{ num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1, vocab_size: 61 },
+        ...{ num_experts: experts, num_experts_per_tok: 2 },
+      },
+      { seed: 1 },
+    );
+  const [larger, smaller] = [mixture(5), mixture(4)];
+  const adapters = attachAdapters(larger, { targets: { include: ['**.sites.3', '**.sites.4'] }, rank: 2 });
+  const path = await temporary();
+  await saveAdapter(adapters, path, { names: huggingFaceNames(larger.config), force: true });
+  expect((await problemsOf(smaller, path)).sort()).toEqual(
+    [0, 1].flatMap((layer) =>
+      ['down', 'gate', 'up'].map(
+        (part) => `model.layers.${layer}.mlp.experts.4.${part}_proj is no linear layer of this model`,
+      ),
+    ),
+  );
+  expect([...smaller.namedModules()].some(([name]) => name.endsWith('.base'))).toBe(false);
+  expect(() => attachAdapters(smaller, { targets: { include: ['**.sites.4'] }, rank: 2 })).toThrow(
+    /matches no layer: got \*\*\.sites\.4; expected .*sites\.\*/,
+  );
 });
 
 it('refuses settings that would change the result', async () => {

@@ -7,6 +7,7 @@ import { timed } from '../shared/timed.js';
 import { generatedMixture, memoryRows } from './expert-memory.js';
 import { modelRows } from './models.js';
 import { qualityRows, trainedMixture } from './quality.js';
+import { wholeModelRows } from './whole-models.js';
 
 /**
  * What experts cost. First the products of a layer of experts, forward and both gradients: 2,048 tokens, each to 8 of 64
@@ -16,6 +17,7 @@ import { qualityRows, trainedMixture } from './quality.js';
  * disturbed by others: with two, PyTorch's threads wait for each other at the end of every small product. `--models` leaves
  * the products out, `--products` the models, `--size '0.9 B'` other sizes; `--profile` prints kernels. `--memory` measures something else: half of the experts in memory (expert-memory.ts), `--folder DIR` says on
  * which disk, `--trained` takes a small mixture that is trained first, on real text, of one `--language` or both in turns. `--quality` trains: experts beside a dense model of the same active parameters (quality.ts).
+ * `--whole` routes between whole models (whole-models.ts).
  */
 const [T, k, E, C, F] = [2048, 8, 64, 512, 256];
 const ROWS = T * k;
@@ -107,6 +109,9 @@ if (process.argv.includes('--memory')) {
   const settings = { warmUp, folder: option('--folder') };
   const { rows, notes } = await memoryRows(subject, Number(option('--repeats') ?? 3), settings);
   report(rows, { threads: THREADS, seed: 1, loadAverage: { before, after: loadavg()[0] }, ...notes });
+} else if (process.argv.includes('--whole')) {
+  const { rows, notes } = await wholeModelRows(Number(option('--pieces') ?? 60), '.cache/moe-quality');
+  report(rows, { threads: THREADS, loadAverage: { before, after: loadavg()[0] }, ...notes });
 } else if (process.argv.includes('--quality')) {
   const tokens = 1e6 * Number(option('--tokens') ?? 0.8);
   const { rows, notes } = await qualityRows(tokens, option('--folder') ?? '.cache/moe-quality');

@@ -152,8 +152,17 @@ function widened(model: CausalLM, vocabularySize: number): CausalLM {
   return wide;
 }
 
+/** The mixture of the first seed after so many tokens, trained now or before, and what it was trained on. */
+export async function trainedModel(tokens: number, folder: string) {
+  await mkdir(folder, { recursive: true });
+  const data = await prepare(size, await RunDirectory.open(size, folder));
+  const model = createModel(configOf('sparse', data.tokenizer.vocabularySize), { seed: SEEDS[0] });
+  const { curve } = await runArm('sparse', SEEDS[0], tokens, data, folder, model);
+  return { model, data, curve };
+}
+
 /**
- * The mixture of the first seed after so many tokens, trained now or before, its experts as large as those of models that do not fit into
+ * The mixture of {@link trainedModel}, its experts as large as those of models that do not fit into
  * memory; and held-out text for it: one language, or both in turns.
  */
 export async function trainedMixture(
@@ -161,10 +170,7 @@ export async function trainedMixture(
   { count, language }: { count: number; language?: string | undefined },
   folder: string,
 ): Promise<Subject> {
-  await mkdir(folder, { recursive: true });
-  const data = await prepare(size, await RunDirectory.open(size, folder));
-  const model = createModel(configOf('sparse', data.tokenizer.vocabularySize), { seed: SEEDS[0] });
-  const { curve } = await runArm('sparse', SEEDS[0], tokens, data, folder, model);
+  const { model, data, curve } = await trainedModel(tokens, folder);
   const texts = [...data.heldOut].flatMap(([label, some]) =>
     language === undefined || language === label ? [data.tokenizer.encode(some.join('\n'))] : [],
   );
