@@ -140,8 +140,8 @@ it('refuses adapters of experts that the model does not have, and changes nothin
   const [larger, smaller] = [mixture(5), mixture(4)];
   const adapters = attachAdapters(larger, { targets: { include: ['**.sites.3', '**.sites.4'] }, rank: 2 });
   const path = await temporary();
-  await saveAdapter(adapters, path, { names: huggingFaceNames(larger.config), force: true });
-  expect((await problemsOf(smaller, path)).sort()).toEqual(
+  await saveAdapter(adapters, path, { names: huggingFaceNames(larger.config) });
+  expect([...(await problemsOf(smaller, path))].sort()).toEqual(
     [0, 1].flatMap((layer) =>
       ['down', 'gate', 'up'].map(
         (part) => `model.layers.${layer}.mlp.experts.4.${part}_proj is no linear layer of this model`,
