@@ -1,27 +1,12 @@
 // packedMatmul on the layout rows16: (x, blob) → x Wᵀ. Attributes: those of matrix_of, then activation: 0 none, 1 int8,
 // 2 int8-block32. groupedPackedMatmul: (x [N, C], offsets i32 [E + 1], E blobs) → [N, F], the same attributes. Every element
 // is summed block after block in one order, whatever the number of rows and threads.
-#include "packed-floats.hpp"
+#include "packed-float-rows.hpp"
 #include "packed-tiles-amx.hpp"
 #include "packed-tiles-avx2.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
-
-/** Rows of x that share one reading of the weights from registers. */
-#if defined(FRUGAL_AVX512)
-constexpr int TILE = 8, FLOAT_TILE = 4;
-#elif defined(FRUGAL_AVX2)
-constexpr int TILE = 4, FLOAT_TILE = 2;
-#else
-constexpr int TILE = 2, FLOAT_TILE = 1;
-#endif
-/** Panels of one piece of work: their bytes stay in the L2 cache while tiles of x pass over them. */
-constexpr int64_t CHUNK_BYTES = 96 * 1024;
-/** Rows of one piece of work, so that threads share narrow matrices evenly as well. */
-constexpr int64_t CHUNK_ROWS = 256;
-/** Few rows read each panel once, as fast as memory gives it: one long piece for each thread, up to what can wait for a late one. */
-constexpr int64_t LONGEST_CHUNK_BYTES = 1024 * 1024;
 
 /** ROWS rows of codes times a panel. */
 template <class K, class T, int ROWS>
@@ -46,100 +31,6 @@ static void whole_tile(const Matrix& m, int64_t panel, const XBlock* x, int64_t 
 FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) totals[r] += static_cast<int32_t>(x[r * m.blocks + b].sum);
   });
   for (int r = 0; r < ROWS; r++) store_whole_sums<T>(m, panel, sums[r], totals[r], x[r * m.blocks].scale, row + r, out);
-}
-
-/** A panel as f32, [column][row], for products with f32 rows. */
-template <class K>
-static void unpack_panel(const Matrix& m, int64_t panel, float* out) {
-  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
-    for_weights<K>(codes, scales, [&](int c, int v, F values) { store(out + (b * BLOCK + c) * PANEL + v * LANES, values); });
-  });
-}
-
-/** Sums in four chains each. */
-template <int ROWS>
-using Chains = F[ROWS][4][VECTORS];
-
-template <class T, int ROWS>
-FRUGAL_INLINE void store_chains(const Matrix& m, int64_t panel, const Chains<ROWS>& acc, int64_t row, const Output& out) {
-  for (int r = 0; r < ROWS; r++) {
-    F y[VECTORS];
-    for (int v = 0; v < VECTORS; v++) {
-      y[v] = (acc[r][0][v] + acc[r][1][v]) + (acc[r][2][v] + acc[r][3][v]);
-      if (m.scales_rows()) y[v] *= load(m.row_scales() + panel * PANEL + v * LANES);
-    }
-    out.store<T>(row + r, panel, y);
-  }
-}
-
-/** ROWS rows of x times an unpacked panel. */
-template <class K, class T, int ROWS>
-static void float_tile(const Matrix& m, int64_t panel, const float* weights, const float* x, int64_t row, const Output& out) {
-  const int64_t depth = m.blocks * BLOCK;
-  Chains<ROWS> acc = {};
-  for (int64_t k = 0; k < depth; k += 16) {
-#pragma GCC unroll 16
-    for (int j = 0; j < 16; j++) {
-      F w[VECTORS];
-      for (int v = 0; v < VECTORS; v++) w[v] = load(weights + (k + j) * PANEL + v * LANES);
-FRUGAL_UNROLL for (int r = 0; r < ROWS; r++)
-FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) acc[r][chain_of<K>(j)][v] = fma(set(x[r * depth + k + j]), w[v], acc[r][chain_of<K>(j)][v]);
-    }
-  }
-  store_chains<T, ROWS>(m, panel, acc, row, out);
-}
-
-/** The same sums straight from the codes: for so few rows that unpacked panels would not be read often enough. */
-template <class K, class T, int ROWS>
-static void float_tile_of_codes(const Matrix& m, int64_t panel, const float* x, int64_t row, const Output& out) {
-  const int64_t depth = m.blocks * BLOCK;
-  Chains<ROWS> acc = {};
-  for_blocks<K>(m, m.panel(panel), 0, m.blocks, [&](int64_t b, const Codes32& codes, const typename K::Scales& scales) {
-    const float* xb = x + b * BLOCK;
-    if constexpr (is_sparse<typename K::Scales>) {
-FRUGAL_UNROLL for (int i = 0; i < GROUPS; i++)
-FRUGAL_UNROLL for (int which = 0; which < 2; which++)
-FRUGAL_UNROLL for (int v = 0; v < VECTORS; v++) {
-        const F w = scales.kept(codes, i, which, v);
-FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) acc[r][i % 4][v] = fma(scales.pick(xb + r * depth + 4 * i, i, which, v), w, acc[r][i % 4][v]);
-      }
-    } else {
-      for_weights<K>(codes, scales, [&](int c, int v, F w) __attribute__((always_inline)) {
-FRUGAL_UNROLL for (int r = 0; r < ROWS; r++) acc[r][c % 4][v] = fma(set(xb[r * depth + c]), w, acc[r][c % 4][v]);
-      });
-    }
-  });
-  store_chains<T, ROWS>(m, panel, acc, row, out);
-}
-
-/** tile<ROWS>(row) over all rows, the largest tiles first. */
-template <int ROWS, class Tile>
-FRUGAL_INLINE void for_tiles(int64_t row, int64_t count, const Tile& tile) {
-  for (; count - row >= ROWS; row += ROWS) tile.template operator()<ROWS>(row);
-  if constexpr (ROWS > 1) for_tiles<ROWS / 2>(row, count, tile);
-}
-
-/** Panels that are shared out in chunks: those of one matrix, or of several that take the same rows. */
-struct Panels {
-  int64_t count, bytes, columns; // bytes of one
-  int bits;
-  static Panels of(const Matrix& m) { return {m.panels, maximum(1, m.panel_bytes), m.columns, m.bits}; }
-};
-
-/** Chunks of panels, and of rows where there are more than `rows_together`, in parallel: body(first panel, end, first row, end). */
-template <class Body>
-static void for_chunks(const Call& call, const Panels& panels, int64_t count, int64_t rows_together, double cost_per_weight, const Body& body) {
-  if (panels.count == 0) return;
-  const int64_t per_thread = (panels.count + call.threads - 1) / call.threads;
-  const int64_t most = maximum(1, count > TILE ? CHUNK_BYTES / panels.bytes : minimum(per_thread, LONGEST_CHUNK_BYTES / panels.bytes));
-  const int64_t across = (panels.count + most - 1) / most, per_chunk = (panels.count + across - 1) / across; // all as long as each other
-  const int64_t down = (count + rows_together - 1) / rows_together;
-  const double weights = static_cast<double>(per_chunk * PANEL * panels.columns);
-  const double cost = weights * (static_cast<double>(panels.bits) / 8.0 / 30.0 + cost_per_weight * static_cast<double>(minimum(count, rows_together)));
-  parallel(call, across * down, cost, [&](int64_t chunk) {
-    const int64_t panel = chunk / down * per_chunk, row = chunk % down * rows_together;
-    body(panel, minimum(panel + per_chunk, panels.count), row, minimum(row + rows_together, count));
-  });
 }
 
 /** `count` rows of codes, the first of which is `row0`, times some panels. */
@@ -199,34 +90,6 @@ static void multiply_codes(const Call& call, const Product* products, int64_t nu
     quantize_few(data_of<T>(call.tensors[0]) + first * m.columns, minimum(TILE, count - first), m, whole, x + first * m.blocks);
   });
   multiply_few_codes<T>(call, products, number, count, whole, x);
-}
-
-template <class T>
-static void multiply_floats(const Call& call, const Matrix& m, int64_t count, const Output& out) {
-  const int64_t depth = m.blocks * BLOCK;
-  float* x = static_cast<float*>(scratch(Scratch::shared, static_cast<size_t>(count * depth) * 4 + 64));
-  for_each_row(call, Rows{count, m.columns}, 0.1, [&](int64_t row) {
-    float block[BLOCK];
-    for (int64_t b = 0; b < m.blocks; b++) {
-      stored_block(data_of<T>(call.tensors[0]) + row * m.columns, m, b, block);
-      __builtin_memcpy(x + row * depth + b * BLOCK, block, sizeof(block));
-    }
-  });
-  with_any_kind(m, [&](auto kind) {
-    using K = decltype(kind);
-    for_chunks(call, Panels::of(m), count, INT64_MAX / 2, 0.012, [&](int64_t first, int64_t end, int64_t, int64_t) {
-      if (count <= FLOAT_TILE) {
-        for (int64_t panel = first; panel < end; panel++)
-          for_tiles<FLOAT_TILE>(0, count, [&]<int ROWS>(int64_t row) { float_tile_of_codes<K, T, ROWS>(m, panel, x + row * depth, row, out); });
-        return;
-      }
-      float* weights = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(depth * PANEL) * 4 + 64));
-      for (int64_t panel = first; panel < end; panel++) {
-        unpack_panel<K>(m, panel, weights);
-        for_tiles<FLOAT_TILE>(0, count, [&]<int ROWS>(int64_t row) { float_tile<K, T, ROWS>(m, panel, weights, x + row * depth, row, out); });
-      }
-    });
-  });
 }
 
 static int activation_of(const Call& call) { return static_cast<int>(call.attributes[MATRIX_ATTRIBUTES]); }
