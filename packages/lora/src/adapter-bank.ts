@@ -1,4 +1,4 @@
-import { ArgumentError, keep, noGrad, scope, type Tensor, transfer } from '@frugal/tensor-core';
+import { ArgumentError, noGrad, scope, type Tensor, transfer } from '@frugal/tensor-core';
 import type { LinearLike, Module } from '@frugal/tensor-core/nn';
 import { AdaptedLinear, type LowRank } from './adapted-linear.js';
 import { linearLayers } from './attach.js';
@@ -14,7 +14,8 @@ const OTHER_ROWS = /\.sites\.\d+$|(^|\.)latentUp$/;
  * not depend on the adapters of the others.
  */
 export class AdapterBank {
-  private readonly slots: (Slot | null)[] = [];
+  /** Names of adapters by their index; null: it is free. */
+  private readonly slots: (string | null)[] = [];
   private readonly layers = new Map<string, BankedLinear>();
 
   /** Counts changes: whoever recorded a step with the bank must record it again. */
@@ -23,20 +24,17 @@ export class AdapterBank {
   constructor(private readonly model: Module) {}
 
   get names(): string[] {
-    return this.slots.flatMap((slot) => slot?.name ?? []);
+    return this.slots.filter((name) => name !== null);
   }
 
-  /** Memory of all adapters: as they came, and as layers compute with them. */
+  /** Memory of all adapters, as layers compute with them. */
   get bytes(): number {
-    const loaded = this.slots.flatMap((slot) => [...(slot?.adapters.values() ?? [])]);
-    const came = loaded.flatMap(({ down, up, magnitude }) => [down, up, magnitude ?? []].flat());
-    const computed = [...this.layers.values()].map(({ adapterBytes }) => adapterBytes);
-    return [...came.map(({ byteLength }) => byteLength), ...computed].reduce((sum, bytes) => sum + bytes, 0);
+    return [...this.layers.values()].reduce((sum, { adapterBytes }) => sum + adapterBytes, 0);
   }
 
   /** The index of an adapter; it stays until the adapter is removed. @throws ArgumentError for an unknown name */
   indexOf(name: string): number {
-    const index = this.slots.findIndex((slot) => slot?.name === name);
+    const index = this.slots.indexOf(name);
     if (index >= 0) return index;
     throw new ArgumentError({
       where: 'AdapterBank',
@@ -63,25 +61,26 @@ export class AdapterBank {
     if (problems.length > 0) throw new AdapterError(name, problems);
     const free = this.slots.indexOf(null);
     const index = free < 0 ? this.slots.length : free;
-    const placed = [...adapters].map(
-      ([path, adapter]) => [path, beside(layers.get(path) as LinearLike, adapter)] as const,
-    );
-    this.slots[index] = { name, adapters: new Map(placed) };
+    this.slots[index] = name;
     for (const path of adapters.keys()) this.wrap(path);
-    this.refresh(adapters.keys());
+    this.version++;
+    for (const [path, layer] of this.layers) {
+      const adapter = adapters.get(path);
+      const placed = adapter && beside(layer.base, adapter);
+      layer.setSlot(index, placed ?? null, this.slots.length);
+      for (const each of [adapter, placed]) if (each) disposeParts(each);
+    }
     return index;
   }
 
   /** Frees an adapter; its index may then become that of another. @throws ArgumentError for an unknown name */
   remove(name: string): void {
     const index = this.indexOf(name);
-    const { adapters } = this.slots[index] as Slot;
     this.slots[index] = null;
     // Free places behind the last adapter would be filled with zeros.
     while (this.slots.at(-1) === null) this.slots.pop();
-    this.refresh(adapters.keys());
-    for (const { down, up, magnitude } of adapters.values())
-      for (const part of [down, up, magnitude]) part?.dispose();
+    this.version++;
+    for (const layer of this.layers.values()) layer.setSlot(index, null, this.slots.length);
   }
 
   /** Takes all adapters off; the model is what it was. */
@@ -97,29 +96,18 @@ export class AdapterBank {
     this.model.replace(path, layer);
     this.layers.set(path, layer);
   }
-
-  private refresh(paths: Iterable<string>): void {
-    this.version++;
-    for (const path of paths)
-      this.layers.get(path)?.setSlots(this.slots.map((slot) => slot?.adapters.get(path) ?? null));
-  }
 }
 
-/** An adapter on the backend of its layer, taken over. */
+/** The parts of an adapter on the backend of its layer. */
 function beside(layer: LinearLike, adapter: LowRank): LowRank {
   const { backend } = noGrad(() => scope(() => layer.effectiveWeight(0, 1)));
-  const place = (part: Tensor) => {
-    const moved = keep(transfer(part, backend));
-    if (moved !== part) part.dispose();
-    return moved;
-  };
   const { down, up, magnitude } = adapter;
+  const place = (part: Tensor) => transfer(part, backend);
   return { ...adapter, down: place(down), up: place(up), magnitude: magnitude && place(magnitude) };
 }
 
-interface Slot {
-  readonly name: string;
-  readonly adapters: ReadonlyMap<string, LowRank>;
+function disposeParts({ down, up, magnitude }: LowRank): void {
+  for (const part of [down, up, magnitude]) part?.dispose();
 }
 
 function problemsOf(path: string, layer: LinearLike | undefined, adapter: LowRank): string[] {

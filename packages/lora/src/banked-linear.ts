@@ -13,8 +13,12 @@ import {
 import { type LinearLike, Module, Parameter, type RowContext } from '@frugal/tensor-core/nn';
 import { AdaptedLinear, type LowRank, rowFactors } from './adapted-linear.js';
 
-/** What the adapters of one layer are computed from, stacked. */
+/** What the adapters of one layer are computed from, stacked: all that is kept of them. */
 interface Stack {
+  /** Of each slot; 0: it is free, or its adapter leaves this layer alone. */
+  readonly ranks: readonly number[];
+  /** Whether it has DoRA's factors, by slot. */
+  readonly scaled: readonly boolean[];
   /** A [S, R, C], of S slots; ranks are filled up with zeros. */
   readonly down: Tensor;
   /** s Bᵀ [S, R, F]. */
@@ -58,9 +62,12 @@ export class BankedLinear extends Module implements LinearLike {
     return [down, up, factors].reduce((sum, part) => sum + (part?.byteLength ?? 0), 0);
   }
 
-  /** Takes the adapters of all slots; null for a slot that is free or leaves this layer alone. */
-  setSlots(slots: readonly (LowRank | null)[]): void {
-    const next = noGrad(() => stackOf(this.base, slots));
+  /**
+   * Changes what is in one of `count` slots: a copy of an adapter, or nothing. Other slots keep every bit.
+   * @param adapter null: the slot is free, or its adapter leaves this layer alone
+   */
+  setSlot(slot: number, adapter: LowRank | null, count: number): void {
+    const next = noGrad(() => restacked(this.base, this.#stack, { slot, adapter, count }));
     this.disposeStack();
     this.#stack = next;
   }
@@ -115,32 +122,52 @@ function precisionOf(layer: LinearLike, { capabilities }: Backend): FloatDType {
   return isDense || !capabilities.dtypes.has('bf16') ? 'f32' : 'bf16';
 }
 
-function stackOf(base: LinearLike, slots: readonly (LowRank | null)[]): Stack | null {
-  const present = slots.filter((slot) => slot !== null);
-  if (present.length === 0) return null;
-  const { backend } = present[0].down;
-  const R = Math.max(...present.map(({ down }) => down.shape[0]));
-  const [C, F] = [base.inFeatures, base.outFeatures];
-  const none = (rank: number) => ({
-    down: zeros([rank, C], { backend }),
-    up: zeros([F, rank], { backend }),
-  });
+interface Change {
+  readonly slot: number;
+  readonly adapter: LowRank | null;
+  readonly count: number;
+}
+
+function restacked(base: LinearLike, stack: Stack | null, { slot, adapter, count }: Change): Stack | null {
+  const ranks = Array.from({ length: count }, (_, i) =>
+    i === slot ? (adapter?.down.shape[0] ?? 0) : (stack?.ranks[i] ?? 0),
+  );
+  const scaled = ranks.map((_, i) => (i === slot ? adapter?.magnitude != null : (stack?.scaled[i] ?? false)));
+  const R = Math.max(0, ...ranks);
+  if (R === 0) return null;
+  const { backend } = (adapter ?? (stack as Stack)).down;
+  const dtype = precisionOf(base, backend);
+  const F = base.outFeatures;
+  const zeroRows = (rows: number, columns: number) => zeros([rows, columns], { backend, dtype });
+  /** [rank, C] of A or [rank, F] of s Bᵀ, filled up to R. */
+  const part = (name: 'down' | 'up', columns: number, given: () => Tensor) =>
+    concat(
+      ranks.map((rank, i) => {
+        const rows =
+          i === slot && adapter
+            ? given().cast(dtype)
+            : rank > 0 &&
+              stack?.[name]
+                .slice(0, i, i + 1)
+                .reshape(-1, columns)
+                .slice(0, 0, rank);
+        const rest = zeroRows(R - rank, columns);
+        const filled = !rows ? rest : rank === R ? rows : concat([rows, rest]);
+        return filled.reshape(1, R, columns);
+      }),
+    );
   return scope(() => {
-    const filled = slots.map((slot) => {
-      if (!slot) return none(R);
-      const up = slot.up.mul(slot.scale);
-      const missing = R - slot.down.shape[0];
-      if (missing === 0) return { down: slot.down, up };
-      const rest = none(missing);
-      return { down: concat([slot.down, rest.down]), up: concat([up, rest.up], 1) };
+    const own = factorsOf(base, adapter);
+    const factors = scaled.map((isScaled, i) => {
+      const kept = i === slot ? own : isScaled && stack?.factors?.slice(0, i + 1, i + 2);
+      return kept || zeros([1, F], { backend });
     });
-    const dtype = precisionOf(base, backend);
-    const hasFactors = present.some(({ magnitude }) => magnitude);
-    const factors = slots.map((slot) => factorsOf(base, slot) ?? zeros([1, F], { backend }));
     return {
-      down: keep(concat(filled.map(({ down }) => down.reshape(1, R, C).cast(dtype)))),
-      up: keep(concat(filled.map(({ up }) => up.transpose().reshape(1, R, F).cast(dtype)))),
-      factors: hasFactors ? keep(concat([zeros([1, F], { backend }), ...factors])) : null,
+      ranks,
+      scaled,
+      down: keep(part('down', base.inFeatures, () => (adapter as LowRank).down)),
+      up: keep(part('up', F, () => (adapter as LowRank).up.mul((adapter as LowRank).scale).transpose())),
+      factors: scaled.includes(true) ? keep(concat([zeros([1, F], { backend }), ...factors])) : null,
     };
   });
 }

@@ -13,7 +13,7 @@ import {
 } from '@frugal/tensor-core';
 import { type CausalLM, type Linear, PackedLinear, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it } from 'vitest';
-import type { BankedLinear } from '../src/banked-linear.js';
+import { BankedLinear } from '../src/banked-linear.js';
 import {
   AdapterBank,
   type AdapterOptions,
@@ -122,6 +122,12 @@ for (const [name, backend] of [['reference', referenceBackend()] as const, ['cpu
         const ends = await run(model, sequences, [0, 1, 2, -1], true);
         expect(ends.subarray(50, 100)).toEqual(together.subarray(starts[2] - 50, starts[2]));
 
+        const once = [...model.namedModules()].reduce(
+          (sum, [, module]) => sum + (module instanceof BankedLinear ? module.adapterBytes : 0),
+          0,
+        );
+        expect(bank.bytes).toBe(once);
+
         bank.remove('adapter 1');
         expect(bank.names).toEqual(['adapter 0', 'adapter 2']);
         const without = await run(model, [sequences[0], sequences[2]], [0, 2]);
@@ -145,6 +151,27 @@ async function attachedLogits(
   set.detach();
   return logits;
 }
+
+it('adapters of other layers leave a layer alone, also where it scales its rows', async () => {
+  const model = createModel(config, { seed: 1 });
+  const before = await run(model, sequences);
+  const make = (seed: number, layer: string, magnitudes: boolean) =>
+    adapter(model, seed, { targets: { include: [`blocks.*.attention.${layer}`] }, magnitudes });
+  const bank = new AdapterBank(model);
+  bank.add('scaled', make(1, 'query', true));
+  const scaled = await run(model, sequences, [0, 0, 0, 0]);
+  bank.add('plain', make(2, 'value', false));
+  const mixed = await run(model, sequences, [0, 1, -1, 0]);
+  const row = (values: Float32Array, from: number, to: number) => values.subarray(50 * from, 50 * to);
+  expect(row(mixed, 0, 4)).toEqual(row(scaled, 0, 4));
+  expect(row(mixed, 12, 16)).toEqual(row(scaled, 12, 16));
+  expect(row(mixed, 7, 12)).toEqual(row(before, 7, 12));
+  expect(row(mixed, 4, 7)).not.toEqual(row(before, 4, 7));
+  bank.remove('scaled');
+  const left = await run(model, sequences, [1, 1, 1, 1]);
+  expect(row(left, 4, 7)).toEqual(row(mixed, 4, 7));
+  bank.detach();
+});
 
 it('refuses names that are taken or unknown, and layers that it cannot serve', () => {
   const model = createModel(
