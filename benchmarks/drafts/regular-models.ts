@@ -38,7 +38,7 @@ export async function regularModels(): Promise<RegularModels> {
   const tokens = tokenizer.encode(regularText(RECORDS, 2));
   const kept = (name: string, config: ModelConfig, steps: number) =>
     trained(join(FOLDER, name), { ...config, ...common(tokenizer) }, { tokenizer, tokens, steps });
-  return { tokenizer, model: await kept('model', deepseek, 500), small: await kept('small', llama, 500) };
+  return { tokenizer, model: await kept('model', deepseek, 300), small: await kept('small', llama, 300) };
 }
 
 const common = ({ vocabularySize }: Tokenizer) => ({

@@ -50,6 +50,18 @@ const ask = async (page: Page, text: string) => {
   await page.locator('#prompt').fill(text);
   await page.keyboard.press('Enter');
 };
+/** When an element is not hidden, however briefly: polling can miss what a small model does in between. */
+const shown = (page: Page, selector: string) =>
+  page.locator(selector).evaluate(
+    (element: HTMLElement) =>
+      new Promise<void>((resolve) => {
+        const look = () => {
+          if (!element.hidden) resolve();
+        };
+        new MutationObserver(look).observe(element, { attributes: true });
+        look();
+      }),
+  );
 const idle = (page: Page) => page.locator('#thread[aria-busy=false]').waitFor();
 
 describe('the chat page in a browser', () => {
@@ -99,8 +111,9 @@ describe('the chat page in a browser', () => {
     await page.locator('#max-tokens').evaluate((input: HTMLInputElement) => {
       input.value = '200';
     });
+    const stoppable = shown(page, '#stop');
     await ask(page, 'Once');
-    await page.locator('#stop').waitFor();
+    await stoppable;
     await page.keyboard.press('Escape');
     await idle(page);
     expect(await page.locator('article.completion .text').textContent()).toMatch(/^Once/);
