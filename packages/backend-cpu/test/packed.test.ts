@@ -36,6 +36,22 @@ async function packed(format: string, isa: Isa, values: Float32Array) {
 
 const bitsOf = async (x: Tensor) => Buffer.from(await x.bytes());
 
+/** Every part of x, from one of `bounds` to the next, gives the bits that its rows have in the product with all of x. */
+async function expectSameBits(
+  weight: PackedTensor,
+  x: Tensor,
+  activation: 'none' | 'int8-block32',
+  bounds: readonly number[],
+): Promise<void> {
+  const all = await bitsOf(weight.matmul(x, activation));
+  for (const [i, end] of bounds.slice(1).entries()) {
+    const first = bounds[i];
+    const some = await bitsOf(weight.matmul(x.slice(0, first, end), activation));
+    const same = some.equals(all.subarray(first * ROWS * 4, end * ROWS * 4));
+    expect(same, `rows ${first} to ${end}`).toBe(true);
+  }
+}
+
 for (const isa of testedIsas) {
   describe(`packed products, ${isa}`, () => {
     it.each(formats)('give a row the same bits alone and among others: %s', async (format) => {
@@ -45,23 +61,8 @@ for (const isa of testedIsas) {
         await new Random(1).normal([ROWS * COLUMNS]).toFloat32(),
       );
       const x = new Random(2).normal([131, COLUMNS], { backend });
-      const all = await bitsOf(weight.matmul(x, 'int8-block32'));
       // Kernels for one, few and many rows, and every number that is left over.
-      for (const [first, end] of [
-        [0, 1],
-        [1, 3],
-        [3, 6],
-        [6, 10],
-        [10, 15],
-        [15, 22],
-        [22, 39],
-        [39, 131],
-      ]) {
-        const some = await bitsOf(weight.matmul(x.slice(0, first, end), 'int8-block32'));
-        expect(some.equals(all.subarray(first * ROWS * 4, end * ROWS * 4)), `rows ${first} to ${end}`).toBe(
-          true,
-        );
-      }
+      await expectSameBits(weight, x, 'int8-block32', [0, 1, 3, 6, 10, 15, 22, 39, 131]);
     });
 
     it.each(floatFormats)(
@@ -71,19 +72,7 @@ for (const isa of testedIsas) {
         const values = await new Random(1).normal([ROWS * COLUMNS]).toFloat32();
         const weight = PackedTensor.pack(format, values, [ROWS, COLUMNS], backend).prepare();
         const x = new Random(2).normal([23, COLUMNS], { backend });
-        const all = await bitsOf(weight.matmul(x, 'none'));
-        for (const [first, end] of [
-          [0, 1],
-          [1, 3],
-          [3, 6],
-          [6, 10],
-          [10, 23],
-        ]) {
-          const some = await bitsOf(weight.matmul(x.slice(0, first, end), 'none'));
-          expect(some.equals(all.subarray(first * ROWS * 4, end * ROWS * 4)), `rows ${first} to ${end}`).toBe(
-            true,
-          );
-        }
+        await expectSameBits(weight, x, 'none', [0, 1, 3, 6, 10, 23]);
       },
     );
 
