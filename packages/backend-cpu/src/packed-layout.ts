@@ -156,7 +156,7 @@ export function matrixAttributes(format: string, rows: number, columns: number):
   ];
 }
 
-/** Numbers of `PartsKind` in native/kernels/packed-parts.cpp, and of `ValueType` there and in packed-bitmap.cpp. */
+/** Numbers of `PartsKind` in native/kernels/packed-parts.cpp, and of `ValueType` in value-type.hpp. */
 const partsKinds = ['nf4-plain', 'nf4', 'fp8', 'structured', 'bitmap', 'groups'] as const;
 const valueTypes = ['f32', 'bf16', 'f16', 'int8'] as const;
 

@@ -3,12 +3,10 @@
 // rows, columns, type of the values. Lane l sums the columns that are l modulo the width of a vector, in two chains, whatever
 // the number of rows and threads.
 #include "rows.hpp"
+#include "value-type.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
-
-/** Numbers as in src/packed-layout.ts. */
-enum class ValueType : int { f32, bf16, f16, int8 };
 
 /** Rows of x that share one reading of kept values; where there are more, rows of the weight are spread out, and tiles of both multiplied. */
 #if defined(FRUGAL_AVX512)

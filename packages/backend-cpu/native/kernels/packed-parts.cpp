@@ -1,18 +1,14 @@
 // unpack of formats that have no layout of their own: rows from the parts as they are, with plain loops. Core multiplies
 // by them tile by tile. Attributes: kind, rows, columns, first row, then what the kind says. Tensors: the parts, then f32
 // [rowCount, columns]. Formats as in packages/tensor-core/src/formats.
-#include "rows.hpp"
+#include "packed-floats.hpp"
+#include "value-type.hpp"
 
 namespace frugal::FRUGAL_ISA {
 namespace {
 
 /** Numbers as in src/packed-layout.ts. */
 enum class PartsKind : int { nf4_plain, nf4, fp8, structured, bitmap, groups };
-enum class ValueType : int { f32, bf16, f16, int8 };
-
-const float nf4_values[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f,
-  -0.18477343022823334f, -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f,
-  0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 
 float e4m3(uint8_t code) {
   const int magnitude = code & 127, exponent = magnitude >> 3, mantissa = magnitude & 7;
@@ -68,7 +64,7 @@ void nf4_row(const Source& s, bool nested, int64_t row, float* out) {
         scale = scaled + data_of<float>(s.call.tensors[4])[0];
       } else scale = data_of<float>(s.call.tensors[1])[block];
     }
-    out[c] = nf4_values[codes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15] * scale;
+    out[c] = nf4_numbers[codes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15] * scale;
   }
 }
 
