@@ -27,3 +27,4 @@ export type { OutputFormat } from './grammar/index.js';
 export { EngineStartError } from './process/child.js';
 export { runEngine } from './process/run-engine.js';
 export { type EngineNotice, type EngineProcessOptions, spawnEngine } from './process/spawn-engine.js';
+export { boundYoungGeneration } from './process/young-generation.js';

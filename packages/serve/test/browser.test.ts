@@ -73,6 +73,7 @@ describe('the chat page in a browser', () => {
     const { page, complaints, requests, origin } = await open();
     await page.locator('#settings-button').click();
     await page.locator('#max-tokens').fill('20');
+    await page.locator('#seed').fill('1');
     await page.locator('#price').fill('1');
     await ask(page, 'Hello');
     await page.locator('article.assistant .facts').waitFor();

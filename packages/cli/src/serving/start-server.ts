@@ -1,4 +1,11 @@
-import { ApiKeys, hashApiKey, type RunningServer, serveEngine, serverLogger } from '@frugal/serve';
+import {
+  ApiKeys,
+  boundYoungGeneration,
+  hashApiKey,
+  type RunningServer,
+  serveEngine,
+  serverLogger,
+} from '@frugal/serve';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
 import { adapterSources } from './adapter-sources.js';
@@ -15,6 +22,7 @@ export async function startServer(
   apiKey: string | undefined,
   context: Context,
 ): Promise<RunningServer> {
+  boundYoungGeneration();
   const { terminal } = context;
   const { host, port, backend, limits, apiKeys: keyFile, adapters, log = 'info', ...options } = config;
   const readKeys = () => keysOf(apiKey, keyFile);

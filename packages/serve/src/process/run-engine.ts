@@ -1,6 +1,7 @@
 import type { Encoding, Engine, ModelCard } from '../engine/contract.js';
 import type { EngineCall, FromEngine, RequestNews, SentRequest, ToEngine } from './messages.js';
 import { toPlainError } from './plain-error.js';
+import { boundYoungGeneration } from './young-generation.js';
 
 /** How often numbers go out while nothing else does, such as while a long prompt is read; milliseconds. */
 const statsInterval = 250;
@@ -12,6 +13,7 @@ const statsInterval = 250;
  */
 export function runEngine<Settings>(create: (settings: Settings) => Engine | Promise<Engine>): void {
   if (!process.send) throw new Error('runEngine: this module is started by spawnEngine, not directly');
+  boundYoungGeneration();
   let served: ServedEngine | null = null;
   // Ctrl-C reaches every process of a terminal, and so do the signals of a service manager: the one that started
   // this process decides what they mean, and lets running requests finish.
