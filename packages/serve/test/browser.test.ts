@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ApiKeys, hashApiKey, type ServeOptions, serveModels } from '../src/index.js';
-import { chatModel, tinyModel } from './support/tiny.js';
+import { chatModel, silentModel, tinyModel } from './support/tiny.js';
 
 const paths = [
   process.env.CHROMIUM_PATH,
@@ -89,6 +89,15 @@ describe('the chat page in a browser', () => {
     expect(await page.locator('article').count()).toBe(4);
     expect(complaints).toEqual([]);
     expect(new Set(requests)).toEqual(new Set([origin]));
+  });
+
+  it('says so when a model has nothing to say', async () => {
+    const { page, complaints } = await open({ models: [silentModel()] });
+    await ask(page, 'Hello');
+    await page.locator('article.assistant .facts').waitFor();
+    await idle(page);
+    expect(await page.locator('article.assistant .facts').textContent()).toMatch(/^1 token(?!s)/); // The one that ends it.
+    expect(complaints).toEqual([]);
   });
 
   it('sets two models side by side', async () => {

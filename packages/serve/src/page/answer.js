@@ -23,7 +23,7 @@ export class Facts {
   }
 
   show() {
-    if (this.pieces === 0 && this.reason === '') return;
+    if (this.pieces === 0 && this.tokens === null && this.reason === '') return;
     const tokens = this.tokens ?? this.pieces;
     const seconds = (this.last - this.first) / 1000;
     const facts = [`${tokens} ${tokens === 1 ? 'token' : 'tokens'}`];

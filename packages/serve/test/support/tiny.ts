@@ -86,6 +86,11 @@ export function chatModel(options: TinyOptions = {}): LoadedModel {
   return tinyModel({ tokenizer: byteTokenizer({ chat: true }), ...options });
 }
 
+/** A model whose answers end before they begin: each of its tokens ends a text. */
+export function silentModel(): LoadedModel {
+  return chatModel({ stopIds: Array.from({ length: config.vocab_size }, (_, id) => id) });
+}
+
 /** A model whose logits are not numbers. */
 export function brokenModel(): LoadedModel {
   const loaded = tinyModel({ name: 'broken' });
