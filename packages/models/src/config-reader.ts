@@ -72,7 +72,9 @@ export class ConfigReader {
       fallback,
     );
   }
+  /** `null` is false, as in Python. */
   boolean(name: string, fallback?: boolean): boolean {
+    if (this.config[name] === null) return this.skip(name, false);
     return this.value(name, 'true or false', (v): v is boolean => typeof v === 'boolean', fallback);
   }
   oneOf<T extends string>(name: string, allowed: readonly T[], fallback?: T): T {

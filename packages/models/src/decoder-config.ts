@@ -1,7 +1,7 @@
 import type { GateActivation } from '@frugal/tensor-core';
 import type { ConfigReader } from './config-reader.js';
 import { ModelConfigError } from './config-reader.js';
-import type { DenseShape } from './decoder-shape.js';
+import type { DenseShape, MixtureShape } from './decoder-shape.js';
 
 /** What the configs of nearly all decoders say in the same words. */
 export interface StandardConfig {
@@ -90,6 +90,33 @@ export function denseShape(
   size = feedForwardSize,
 ): DenseShape {
   return { kind: 'dense', size, activation, bias };
+}
+
+/**
+ * The mixture itself. `expertField` is what the config calls the number of experts.
+ * @throws ModelConfigError when there are fewer experts, in all or in the chosen groups, than a token takes
+ */
+export function routable(mixture: MixtureShape, expertField: string): MixtureShape {
+  const { experts, routing } = mixture;
+  const { chosen, groups } = routing;
+  const refuse = (fields: string, got: string, expected: string): never => {
+    throw new ModelConfigError({ where: 'config.json', what: `fields ${fields}`, got, expected });
+  };
+  if (chosen > experts)
+    refuse(`num_experts_per_tok and ${expertField}`, `${chosen} of ${experts}`, 'no more than there are');
+  if (!groups) return mixture;
+  if (experts % groups.count !== 0)
+    refuse(`n_group and ${expertField}`, `${groups.count} groups of ${experts}`, 'groups of the same size');
+  if (groups.chosen > groups.count)
+    refuse('topk_group and n_group', `${groups.chosen} of ${groups.count}`, 'no more than there are');
+  const reachable = (experts / groups.count) * groups.chosen;
+  if (chosen > reachable)
+    refuse(
+      `num_experts_per_tok, topk_group, n_group and ${expertField}`,
+      `${chosen} experts from ${groups.chosen} groups that have ${reachable}`,
+      'no more than the chosen groups have',
+    );
+  return mixture;
 }
 
 export type LayerType = 'full_attention' | 'sliding_attention';

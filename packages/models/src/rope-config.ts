@@ -9,6 +9,8 @@ export interface RopeDefaults {
   /** Where the config gives no base; default 10000. */
   readonly theta?: number;
   readonly interleaved?: boolean;
+  /** What the config calls the size of what is rotated; default head_dim. */
+  readonly sizeField?: string;
 }
 
 export interface Rope {
@@ -57,6 +59,7 @@ export function readRopes<Type extends string>(
   refuseBoth(nested, older);
   const ropes = Object.entries<NamedRope>(types).map(([type, { theta: fallback, thetaField, scaled }]) => {
     const newer = nested?.object(type);
+    if (scaled && older && !older.has('rope_type') && older.has('type')) refuseOldWord(older);
     const theta = readTheta(config, newer, thetaField, fallback);
     const table = readScaling(config, newer ?? (scaled ? older : undefined), theta, headSize, contextLength);
     return [type, rope(`rope:${type}`, table, headSize, { contextLength })] as const;
@@ -69,6 +72,17 @@ export function readRopes<Type extends string>(
     >,
     contextLength: Math.max(...ropes.map(([, { contextLength: length }]) => length)),
   };
+}
+
+/** transformers 4 read `type` where `rope_type` was missing; 5 ignores it in configs with a table per layer type. */
+function refuseOldWord(scaling: ConfigReader): void {
+  throw new ModelConfigError({
+    where: 'config.json: rope_scaling',
+    what: 'field type, which some versions of transformers ignore here',
+    got: JSON.stringify(scaling.json.type),
+    expected: 'rope_type',
+    hint: 'Rename it to rope_type, or remove it if the model was trained without.',
+  });
 }
 
 function refuseBoth(newer: ConfigReader | undefined, older: ConfigReader | undefined): void {
@@ -122,7 +136,7 @@ function rope(
   if (headSize % 2 !== 0) {
     throw new ModelConfigError({
       where: 'config.json',
-      what: 'field head_dim',
+      what: `field ${defaults.sizeField ?? 'head_dim, or hidden_size / num_attention_heads'}`,
       got: String(headSize),
       expected: 'an even number',
     });

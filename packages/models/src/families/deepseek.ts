@@ -2,7 +2,7 @@ import type { RoutingOptions } from '@frugal/moe';
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { buildDecoder } from '../build-decoder.js';
 import { ConfigReader, ModelConfigError } from '../config-reader.js';
-import { denseShape, readStandard, type StandardConfig } from '../decoder-config.js';
+import { denseShape, readStandard, routable, type StandardConfig } from '../decoder-config.js';
 import type { BlockShape, DecoderShape, LatentShape, MixtureShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family, NameMap } from './family.js';
@@ -16,6 +16,8 @@ interface Generation {
   readonly firstSparse: number;
   readonly sharedExperts: number;
   readonly selectionBias: boolean;
+  /** Whether a rotated pair lies side by side. */
+  interleaves(config: ConfigReader): boolean;
   /** Biases of the MLPs. */
   mlpBias(config: ConfigReader): boolean;
   routing(config: ConfigReader): RoutingOptions;
@@ -28,6 +30,10 @@ const second: Generation = {
   firstSparse: 0,
   sharedExperts: 2,
   selectionBias: false,
+  interleaves(config) {
+    config.only('rope_interleave', true); // transformers does not read it
+    return true;
+  },
   mlpBias: (config) => config.boolean('mlp_bias', false),
   routing(config) {
     const method = config.oneOf('topk_method', ['greedy', 'group_limited_greedy'], 'greedy');
@@ -51,6 +57,7 @@ const third: Generation = {
   firstSparse: 3,
   sharedExperts: 1,
   selectionBias: true,
+  interleaves: (config) => config.boolean('rope_interleave', true),
   mlpBias: () => false,
   routing(config) {
     config.oneOf('topk_method', ['noaux_tc'], 'noaux_tc');
@@ -67,7 +74,7 @@ const third: Generation = {
       },
     };
   },
-  predictions: (config) => config.count(predictionField(config), 0),
+  predictions: readPredictions,
 };
 
 function readConfig(json: ModelConfig, generation: Generation): DecoderShape {
@@ -75,9 +82,17 @@ function readConfig(json: ModelConfig, generation: Generation): DecoderShape {
   // Saved by transformers, and not what they say: the sizes of heads are below.
   config.ignore('head_dim', 'qk_head_dim');
   const standard = readStandard(config, { contextLength: generation.contextLength });
-  const { attention, contextLength } = readAttention(config, standard);
-  const mixture = readMixture(config, standard, generation);
+  const { attention, contextLength } = readAttention(config, standard, generation);
+  const mixture = routable(readMixture(config, standard, generation), expertField(config));
   const mlpBias = generation.mlpBias(config);
+  if (mlpBias && mixture.sharedSize === 0) {
+    throw new ModelConfigError({
+      where: 'config.json',
+      what: 'fields mlp_bias and n_shared_experts: shared experts that there are not have biases in transformers',
+      got: 'true and 0',
+      expected: 'mlp_bias false, or shared experts',
+    });
+  }
   const firstSparse = config.count('first_k_dense_replace', generation.firstSparse);
   const predictions = generation.predictions(config);
   config.only('moe_layer_freq', 1);
@@ -97,6 +112,7 @@ function readConfig(json: ModelConfig, generation: Generation): DecoderShape {
 function readAttention(
   config: ConfigReader,
   { heads, keyHeads, contextLength: length }: StandardConfig,
+  { interleaves }: Generation,
 ): { attention: LatentShape; contextLength: number } {
   if (keyHeads !== heads) {
     throw new ModelConfigError({
@@ -108,10 +124,11 @@ function readAttention(
   }
   const plainSize = config.integer('qk_nope_head_dim', 128);
   const rotarySize = config.integer('qk_rope_head_dim', 64);
-  const interleaved = config.boolean('rope_interleave', true);
+  const interleaved = interleaves(config);
   const { rotary, contextLength, scoreFactor } = readRope(config, rotarySize, {
     contextLength: length,
     interleaved,
+    sizeField: 'qk_rope_head_dim',
   });
   const attention: LatentShape = {
     kind: 'latent',
@@ -135,12 +152,11 @@ function readMixture(
   { routing, selectionBias, sharedExperts }: Generation,
 ): MixtureShape {
   const size = config.integer('moe_intermediate_size');
-  const experts = config.has('n_routed_experts') ? 'n_routed_experts' : expertField(config);
   const weight = config.number('aux_loss_alpha', 0);
   const perSequence = config.boolean('seq_aux', true);
   return {
     kind: 'mixture',
-    experts: config.integer(experts),
+    experts: config.integer(expertField(config)),
     size,
     sharedSize: size * (config.countOrNull('n_shared_experts', sharedExperts) ?? 0),
     activation,
@@ -150,11 +166,23 @@ function readMixture(
   };
 }
 
+/** Newer configs call the number of experts as other families do. */
 const expertField = (config: ConfigReader) =>
-  config.has('num_experts') ? 'num_experts' : 'num_local_experts';
+  ['num_experts', 'num_local_experts'].find((name) => config.has(name) && !config.has('n_routed_experts')) ??
+  'n_routed_experts';
 
-const predictionField = (config: Pick<ConfigReader, 'has'>) =>
-  config.has('num_mtp_layers') ? 'num_mtp_layers' : 'num_nextn_predict_layers';
+/** DeepSeek's word and transformers' one. @throws ModelConfigError when they disagree */
+function readPredictions(config: ConfigReader): number {
+  const said = config.count('num_nextn_predict_layers', 0);
+  const count = config.count('num_mtp_layers', said);
+  if (count === said || !config.has('num_nextn_predict_layers')) return count;
+  throw new ModelConfigError({
+    where: 'config.json',
+    what: 'fields num_mtp_layers and num_nextn_predict_layers disagree',
+    got: `${count} and ${said}`,
+    expected: 'the same number, or one of them alone',
+  });
+}
 
 function blockNames(ours: string, theirs: string): NameMap {
   return [

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { buildDecoder } from '../build-decoder.js';
 import { ConfigReader } from '../config-reader.js';
-import { readStandard } from '../decoder-config.js';
+import { readStandard, routable } from '../decoder-config.js';
 import type { DecoderShape, MixtureShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family, NameMap } from './family.js';
@@ -17,9 +17,10 @@ function readConfig(json: ModelConfig): DecoderShape {
   // Noise on the input of the router, in training alone.
   config.only('router_jitter_noise', 0);
   config.ignore('output_router_logits');
-  const mlp: MixtureShape = {
+  const expertField = config.has('num_experts') ? 'num_experts' : 'num_local_experts';
+  const mixture: MixtureShape = {
     kind: 'mixture',
-    experts: config.integer(config.has('num_experts') ? 'num_experts' : 'num_local_experts', 8),
+    experts: config.integer(expertField, 8),
     size: standard.feedForwardSize,
     sharedSize: 0,
     activation: standard.activation,
@@ -27,6 +28,7 @@ function readConfig(json: ModelConfig): DecoderShape {
     routing: { chosen: config.integer('num_experts_per_tok', 2), gate: 'softmax', normalize: true },
     balance: { switchLoss: config.number('router_aux_loss_coef', 0.001) },
   };
+  const mlp = routable(mixture, expertField);
   config.finish();
   const { heads, keyHeads, headSize } = standard;
   return {

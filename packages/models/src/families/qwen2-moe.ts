@@ -5,6 +5,7 @@ import {
   denseShape,
   readLayerTypes,
   readStandard,
+  routable,
   type StandardConfig,
   windowsOf,
 } from '../decoder-config.js';
@@ -19,7 +20,7 @@ function readConfig(json: ModelConfig): DecoderShape {
   const standard = readStandard(config, { keyHeads: 16, contextLength: 32768 });
   const bias = config.boolean('qkv_bias', true);
   const { rotary, contextLength } = readRope(config, standard.headSize, standard);
-  const mixture = readMixture(config, standard);
+  const mixture = routable(readMixture(config, standard), 'num_experts');
   const isSparse = readSparseLayers(config);
   const windows = readWindows(config, standard.layers);
   config.finish();

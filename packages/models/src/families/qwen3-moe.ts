@@ -1,7 +1,7 @@
 import type { ModelConfig } from '@frugal/tensor-core/nn';
 import { buildDecoder } from '../build-decoder.js';
 import { ConfigReader } from '../config-reader.js';
-import { denseShape, readStandard, type StandardConfig } from '../decoder-config.js';
+import { denseShape, readStandard, routable, type StandardConfig } from '../decoder-config.js';
 import type { DecoderShape, MixtureShape } from '../decoder-shape.js';
 import { readRope } from '../rope-config.js';
 import type { Family } from './family.js';
@@ -16,7 +16,7 @@ function readConfig(json: ModelConfig): DecoderShape {
   config.ignore('max_window_layers'); // not used by this family
   const bias = config.boolean('attention_bias', false);
   const { rotary, contextLength } = readRope(config, standard.headSize, standard);
-  const mixture = readMixture(config, standard);
+  const mixture = routable(readMixture(config, standard), mixtureField(config));
   const isSparse = readSparseLayers(config);
   config.finish();
   const { heads, keyHeads, headSize } = standard;
