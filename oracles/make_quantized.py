@@ -117,8 +117,8 @@ def stream(codes: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def gptq(case: str, bits: int, group: int, version: str = "gptq", act_order: bool = False) -> None:
-    groups = COLUMNS // group if group > 0 else 1
-    size = COLUMNS // groups
+    size = group if group > 0 else COLUMNS
+    groups = -(-COLUMNS // size)
     codes = torch.randint(0, 2**bits, (COLUMNS, ROWS))
     zeros = torch.randint(1, 2**bits, (groups, ROWS))
     scales = (torch.rand(groups, ROWS) / 2**bits + 1e-3).half()
@@ -194,6 +194,43 @@ except ImportError:
     cases |= {case: entry for case, entry in committed.items() if case.startswith("bnb-")}
     stored = load_file(path_of("quantized.safetensors"))
     tensors |= {name: tensor for name, tensor in stored.items() if name.startswith("bnb-")}
+
+# --- odd shapes, after all others: their random numbers move nothing ---
+
+torch.manual_seed(8)
+
+
+def integers(case: str, bits: int, strategy: str, symmetric: bool, rows: int, columns: int, **more) -> None:
+    compressed(case, "pack-quantized", rows=rows, columns=columns, num_bits=bits, type="int", strategy=strategy, symmetric=symmetric, **more)
+
+
+# Rows and columns that do not fill words.
+integers("odd-int4-channel", 4, "channel", True, 13, 45)
+integers("odd-int4-channel-zero", 4, "channel", False, 13, 45)
+integers("odd-int4-tensor", 4, "tensor", True, 13, 45)
+integers("odd-int4-group-zero", 4, "group", False, 13, 60, group_size=20)
+integers("odd-int8-channel", 8, "channel", True, 13, 45)
+integers("odd-int8-group-zero", 8, "group", False, 7, 36, group_size=12)
+integers("odd-int2-group", 2, "group", True, 13, 60, group_size=20)
+integers("odd-int3-group", 3, "group", True, 13, 60, group_size=20)
+integers("odd-int4-order-zero", 4, "group", False, 13, 60, group_size=20, order=True, actorder="group")
+integers("odd-int4-weight-order", 4, "group", True, 13, 60, group_size=20, actorder="weight")
+w8 = {"num_bits": 8, "type": "int"}
+compressed("odd-w8-tensor-zero", "int-quantized", rows=13, columns=45, strategy="tensor", symmetric=False, **w8)
+compressed("odd-w8-group", "int-quantized", rows=13, columns=60, strategy="group", group_size=20, symmetric=True, **w8)
+compressed("odd-w8-group-zero", "int-quantized", rows=13, columns=60, strategy="group", group_size=20, symmetric=False, **w8)
+fp8 = {"num_bits": 8, "type": "float", "symmetric": True}
+compressed("odd-fp8-channel", "float-quantized", rows=13, columns=45, strategy="channel", **fp8)
+compressed("odd-fp8-f16", "float-quantized", torch.float16, rows=13, columns=45, strategy="tensor", **fp8)
+gptq("odd-gptq-3-order", 3, 32, act_order=True)
+gptq("odd-gptq-8-order-v2", 8, 24, version="gptq_v2", act_order=True)
+gptq("odd-gptq-2-order", 2, 16, act_order=True)
+gptq("odd-gptq-4-rest", 4, 64)
+gptq("odd-gptq-4-rest-order", 4, 64, act_order=True)
+gptq("odd-gptq-mislabelled", 4, 32, act_order=True)
+cases["odd-gptq-mislabelled"]["config"]["desc_act"] = False  # readers of GPTQ follow g_idx, whatever this says
+awq("odd-awq-all", COLUMNS)
+awq("odd-awq-16", 16)
 
 save_file(dict(sorted(tensors.items())), path_of("quantized.safetensors"))
 save_json("quantized", cases)

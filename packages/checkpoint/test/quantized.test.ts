@@ -16,8 +16,11 @@ async function open() {
   return source;
 }
 
+/** Whose settings contradict its tensors. */
+const MISLABELLED = 'odd-gptq-mislabelled';
+
 describe('matrices quantised by other tools', () => {
-  it.each(Object.entries(cases))(
+  it.each(Object.entries(cases).filter(([name]) => name !== MISLABELLED))(
     '%s has the values that its tool makes of it',
     async (name, { shape, config }) => {
       const source = await open();
@@ -40,6 +43,23 @@ describe('matrices quantised by other tools', () => {
     },
   );
 
+  it('refuses columns in another order than desc_act says, and reads them where it says so', async () => {
+    const source = await open();
+    const { config, shape } = cases[MISLABELLED];
+    const settings = { quantization_config: config };
+    await expect(openQuantized(settings, source)(`${MISLABELLED}.layer`, shape)?.read()).rejects.toThrow(
+      /desc_act is false, but odd-gptq-mislabelled\.layer\.g_idx is not in order/,
+    );
+    const corrected = { quantization_config: { ...config, desc_act: true } };
+    const matrix = openQuantized(corrected, source)(`${MISLABELLED}.layer`, shape);
+    const values = new Float32Array(shape[0] * shape[1]);
+    const range = { rows: shape[0], columns: shape[1], rowStart: 0, rowCount: shape[0] };
+    packedFormat(matrix?.format ?? '').unpack((await matrix?.read()) ?? [], range, values);
+    const expected = toFloat32(await source.read(`${MISLABELLED}.expected`), 'F32');
+    const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    expected.forEach((value, i) => void expect(Math.abs(value - values[i]) / largest).toBeLessThan(2e-7));
+  });
+
   it('leaves modules alone that are stored dense', async () => {
     const source = await open();
     const { config } = cases['gptq-4'];
@@ -57,6 +77,13 @@ describe('matrices quantised by other tools', () => {
   });
 
   it.each([
+    [
+      {
+        quant_method: 'compressed-tensors',
+        config_groups: { g: { weights: { num_bits: 8, type: 'float', group_size: 32 } } },
+      },
+      /strategy: got null; expected tensor, channel or block for floats/,
+    ],
     [{ quant_method: 'quip' }, /quant_method: got "quip"; expected compressed-tensors, gptq, awq/],
     [{ quant_method: 'gptq', bits: 5 }, /bits: got 5; expected 2, 3, 4, 8/],
     [{ quant_method: 'gptq', bits: 4, checkpoint_format: 'marlin' }, /checkpoint_format: got "marlin"/],

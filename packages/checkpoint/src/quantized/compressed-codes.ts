@@ -96,7 +96,7 @@ function integerGroupMatrix(
         scale?.dtype as DType,
         wholeTensor ? rows : 1,
       );
-      const zeros = zero ? [await readZeros(tensors, zero.dtype, rows, groups, bits)] : [];
+      const zeros = zero ? [await readZeros(tensors, zero.dtype, [rows, groups], bits)] : [];
       if (!ordered) return [packCodes(codes, rows, columns, bits), scales, ...zeros];
       const order =
         orderOfGroups(await tensors.integers('weight_g_idx'), group) ??
@@ -116,15 +116,17 @@ function scaleParts(bytes: Uint8Array, dtype: DType, repeats: number): PartArray
   return repeats === 1 ? scales : new (scales.constructor as typeof Uint16Array)(repeats).fill(scales[0]);
 }
 
-/** Zero points [rows, groups]: bytes, or words packed down the rows. */
+/** Zero points [rows, groups]: bytes, one of them where all rows share it, or words packed down the rows. */
 async function readZeros(
   tensors: ModuleTensors,
   dtype: DType,
-  rows: number,
-  groups: number,
+  [rows, groups]: readonly [number, number],
   bits: number,
 ): Promise<Uint8Array> {
-  if (dtype !== 'I32') return unsigned(await tensors.bytes('weight_zero_point'), bits);
+  if (dtype !== 'I32') {
+    const zeros = unsigned(await tensors.bytes('weight_zero_point'), bits);
+    return zeros.length === 1 ? new Uint8Array(rows * groups).fill(zeros[0]) : zeros;
+  }
   const words = await tensors.words('weight_zero_point');
   const columns = transposed(words, words.length / groups, groups);
   return transposed(rowsOfWords(columns, groups, rows, bits), groups, rows);

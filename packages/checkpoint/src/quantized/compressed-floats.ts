@@ -7,7 +7,7 @@ type Strategy = 'tensor' | 'channel' | 'block';
 
 /** FP8 E4M3: `weight` F8_E4M3 [rows, columns], `weight_scale` for the tensor, each row, or blocks of 128 × 128. */
 export const floatMatrix: OpenMatrix = (base, shape, { strategy }, source) =>
-  fp8Matrix(base, shape, strategy === 'group' ? 'channel' : strategy, { source, scale: 'weight_scale' });
+  fp8Matrix(base, shape, strategy as Strategy, { source, scale: 'weight_scale' });
 
 /** FP8 as DeepSeek V3 and transformers (`quant_method: "fp8"`) store it: `weight_scale_inv` for blocks of 128 × 128. */
 export const fineGrainedFp8: QuantizedLayout = {

@@ -84,6 +84,8 @@ function readGroup(group: Settings, name: string, notes: Readonly<Record<string,
     groupSize,
     ...activationOf(notes[name], group.input_activations as Settings | null | undefined),
   };
+  if (type === 'float' && strategy === 'group')
+    weights.refuse('strategy', 'tensor, channel or block for floats');
   if (strategy === 'block' && String(weights.settings.block_structure) !== '128,128')
     weights.refuse('block_structure', '[128, 128]');
   return { targets: (group.targets ?? []) as string[], scheme };

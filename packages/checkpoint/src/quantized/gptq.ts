@@ -1,4 +1,5 @@
 import { integerGroupsName } from '@frugal/tensor-core/formats';
+import { CheckpointFormatError } from '../errors.js';
 import { typedArrayOf } from '../numeric/convert.js';
 import type { TensorSource } from '../tensor-source.js';
 import { codeAt, orderOfGroups, packCodes, reorderColumns, transposed } from './bit-streams.js';
@@ -56,6 +57,7 @@ function matrixOf(
     activation: 'suited',
     problems: tensors.problems,
     async read() {
+      if (hasOrder && !ordered) requireInOrder(await tensors.integers('g_idx'), group, base);
       const weights = await tensors.words('qweight');
       const codes = new Uint8Array(rows * columns);
       for (let r = 0; r < rows; r++)
@@ -75,4 +77,17 @@ function matrixOf(
       return [packCodes(reorderColumns(codes, columns, order), rows, columns, bits), scales, zeros, order];
     },
   };
+}
+
+/** Readers of GPTQ follow `g_idx` whatever `desc_act` says; it decides here which format the matrix has. */
+function requireInOrder(groups: Int32Array, groupSize: number, base: string): void {
+  const odd = groups.findIndex((group, column) => group !== Math.floor(column / groupSize));
+  if (odd < 0) return;
+  throw new CheckpointFormatError({
+    file: `config.json: quantization_config`,
+    what: `desc_act is false, but ${base}.g_idx is not in order`,
+    got: `group ${groups[odd]} for column ${odd}`,
+    expected: `group ${Math.floor(odd / groupSize)}`,
+    hint: 'Set desc_act to true: the columns were quantised in another order.',
+  });
 }
