@@ -112,7 +112,11 @@ describe.each(Object.entries(audits))('%s', (name, [base, ...cases]) => {
           return;
         }
         const wanted = (change.logits ?? base.logits) as readonly number[];
-        const actual = await logitsOf({ ...opened, config }, directory, wanted.length);
+        const actual = await logitsOf(
+          { ...opened, config: config as Checkpoint['config'] },
+          directory,
+          wanted.length,
+        );
         expect(relativeDifference(actual, wanted)).toBeLessThan(2e-5);
       } catch (error) {
         if (!(error instanceof ModelConfigError)) throw error;
