@@ -19,11 +19,11 @@ import { regularModels, regularText } from './regular-models.js';
 /**
  * Decoding with and without guesses, in turns, greedy, one stream: prompt lookup with SmolLM2-135M-Instruct (Q4_1), and with a model
  * trained on regular text (see regular-models.ts) its prediction block (at most 3 guesses in
- * a row, as it was trained for one), a smaller model and prompt lookup:
+ * a row, as it was trained for one; also beside itself with guesses that it is not sure of), a smaller model and prompt lookup:
  *   npm run bench -- drafts [--json FILE]
  * SmolLM2 is FRUGAL_TEST_MODEL, or what scripts/fetch-test-model.mjs brought.
  */
-const TURNS = 5;
+const TURNS = 9;
 const NEW_TOKENS = 128;
 const file =
   process.env.FRUGAL_TEST_MODEL ??
@@ -73,11 +73,13 @@ async function compare(
   prompt: ArrayLike<number>,
   draft: Draft = promptLookup(),
   draftTokens?: number,
+  other?: Draft,
 ): Promise<Row> {
-  const row: Row = { name, peer: 'without a draft', unit: 'tok/s', ours: [], theirs: [] };
+  const peer = other ? 'with guesses it is not sure of' : 'without a draft';
+  const row: Row = { name, peer, unit: 'tok/s', ours: [], theirs: [] };
   await decode(model, prompt);
   for (let turn = 0; turn < TURNS; turn++) {
-    const plain = await decode(model, prompt);
+    const plain = await decode(model, prompt, other, draftTokens);
     const drafted = await decode(model, prompt, draft, draftTokens);
     if (plain.ids.join() !== drafted.ids.join()) throw new Error(`[${name}] the draft changed the text.`);
     (row.ours as number[]).push(drafted.tokensPerSecond);
@@ -118,6 +120,9 @@ async function regular(): Promise<Row[]> {
     rows.push(
       await compare(`regular text, ${name}`, model, prompt, draft, name === 'prediction block' ? 3 : 12),
     );
+  const block = drafts['prediction block'];
+  const all = predictionDraft(model, { confidence: 0 });
+  rows.push(await compare('regular text, prediction block', model, prompt, block, 3, all));
   return rows;
 }
 

@@ -51,8 +51,13 @@ async function texts(sampling: object, draft?: Draft) {
   return found;
 }
 
+interface Guess {
+  readonly token: number;
+  readonly probability: number;
+}
+
 /** The first guess after a text, computed at once and without caches. */
-async function guessAfter(tokens: readonly number[]): Promise<number> {
+async function guessAfter(tokens: readonly number[]): Promise<Guess> {
   const logits = scope(() =>
     noGrad(() => {
       const options = { vocabularySize: VOCABULARY };
@@ -64,7 +69,31 @@ async function guessAfter(tokens: readonly number[]): Promise<number> {
     }),
   );
   const values = await logits.toFloat32();
-  return values.indexOf(values.reduce((a, b) => Math.max(a, b)));
+  const best = values.reduce((a, b) => Math.max(a, b));
+  const sum = values.reduce((total, value) => total + Math.exp(value - best), 0);
+  return { token: values.indexOf(best), probability: 1 / sum };
+}
+
+/** What a draft was asked and said first, of three texts. */
+async function questions(draft: Draft): Promise<{ tokens: number[]; guess: number | undefined }[]> {
+  const asked: { tokens: number[]; guess: number | undefined }[] = [];
+  const watched: Draft = {
+    ...draft,
+    open: (text) => {
+      const sequence = draft.open(text);
+      return {
+        observe: (collected, start) => sequence.observe?.(collected, start),
+        close: () => sequence.close(),
+        propose: async (tokens, count) => {
+          const guesses = await sequence.propose(tokens, count);
+          if (tokens.length > 1) asked.push({ tokens: [...tokens], guess: guesses[0] });
+          return guesses;
+        },
+      };
+    },
+  };
+  await expectNoLeaks(() => texts({}, watched));
+  return asked;
 }
 
 describe('predictionDraft', () => {
@@ -73,32 +102,39 @@ describe('predictionDraft', () => {
     ['sampled', { temperature: 1.5, seed: 4 }],
   ])('changes no text, and some guesses are right: %s', async (_, sampling) => {
     const plain = await texts(sampling);
-    const drafted = await texts(sampling, predictionDraft(model));
+    const drafted = await texts(sampling, predictionDraft(model, { confidence: 0 }));
     expect(drafted.map(({ ids }) => ids)).toEqual(plain.map(({ ids }) => ids));
     expect(drafted.reduce((sum, { guessed }) => sum + guessed, 0)).toBeGreaterThan(3);
   });
 
   it('guesses what the block says of the whole text', async () => {
-    const draft = predictionDraft(model);
-    const asked: { tokens: number[]; guess: number }[] = [];
-    const watched: Draft = {
-      ...draft,
-      open: (text) => {
-        const sequence = draft.open(text);
-        return {
-          observe: (collected, start) => sequence.observe?.(collected, start),
-          close: () => sequence.close(),
-          propose: async (tokens, count) => {
-            const guesses = await sequence.propose(tokens, count);
-            if (guesses.length > 0) asked.push({ tokens: [...tokens], guess: guesses[0] });
-            return guesses;
-          },
-        };
-      },
-    };
-    await expectNoLeaks(() => texts({}, watched));
+    const asked = await questions(predictionDraft(model, { confidence: 0 }));
     expect(asked.length).toBeGreaterThan(20);
-    for (const { tokens, guess } of asked) expect(guess).toBe(await guessAfter(tokens));
+    for (const { tokens, guess } of asked) expect(guess).toBe((await guessAfter(tokens)).token);
+  });
+
+  it('guesses only what the block is sure of, and changes no text', async () => {
+    const plain = await texts({});
+    const everything = await questions(predictionDraft(model, { confidence: 0 }));
+    const sure = await Promise.all(
+      everything.map(async ({ tokens }) => (await guessAfter(tokens)).probability),
+    );
+    const confidence = sure.sort((a, b) => a - b)[Math.floor(sure.length / 2)];
+    const asked = await questions(predictionDraft(model, { confidence }));
+    const made = asked.filter(({ guess }) => guess !== undefined).length;
+    expect(made).toBeGreaterThan(asked.length / 4);
+    expect(made).toBeLessThan((asked.length * 3) / 4);
+    for (const { tokens, guess } of asked) {
+      const { token, probability } = await guessAfter(tokens);
+      if (Math.abs(probability - confidence) < 1e-5) continue; // rounding decides
+      expect(guess).toBe(probability > confidence ? token : undefined);
+    }
+    const drafted = await texts({}, predictionDraft(model, { confidence }));
+    expect(drafted.map(({ ids }) => ids)).toEqual(plain.map(({ ids }) => ids));
+  });
+
+  it.each([-0.1, 1.1, Number.NaN])('refuses a confidence of %s', (confidence) => {
+    expect(() => predictionDraft(model, { confidence })).toThrow('confidence out of range');
   });
 
   it('refuses a model without such blocks', () => {

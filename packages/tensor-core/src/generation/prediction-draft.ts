@@ -10,13 +10,30 @@ import { MOST_RECORDED_ROWS } from './step-recorder.js';
 /** Prompt tokens that the prediction block reads in one step. */
 const CHUNK = 512;
 
+export interface PredictionDraftOptions {
+  /**
+   * How sure the block must be of a guess, as a probability, 0 to 1: a guess below it, and all after it, are left out. 0: all are
+   * made. Default 0.4.
+   */
+  readonly confidence?: number;
+}
+
 /**
  * Guesses with the model's own head for multi-token prediction (DeepSeek-V3, arXiv:2412.19437, §5.4.3): from the hidden
  * state of a token and the token after it to the one after that. Further guesses take the block's own output for the
- * hidden state.
- * @throws ArgumentError when the model has no such head
+ * hidden state. It stops where the block is not sure (as transformers' `assistant_confidence_threshold`; Mamou et al. 2024,
+ * arXiv:2405.04304): a guess that proves wrong cost a pass of the block and a row of the model's step, and so do those after it.
+ * @throws ArgumentError when the model has no such head, and when `confidence` is no probability
  */
-export function predictionDraft(model: CausalLM): Draft {
+export function predictionDraft(model: CausalLM, { confidence = 0.4 }: PredictionDraftOptions = {}): Draft {
+  if (!(confidence >= 0 && confidence <= 1)) {
+    throw new ArgumentError({
+      where: 'predictionDraft',
+      what: 'confidence out of range',
+      got: String(confidence),
+      expected: '0 to 1',
+    });
+  }
   if (model.extraBlocks.length === 0) {
     throw new ArgumentError({
       where: 'predictionDraft',
@@ -26,7 +43,7 @@ export function predictionDraft(model: CausalLM): Draft {
   }
   return {
     collect: new Set([lastHidden(model)]),
-    open: (text) => new PredictionGuesses(model, text),
+    open: (text) => new PredictionGuesses(model, text, confidence),
     dispose: () => {},
   };
 }
@@ -39,10 +56,14 @@ interface Segment {
   readonly hidden: Tensor;
 }
 
-/** What the block says after a token: its own output [1, C], and the logits of the token after the next, f32 [1, V]. */
+/** What the block says after a token. */
 interface Prediction {
+  /** Its own output, [1, C]. */
   readonly hidden: Tensor;
+  /** Of the token after the next, f32 [1, V]. */
   readonly logits: Tensor;
+  /** Probability of the most likely token, f32 [1]. */
+  readonly sureness: Tensor;
 }
 
 class PredictionGuesses implements DraftSequence {
@@ -57,6 +78,7 @@ class PredictionGuesses implements DraftSequence {
   constructor(
     private readonly model: CausalLM,
     private readonly text: DraftText,
+    private readonly confidence: number,
   ) {
     const layer = model.blocks.length;
     this.cache = modelCache(model, {
@@ -80,7 +102,7 @@ class PredictionGuesses implements DraftSequence {
     let prediction = this.readText(tokens);
     const guess: number[] = [];
     try {
-      for (;;) {
+      while ((await prediction.sureness.toFloat32())[0] >= this.confidence) {
         const index = tokens.length + guess.length - this.text.prompt.length;
         const request = { options: this.text.sampling, index };
         const [token] = await sampleTokens(prediction.logits, [request]);
@@ -90,6 +112,7 @@ class PredictionGuesses implements DraftSequence {
         free(prediction);
         prediction = next;
       }
+      return guess;
     } finally {
       free(prediction);
     }
@@ -147,7 +170,7 @@ class PredictionGuesses implements DraftSequence {
           tokens.length > MOST_RECORDED_ROWS
             ? compute()
             : this.replays.run(from, [hidden, ...batchInputs(batch)], compute);
-        return { hidden: keep(outputs[0]), logits: keep(outputs[1]) };
+        return { hidden: keep(outputs[0]), logits: keep(outputs[1]), sureness: keep(outputs[2]) };
       }),
     );
   }
@@ -158,7 +181,8 @@ class PredictionGuesses implements DraftSequence {
     const everyRow = { ...context, batch: { ...batch, logitRows: batch.tokens } };
     const finished = from === 'text' ? model.finish(hidden, everyRow).hidden : hidden;
     const last = model.extraBlocks[0].forward(finished, context).gatherRows(batch.logitRows);
-    return { outputs: [last, model.head.forward(last).cast('f32')], facts: null };
+    const logits = model.head.forward(last).cast('f32');
+    return { outputs: [last, logits, logits.softmax().max(1)], facts: null };
   }
 
   /** Rows in memory of their own, as replayed passes want them. */
@@ -180,7 +204,6 @@ class PredictionGuesses implements DraftSequence {
   }
 }
 
-function free({ hidden, logits }: Prediction): void {
-  hidden.dispose();
-  logits.dispose();
+function free({ hidden, logits, sureness }: Prediction): void {
+  for (const tensor of [hidden, logits, sureness]) tensor.dispose();
 }
