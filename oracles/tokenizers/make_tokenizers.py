@@ -312,6 +312,14 @@ CHAT_TEMPLATES = {
     "variables": "{% set ns = namespace(count=0) %}{% for message in messages %}{% if message.content is string %}"
     "{% set ns.count = ns.count + message.role | length %}{% endif %}{% endfor %}{{ ns.count }} {{ mode | default('plain') }}"
     "{% if unk_token is defined %} {{ unk_token }}{% endif %}{% for m in messages[::-1] %} {{ m['content'].split(' ')[0] }}{% endfor %}",
+    "absent": "{% if tools is not none and tools | length > 0 %}{{ tools | length }} tools{% else %}no tools{% endif %}"
+    "{% if documents is none %}, no documents{% endif %}{% if tools is defined and documents is defined %}, both named{% endif %}",
+    # As models that think do: what stands before and after the thoughts, without its empty lines but with its spaces.
+    "thoughts": "{% for message in messages %}{% set text = message.content or '' %}{% set thoughts = '' %}{% if '</think>' in text %}"
+    "{% set thoughts = text.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}"
+    "{% set text = text.split('</think>')[-1].lstrip('\\n') %}{% endif %}[{{ thoughts.strip('\\n') }}]({{ text }})<{{ text | trim }}>{{ text | trim('\\n') }}"
+    "{{ 'xyaxy'.strip('yx') }}{{ text.lstrip(' \\n').rstrip() }}{% endfor %}",
+    "line-ends": "{% for message in messages %}\r\n{{ message.role }}:\r\n  {%- if message.content %}\r\n x\r{% endif %}\r\n{% endfor %}\r\n",
 }
 CONVERSATIONS = [
     {"messages": [{"role": "user", "content": "Hello  there"}]},
@@ -321,6 +329,12 @@ CONVERSATIONS = [
         "messages": [{"role": "user", "content": "Weather?"}],
         "tools": [{"type": "function", "function": {"name": "weather", "description": "é <x>", "parameters": {"type": "object", "n": 1.5}}}],
         "variables": {"mode": "tools"},
+    },
+    {
+        "messages": [
+            {"role": "user", "content": "\u3000\x85Show it.\ufeff\x1c"},
+            {"role": "assistant", "content": "\n<think>\n\n  indented \n</think>\n\n    code()\n  "},
+        ]
     },
 ]
 

@@ -2,6 +2,7 @@ import { Template } from '@huggingface/jinja';
 import { ChatTemplateError } from '../errors.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { defaultTemplate } from './default-templates.js';
+import { stripAsPython, stripFunctions } from './python-strip.js';
 
 /** A message in OpenAI's form. Templates may read more fields, such as `tool_calls`. */
 export interface ChatMessage {
@@ -58,8 +59,9 @@ export function chatTemplate(tokenizer: Tokenizer, options: ChatTemplateOptions 
     const text = render(name, templateOf(name), {
       ...tokenizer.namedTokens,
       messages,
-      tools: applyOptions.tools,
-      documents: applyOptions.documents,
+      // Defined, and none: templates ask for both.
+      tools: applyOptions.tools ?? null,
+      documents: applyOptions.documents ?? null,
       add_generation_prompt: applyOptions.addGenerationPrompt ?? false,
       ...applyOptions.variables,
     });
@@ -91,7 +93,10 @@ function ownTemplates(tokenizer: Tokenizer, { name, source }: ChatTemplateOption
 
 function compile(name: string, source: string): Template {
   try {
-    return new Template(source);
+    // As Python's jinja2 reads templates: one kind of line end, whatever the file has.
+    const template = new Template(source.replace(/\r\n?/g, '\n'));
+    stripAsPython(template);
+    return template;
   } catch (cause) {
     throw new ChatTemplateError({
       where: `chat template ${name}`,
@@ -105,7 +110,7 @@ function compile(name: string, source: string): Template {
 
 function render(name: string, template: Template, variables: Record<string, unknown>): string {
   try {
-    return template.render(variables);
+    return template.render({ ...variables, ...stripFunctions });
   } catch (cause) {
     throw new ChatTemplateError({
       where: `chat template ${name}`,
