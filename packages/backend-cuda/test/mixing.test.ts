@@ -1,4 +1,4 @@
-import { PackedTensor, Random, referenceBackend, type Tensor } from '@frugal/tensor-core';
+import { Random, referenceBackend, type Tensor } from '@frugal/tensor-core';
 import { expect, it } from 'vitest';
 import { needsTensorFlow, openBackend } from './tensorflow.js';
 
@@ -11,22 +11,6 @@ async function expectClose(actual: Tensor, expected: Tensor): Promise<void> {
   expect(got).toHaveLength(wanted.length);
   for (const [i, value] of wanted.entries()) expect(Math.abs(got[i] - value)).toBeLessThan(1e-4);
 }
-
-it.each(['int8-channel', 'int4-g32-zero', 'q4_k', 'fp8-block128', 'nf4'])(
-  'a weight packed as %s moves there and back',
-  async (format) => {
-    const device = openBackend();
-    const values = await new Random(1).normal([48, 256], { backend: host }).toFloat32();
-    const packed = PackedTensor.pack(format, values, [48, 256], host);
-    const moved = await packed.to(device);
-    const x = new Random(2).normal([3, 256], { backend: host });
-    const there = await x.to(device);
-    await expectClose(moved.matmul(there), packed.matmul(x));
-    const back = await moved.to(host);
-    for (const [i, part] of back.parts.entries())
-      expect((await part.bytes()).join()).toBe((await packed.parts[i].bytes()).join());
-  },
-);
 
 it('layers on two backends work on one activation', async () => {
   const device = openBackend();

@@ -26,6 +26,8 @@ import { turnColumns } from './turned-columns.js';
 export class PackedTensor implements ScopeMember {
   private held: readonly Tensor[];
   private physical: string | undefined;
+  /** Whether {@link prepare} was asked for: also where the backend of then was content with the parts. */
+  private isPrepared: boolean;
 
   /** `layout` names a layout of the backend's own; left out, the parts are those of the format. */
   constructor(
@@ -36,6 +38,7 @@ export class PackedTensor implements ScopeMember {
   ) {
     this.held = parts;
     this.physical = layout;
+    this.isPrepared = layout !== undefined;
     for (const part of parts) keep(part);
     enterScope(this);
   }
@@ -154,6 +157,7 @@ export class PackedTensor implements ScopeMember {
    * be called once, when a model has been loaded; does nothing where the backend is content with the parts.
    */
   prepare(): this {
+    this.isPrepared = true;
     if (this.layout !== undefined) return this;
     const wish = this.backend.packedLayout?.(this.attributes.format, ...this.shape);
     if (!wish) return this;
@@ -227,7 +231,7 @@ export class PackedTensor implements ScopeMember {
   async moveTo(backend: Backend): Promise<this> {
     if (backend === this.backend) return this;
     const moved = keep(await this.to(backend));
-    if (this.layout !== undefined) moved.prepare();
+    if (this.isPrepared) moved.prepare();
     this.dispose();
     this.held = moved.held;
     this.physical = moved.physical;

@@ -144,6 +144,11 @@ export function isReadOnlyFormat(name: string): boolean {
   return readOnly.has(name);
 }
 
+/** Names of all formats that {@link isReadOnlyFormat} knows. */
+export function readOnlyFormatNames(): readonly string[] {
+  return [...readOnly.keys()];
+}
+
 /**
  * Whole blocks of a format that is only read as integer groups of the same numbers, which kernels know.
  * @throws ArgumentError for other formats
