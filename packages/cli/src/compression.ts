@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Manifest, type QuantizedLayoutName, saveFile } from '@frugal/checkpoint';
+import type { Manifest, QuantizedLayoutName } from '@frugal/checkpoint';
 import {
   type CompressOptions,
   type CompressReport,
@@ -141,6 +140,8 @@ export interface CompressionOptions extends Inputs {
   readonly rank?: number | undefined;
   /** What the manifest says beside recipe and sizes: kind, sources, data. */
   readonly manifest: (report: CompressReport) => Partial<Manifest>;
+  /** What else is written beside the weights, by file name. */
+  readonly files?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -158,6 +159,7 @@ export async function compressTo(
     isSearched = false,
     rank,
     manifest: extend,
+    files = {},
     methods: own = [],
     ...inputs
   }: CompressionOptions,
@@ -189,9 +191,10 @@ export async function compressTo(
     layout: inputs.layout,
     dtype: inputs.dtype,
     manifest: { ...manifest, createdBy: `frugal ${version}`, ...extend(report) },
+    // With the weights, in one step: a run killed just after must not leave a model without them.
+    extraFiles: { ...files, [REPORT_PAGE]: reportPage(report, `${filesFrom} → ${out}`) },
     force,
   });
-  await saveFile(join(out, REPORT_PAGE), reportPage(report, `${filesFrom} → ${out}`));
   await rm(progressFolder, { recursive: true, force: true });
   return report;
 }

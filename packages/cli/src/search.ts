@@ -1,5 +1,4 @@
-import { join } from 'node:path';
-import { type QuantizedLayoutName, saveFile } from '@frugal/checkpoint';
+import type { QuantizedLayoutName } from '@frugal/checkpoint';
 import {
   openSearchStore,
   type Recipe,
@@ -43,8 +42,10 @@ export interface FoundRecipe {
   readonly result: SearchResult;
   /** What the recipe was made with, and is judged by: to be run with the same. */
   readonly inputs: Inputs;
-  /** To be called when the compressed model is saved: writes the recipe and the page beside it. */
-  finish(): Promise<void>;
+  /** The recipe and the page, to be written with the compressed model. */
+  readonly files: Readonly<Record<string, string>>;
+  /** To be called when that model is saved: what an interrupted search would go on with is no longer needed. */
+  forget(): Promise<void>;
 }
 
 /**
@@ -93,12 +94,11 @@ export async function findRecipe(path: string, inputs: SearchInputs, context: Co
         onProgress: ({ done, total, note }) => update(done, total, note),
       }),
     );
-    const finish = async () => {
-      await saveFile(join(out, RECIPE_FILE), recipeText(result.recipe));
-      await saveFile(join(out, SEARCH_PAGE), searchPage(result, `${path} → ${out}`));
-      await store.remove();
+    const files = {
+      [RECIPE_FILE]: recipeText(result.recipe),
+      [SEARCH_PAGE]: searchPage(result, `${path} → ${out}`),
     };
-    return { result, inputs: { calibration, score, layout, dtype }, finish };
+    return { result, inputs: { calibration, score, layout, dtype }, files, forget: () => store.remove() };
   } finally {
     release();
   }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -38,6 +38,23 @@ describe('compress with a search', () => {
     expect(size).toBeGreaterThanOrEqual(0.98 * 20_000);
     expect(await readFile(at('small/search.html'), 'utf8')).toContain('<svg');
     expect(existsSync(at('small.search.json'))).toBe(false);
+  });
+
+  it('leaves a model with its recipe and pages, or nothing: a kill at any point finds no half of it', async () => {
+    let first: string[] | undefined;
+    let isOver = false;
+    const watch = () => {
+      if (isOver) return;
+      if (!first && existsSync(at('whole'))) first = readdirSync(at('whole'));
+      setImmediate(watch);
+    };
+    watch();
+    const { code } = await search('whole', ['--target-size', '20kB']);
+    isOver = true;
+    expect(code).toBe(0);
+    expect(first?.sort()).toEqual((await readdir(at('whole'))).sort());
+    const written = ['compression.html', 'frugal.json', 'model.safetensors', 'recipe.json', 'search.html'];
+    expect(first).toEqual(expect.arrayContaining(written));
   });
 
   it('tries other shapes, tells what came of each, and writes what a recipe can repeat', async () => {

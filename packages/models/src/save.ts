@@ -24,6 +24,8 @@ export interface SaveModelOptions extends WriteCheckpointOptions {
   readonly tokenizerFiles?: Readonly<Record<string, string | Uint8Array>>;
   readonly manifest?: Manifest;
   readonly generationConfig?: object;
+  /** Any other files, by name, such as a report: there with the weights or not at all. */
+  readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>;
   /**
    * How packed matrices are stored: `compressed-tensors` (read by transformers and vLLM), `bitsandbytes` (NF4 alone), or
    * `frugal`, which holds every format and is refused by other tools. Default: the first that holds all of them. Only when
@@ -49,8 +51,8 @@ const storedDType: Record<DType, TensorInput['dtype']> = {
  * bitsandbytes can describe are opened by those that read these (vLLM); others by us alone, see {@link SaveModelOptions.layout}.
  */
 export async function saveModel(model: Model, path: string, options: SaveModelOptions = {}): Promise<void> {
-  const { tokenizerFiles, manifest, generationConfig, layout, dtype, ...writeOptions } = options;
-  const { config, tensors, files: extraFiles } = storedModel(model, layout, dtype);
+  const { tokenizerFiles, manifest, generationConfig, extraFiles, layout, dtype, ...writeOptions } = options;
+  const { config, tensors, files } = storedModel(model, layout, dtype);
   const { cacheDType } = model as Partial<CausalLM>;
   const contents = {
     config,
@@ -58,7 +60,7 @@ export async function saveModel(model: Model, path: string, options: SaveModelOp
     tokenizerFiles,
     manifest: cacheDType ? { version: 1 as const, ...manifest, cache: { dtype: cacheDType } } : manifest,
     generationConfig,
-    extraFiles,
+    extraFiles: { ...extraFiles, ...files },
   };
   await writeCheckpoint(path, contents, writeOptions);
 }

@@ -143,10 +143,19 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
     out,
     model,
     recipe,
-    { filesFrom: path, force, resume, isSearched: found !== undefined, manifest, ...inputs, ...training },
+    {
+      filesFrom: path,
+      force,
+      resume,
+      isSearched: found !== undefined,
+      manifest,
+      files: found?.files,
+      ...inputs,
+      ...training,
+    },
     context,
   );
-  await found?.finish();
+  await found?.forget();
   if (json) printJson(context, { out, ...report, ...(found && { search: found.result }) });
   else printReport(out, report, context);
 }
