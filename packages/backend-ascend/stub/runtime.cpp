@@ -28,6 +28,7 @@ struct State {
   std::vector<LeakCheck> leakChecks;
   std::string failingOp;              // fails when it runs
   int failure = kernelFailed;         // how it does
+  std::map<std::string, int> refused; // op → status of its phase 1
   std::map<std::string, uint64_t> calls;
   std::string text;                   // what the last report returned
 };
@@ -118,7 +119,10 @@ int requireContext(const std::string& name) {
     violation("init", name + " before aclInit");
     return fail(uninitialized, name + ": aclInit was not called");
   }
-  if (currentContext) return ok;
+  if (currentContext) {
+    const auto refused = state().refused.find(name);
+    return refused == state().refused.end() ? ok : fail(refused->second, name + ": refused");
+  }
   violation("context", name + " on a thread without a device");
   return fail(contextNull, name + ": no context on this thread");
 }
@@ -263,10 +267,17 @@ ABI void frugalStubFailOp(const char* name, int code) {
   state().failure = code ? code : kernelFailed;
 }
 
+/** Phase 1 of this op gives a status from now on, as where its kernels are not installed; other ops and the stream work. */
+ABI void frugalStubRefuseOp(const char* name, int code) {
+  Lock lock(mutex());
+  state().refused[name] = code;
+}
+
 /** As for a process that is started again: streams work, and what they had left to do is gone. */
 ABI void frugalStubRepair() {
   Lock lock(mutex());
   state().failingOp.clear();
+  state().refused.clear();
   for (auto& [handle, stream] : state().streams) {
     stream.error = ok;
     stream.queue.clear();

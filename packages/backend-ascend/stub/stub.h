@@ -55,7 +55,7 @@ struct Task {
 };
 /** Puts work at the end of a stream, where it stays until somebody waits. */
 int enqueue(const std::string& name, void* stream, Task task);
-/** 0 when this thread has a context, else the error of `name`. */
+/** 0 when this thread has a context and the device takes `name`, else its error. */
 int requireContext(const std::string& name);
 
 enum class Kind { tensor, scalar, intArray, tensorList };

@@ -33,7 +33,9 @@ interface Control {
   forget(): void;
   /** The next op of this name fails with a status; 0: a kernel that fails. */
   failOp(name: string, status: number): void;
-  /** Streams that failed work again, as in a new process. */
+  /** The device refuses every call of an op of this name with a status, before it is enqueued; others work. */
+  refuseOp(name: string, status: number): void;
+  /** Streams that failed work again, and ops that were refused, as in a new process. */
   repair(): void;
   /** How often an op was enqueued. */
   calls(name: string): number;
@@ -48,6 +50,7 @@ export function stubControl(): Control {
     violations: library.func('frugalStubViolations', 'const char *', []),
     forget: library.func('frugalStubForget', 'void', []),
     failOp: library.func('frugalStubFailOp', 'void', ['const char *', 'int']),
+    refuseOp: library.func('frugalStubRefuseOp', 'void', ['const char *', 'int']),
     repair: library.func('frugalStubRepair', 'void', []),
     calls: library.func('frugalStubCalls', 'uint64_t', ['const char *']),
     limitMemory: library.func('frugalStubLimitMemory', 'void', ['uint64_t']),

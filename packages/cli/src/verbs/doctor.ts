@@ -82,8 +82,14 @@ async function examine(name: string, open: () => Backend): Promise<Examination> 
     // Some of what is missing, such as kernels for a device, shows only when something is computed.
     return { name, runs: true, description: backend.description, ...(await measureBackend(backend)) };
   } catch (error) {
-    return { name, runs: false, why: (error as Error).message };
+    return { name, runs: false, why: whyOf(error) };
   }
+}
+
+/** Each reason once, a line each: ops may fail for different ones. */
+function whyOf(error: unknown): string {
+  const errors: readonly Error[] = error instanceof AggregateError ? error.errors : [error as Error];
+  return [...new Set(errors.map(({ message }) => message))].join('\n');
 }
 
 function printDiagnosis({ machine, backends, cuda, model }: Diagnosis, { terminal }: Context): void {
