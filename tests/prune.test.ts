@@ -85,33 +85,6 @@ describe('weights', () => {
     },
   );
 
-  it('stay zero while a later stage trains', async () => {
-    const nudge: ModifierFactory = {
-      type: 'test.train',
-      create: (spec) => ({
-        spec,
-        sites: ['block'],
-        needs: { training: true },
-        plan: () => ({ sites: [], problems: [] }),
-        train: () => ({}),
-      }),
-    };
-    const model = createModel(config, { seed: 1 });
-    const batch = { sequences: calibration, targets: new Int32Array(120) };
-    await compress(model, recipe({ type: 'prune.wanda', sparsity: '2:4' }, { type: 'test.train' }), {
-      methods: [...methods, nudge],
-      calibration,
-      data: { next: () => batch, state: () => null, restore: () => {} },
-      train: async ({ model: trained, afterStep }) => {
-        for (const parameter of trained.parameters())
-          scope(() => noGrad(() => void parameter.value.assign(parameter.value.add(0.01))));
-        afterStep(1);
-        return {};
-      },
-    });
-    expect(await zeros(model, 'blocks.2.mlp.gate')).toBe(0.5);
-  });
-
   it('refuses packed layers and patterns that do not fit, all at once', async () => {
     const wrong = recipe({ type: 'prune.wanda', sparsity: '3:5' });
     await expect(compress(createModel(config, { seed: 1 }), wrong, { methods, calibration })).rejects.toThrow(
@@ -200,6 +173,14 @@ describe('layers', () => {
     await expect(
       compress(createModel(config, { seed: 7 }), all, { methods, calibration, rebuild: skeleton }),
     ).rejects.toThrow(/4 of 4 blocks cannot go/);
+  });
+
+  it('refuses to remove none: half of one layer is no cut', async () => {
+    const half = recipe({ type: 'prune.layers', targets: { include: ['blocks.*'] }, keep: 0.5 });
+    const single = createModel({ ...config, num_hidden_layers: 1 }, { seed: 7 });
+    await expect(compress(single, half, { methods, calibration, rebuild: skeleton })).rejects.toThrow(
+      /0 of 1 blocks cannot go/,
+    );
   });
 });
 

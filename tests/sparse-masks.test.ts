@@ -55,6 +55,15 @@ describe('sparseGpt', () => {
     const { mask } = await sparseGpt(flat, shape, starved, { pattern: patternOf('2:4') });
     for (let i = 0; i < mask.length; i += 4) expect(mask.subarray(i, i + 4).reduce((a, b) => a + b)).toBe(2);
   });
+
+  it('takes groups that are wider than its blocks of columns', async () => {
+    const wide = Float32Array.from({ length: 2 * 320 }, (_, i) => 1 + ((i * 7919) % 101));
+    const eye = Float32Array.from({ length: 320 * 320 }, (_, i) => (i % 321 === 0 ? 1 : 0));
+    const inputs = tensor(eye, { shape: [320, 320] });
+    const { mask } = await sparseGpt(wide, [2, 320], inputs, { pattern: patternOf('40:160') });
+    // Inputs that do not correlate: the smallest weights go, as by magnitude.
+    expect(mask).toEqual(maskRows(magnitudeScores(wide), [2, 320], patternOf('40:160')));
+  });
 });
 
 describe('maskRows', () => {

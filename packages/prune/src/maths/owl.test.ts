@@ -37,3 +37,13 @@ it.each([0.9, 0.02, 0.995])('leaves every part something to lose and to keep at 
   expect(Math.min(...sparsities)).toBeGreaterThanOrEqual(0);
   expect(sparsities[0]).toBeGreaterThan(sparsities[1]);
 });
+
+it('never asks for less than no zeros, however sums round', () => {
+  for (let i = 1; i < 500; i++) {
+    const parts = [0.001 * (i % 7), 0.013 * (i % 11), 0.02, i / 3000].map((share, k) => ({
+      share,
+      weights: 100 + k * i,
+    }));
+    expect(Math.min(...owlSparsities(parts, 0.05, 0.08))).toBeGreaterThanOrEqual(0);
+  }
+});

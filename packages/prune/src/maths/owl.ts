@@ -32,7 +32,8 @@ export function owlSparsities(parts: readonly OutlierShare[], sparsity: number, 
   const mean = stretched.reduce((sum, value, i) => sum + value * parts[i].weights, 0) / all;
   const offsets = stretched.map((value) => value - mean);
   const shrink = Math.min(1, ...offsets.map((offset) => roomFor(offset, sparsity)));
-  return offsets.map((offset) => sparsity - shrink * offset);
+  // What is left of a part that loses nothing may round to less than nothing.
+  return offsets.map((offset) => Math.max(0, sparsity - shrink * offset));
 }
 
 /** How much of an offset leaves a part between nothing and almost everything. */

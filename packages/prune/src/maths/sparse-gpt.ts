@@ -40,7 +40,8 @@ export async function sparseGpt(
   const importance = (value: number, column: number) => (value / diagonal[column]) ** 2;
   const error = await spreadError(values, shape, factor, {
     // Groups of a pattern must not straddle blocks.
-    blockSize: pattern.kind === 'n:m' ? blockSize - (blockSize % pattern.of) : blockSize,
+    blockSize:
+      pattern.kind === 'n:m' ? Math.max(1, Math.floor(blockSize / pattern.of)) * pattern.of : blockSize,
     backend: gram.backend,
     begin: (start, end) => {
       if (pattern.kind === 'unstructured')

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { maskRows, parsePattern } from '../maths/pattern.js';
 import { gradualSparsity } from '../maths/schedule.js';
 import { magnitudeScores } from '../maths/scores.js';
-import { Masks } from './masks.js';
+import { Masks, nonZero } from './masks.js';
 
 /**
  * Zeros that grow while the stage trains, so that the weights that stay adapt to each loss (Zhu & Gupta 2017,
@@ -67,7 +67,6 @@ export const gradualPruning = defineMethod(
         const shape = [layer.outFeatures, layer.inFeatures] as const;
         const weight = await readWeight(layer, path);
         const mask = maskRows(magnitudeScores(weight), shape, parsePattern(sparsity));
-        masks.set(path, mask);
         const { backend, dtype } = layer.weight.value;
         const kept = weight.map((value, i) => value * mask[i]);
         return [{ path, values: { weight: noGrad(() => tensor(kept, { shape, backend }).cast(dtype)) } }];
@@ -118,11 +117,6 @@ class GrowingZeros implements Disposable {
       if (!this.masks.has(layer)) this.masks.set(layer, nonZero(layer.weight.value));
     });
   }
-}
-
-/** f32 like x: 1 where it is not zero. */
-function nonZero(x: Tensor): Tensor {
-  return keep(scope(() => noGrad(() => x.cast('f32').equal(0).logicalNot().cast('f32'))));
 }
 
 /** f32 like x [rows, columns]: 0 for the `count` smallest of each row, and whatever equals the last of them. */

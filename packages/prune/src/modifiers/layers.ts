@@ -28,7 +28,9 @@ export const layerPruning = defineMethod(
       plan(sites) {
         const count = countOf(sites.length);
         const problems =
-          count < sites.length || exactly ? [] : [`${count} of ${sites.length} blocks cannot go`];
+          (count > 0 && count < sites.length) || exactly
+            ? []
+            : [`${count} of ${sites.length} blocks cannot go`];
         return { sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })), problems };
       },
       async select(sites, statsOf) {

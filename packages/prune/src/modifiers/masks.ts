@@ -1,29 +1,25 @@
 import { type LinearSite, linearSites, readWeight, type Site } from '@frugal/compress';
-import { noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
-import { Linear } from '@frugal/tensor-core/nn';
+import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
+import { Linear, type LinearLike } from '@frugal/tensor-core/nn';
 
-/** Which weights a method removed, by path: 1 = kept. Later training may not bring them back. */
+/**
+ * Which weights a method removed. Later training may not bring them back. The weights alone tell: a run that was interrupted
+ * takes finished blocks from its store, and nobody prunes them again.
+ */
 export class Masks {
-  private readonly masks = new Map<string, Uint8Array>();
+  /** 1 = not zero after the stage that pruned. By path, for layers that are packed since. */
+  private readonly ofPaths = new Map<string, Uint8Array>();
+  /** By layer, for blocks that moved to other paths since. */
+  private readonly ofLayers = new WeakMap<LinearLike, Uint8Array>();
 
-  set(path: string, mask: Uint8Array): void {
-    this.masks.set(path, mask);
-  }
-
-  /** Zeros the removed weights again after each step of a training. */
+  /** Zeros what is zero before a training again after each of its steps. */
   hold(sites: readonly Site[]): { parametrize(): Disposable; afterStep(): void } {
     const held: { layer: Linear; mask: Tensor }[] = [];
     return {
       parametrize: () => {
-        for (const { path, layer } of linearSites(sites)) {
-          const mask = this.masks.get(path);
-          if (!mask || !(layer.base instanceof Linear)) continue;
-          const { shape, value } = layer.base.weight;
-          held.push({
-            layer: layer.base,
-            mask: tensor(Float32Array.from(mask), { shape, backend: value.backend }),
-          });
-        }
+        for (const { layer } of linearSites(sites))
+          if (layer.base instanceof Linear)
+            held.push({ layer: layer.base, mask: nonZero(layer.base.weight.value) });
         return {
           [Symbol.dispose]() {
             for (const { mask } of held.splice(0)) mask.dispose();
@@ -37,13 +33,33 @@ export class Masks {
     };
   }
 
-  /** A sentence when a removed weight is not zero. */
+  /**
+   * A sentence when a removed weight is not zero. The first look at a layer, after the stage that pruned, learns which ones
+   * are; so does the first after a cut, which took zeros with it.
+   */
   async check({ path, layer }: LinearSite): Promise<string | null> {
-    const mask = this.masks.get(path);
-    if (!mask) return null;
+    const mask = this.ofLayers.get(layer) ?? this.ofPaths.get(path);
     const weight = await readWeight(layer, path);
-    if (weight.length !== mask.length) return null; // the layer was cut since: its zeros went with it
+    if (mask?.length !== weight.length) {
+      this.learn(
+        path,
+        layer,
+        Uint8Array.from(weight, (value) => (value === 0 ? 0 : 1)),
+      );
+      return null;
+    }
+    this.learn(path, layer, mask);
     const alive = weight.reduce((count, value, i) => count + (mask[i] === 0 && value !== 0 ? 1 : 0), 0);
     return alive > 0 ? `${alive} of the removed weights are no longer zero` : null;
   }
+
+  private learn(path: string, layer: LinearLike, mask: Uint8Array): void {
+    this.ofPaths.set(path, mask);
+    this.ofLayers.set(layer, mask);
+  }
+}
+
+/** f32 like x: 1 where it is not zero. */
+export function nonZero(x: Tensor): Tensor {
+  return keep(scope(() => noGrad(() => x.cast('f32').equal(0).logicalNot().cast('f32'))));
 }

@@ -121,7 +121,6 @@ function weightPruning(
         const own = share === undefined ? pattern : parsePattern(share);
         const before = await readWeight(layer, path);
         const { weight, mask, damping } = await method(before, shape, own, known);
-        masks.set(path, mask);
         const zeros = mask.reduce((sum, kept) => sum + 1 - kept, 0) / mask.length;
         return {
           edits: [weightEdit(site, weight)],

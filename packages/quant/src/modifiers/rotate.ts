@@ -1,5 +1,5 @@
 import { defineMethod, type Edit, type Site } from '@frugal/compress';
-import { noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
+import { noGrad, ones, scope, type Tensor, tensor } from '@frugal/tensor-core';
 import {
   type CouplingMember,
   Embedding,
@@ -36,7 +36,8 @@ export const rotate = defineMethod(
       return { sites: sites.map(({ path }) => ({ path, bytesBefore: 0, bytesAfter: 0 })), problems };
     },
     async apply(site, _, model) {
-      if (site.kind === 'norm-group') return { edits: foldNorm(site.norm as RMSNorm, site.consumers) };
+      if (site.kind === 'norm-group')
+        return { edits: foldNorm(site.path, site.norm as RMSNorm, site.consumers) };
       if (site.kind !== 'residual') return { edits: [] };
       const { units, members } = site.coupling;
       const matrix = await rotationMatrix(units, seed);
@@ -64,13 +65,11 @@ function problemsOf(site: Site): string[] {
 }
 
 /** Moves the factors of a norm into the layers that read it. */
-function foldNorm(norm: RMSNorm, consumers: readonly LinearLike[]): Edit[] {
-  const { factors, inverse } = factorsOf(norm);
+function foldNorm(path: string, norm: RMSNorm, consumers: readonly LinearLike[]): Edit[] {
+  const factors = factorsOf(norm);
   for (const consumer of consumers) consumer.scaleColumns(factors);
-  norm.scaleOutput(inverse);
   factors.dispose();
-  inverse.dispose();
-  return [];
+  return [withoutFactors(path, norm)];
 }
 
 /**
@@ -81,7 +80,7 @@ function ownHead(model: Model, matrix: Float32Array): Edit[] {
   if (!model.ties.some(({ path }) => path === 'head.weight')) return [];
   const [norm, head] = [model.module('norm'), model.module('head')];
   if (!(norm instanceof RMSNorm) || !isLinearLike(head)) return [];
-  const { factors, inverse } = factorsOf(norm);
+  const factors = factorsOf(norm);
   const own = scope(() =>
     noGrad(() => {
       const size = Math.sqrt(matrix.length);
@@ -89,15 +88,19 @@ function ownHead(model: Model, matrix: Float32Array): Edit[] {
       return head.effectiveWeight().mul(factors).matmul(rotation);
     }),
   );
-  norm.scaleOutput(inverse);
   factors.dispose();
-  inverse.dispose();
-  return [{ path: 'head', module: new Linear(own) }];
+  return [{ path: 'head', module: new Linear(own) }, withoutFactors('norm', norm)];
 }
 
-function factorsOf(norm: RMSNorm): { readonly factors: Tensor; readonly inverse: Tensor } {
-  const factors = scope(() => noGrad(() => norm.weight.value.cast('f32').add(norm.offset)));
-  return { factors, inverse: scope(() => noGrad(() => factors.pow(-1))) };
+function factorsOf(norm: RMSNorm): Tensor {
+  return scope(() => noGrad(() => norm.weight.value.cast('f32').add(norm.offset)));
+}
+
+/** All factors become 1: divided by themselves they would not, where one is 0. */
+function withoutFactors(path: string, { weight: { value }, offset }: RMSNorm): Edit {
+  const { dtype, backend, shape } = value;
+  const weight = scope(() => noGrad(() => ones(shape, { backend }).sub(offset).cast(dtype)));
+  return { path, values: { weight } };
 }
 
 /** Rows of what is read (and embeddings) times R from the right, what is written times Rᵀ from the left. */
