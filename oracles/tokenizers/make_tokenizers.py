@@ -4,6 +4,7 @@
 - NAME.tokenizer.json             trained and written by Hugging Face's tokenizers
 - NAME.expected.json              ids of the texts, and the texts of ids (real and random ones)
 - sentencepiece.json              a SentencePiece BPE vocabulary as GGUF metadata, and what sentencepiece does with it
+- pipelines.json                 what normalizers and pre-tokenizers make of short texts, every option of each
 - chat.json                       conversations rendered by transformers
 """
 
@@ -15,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import sentencepiece
+from pipelines import pipeline_cases
 from samples import CORPUS, texts
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -367,4 +369,6 @@ if __name__ == "__main__":
     for make in (gpt2, llama3, qwen2, deepseek, smollm, llama2, mistral, bert, t5, clip, words):
         make_tokenizer(make.__name__, make())
     make_sentencepiece()
+    plain = [text for text in TEXTS if not any(special in text for special in (END, "<|im_start|>"))]
+    write("pipelines.json", pipeline_cases(plain))
     make_chat(gpt2())

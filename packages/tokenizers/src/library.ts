@@ -8,7 +8,6 @@ import type { JsonObject, JsonValue } from './file/json.js';
 interface Library {
   readonly SequenceNormalizer: new (config: JsonObject) => { normalize(text: string): string };
   readonly SplitPreTokenizer: new (config: JsonObject) => { readonly pattern: RegExp | null };
-  readonly BertPreTokenizer: new () => { pre_tokenize_text(text: string): string[] };
   readonly WordPiece: new (config: JsonObject) => { encode(words: string[]): string[] };
   readonly Unigram: new (
     config: JsonObject,
@@ -17,5 +16,5 @@ interface Library {
   readonly CTCDecoder: new (config: JsonObject) => { decode_chain(tokens: string[]): string[] };
 }
 
-export const { SequenceNormalizer, SplitPreTokenizer, BertPreTokenizer, WordPiece, Unigram, CTCDecoder } =
+export const { SequenceNormalizer, SplitPreTokenizer, WordPiece, Unigram, CTCDecoder } =
   exported as unknown as Library;

@@ -1,7 +1,9 @@
 import type { JsonObject } from '../file/json.js';
 import { JsonReader } from '../file/json-reader.js';
 import { SequenceNormalizer } from '../library.js';
+import { charactersOfBytes } from './byte-alphabet.js';
 import { literalPattern, readPattern } from './read-pattern.js';
+import { utf8Bytes } from './utf8.js';
 
 export type Normalizer = (text: string) => string;
 
@@ -20,6 +22,8 @@ function flatten(reader: JsonReader): Normalizer[] {
   // Nothing is put before nothing, which the library does not mind.
   if (type === 'Prepend') return [(text) => (text === '' ? '' : prepend + text)];
   if (type === 'Replace') return [createReplace(reader)];
+  if (type === 'Strip') return [createStrip(reader)];
+  if (type === 'ByteLevel') return [(text) => charactersOfBytes(utf8Bytes(text))];
   try {
     const step = new SequenceNormalizer({ type: 'Sequence', normalizers: [reader.object()] });
     return [(text) => step.normalize(text)];
@@ -32,4 +36,14 @@ function createReplace(reader: JsonReader): Normalizer {
   const content = reader.at('content').string();
   const search = literalPattern(reader.at('pattern')) ?? readPattern(reader.at('pattern'));
   return (text) => text.replaceAll(search, () => content);
+}
+
+/** Unicode's white space, which `trim` is not: it takes U+FEFF and leaves U+0085. */
+function createStrip(reader: JsonReader): Normalizer {
+  const start = reader.at('strip_left').boolean(true);
+  const end = reader.at('strip_right').boolean(true);
+  return (text) => {
+    const rest = start ? text.replace(/^\p{White_Space}+/u, '') : text;
+    return end ? rest.replace(/\p{White_Space}+$/u, '') : rest;
+  };
 }

@@ -1,6 +1,5 @@
 import type { JsonObject } from '../file/json.js';
 import { JsonReader } from '../file/json-reader.js';
-import { BertPreTokenizer } from '../library.js';
 import { charactersOfBytes } from './byte-alphabet.js';
 import { WORD_CHARACTERS } from './characters.js';
 import { compilePattern, WORD_PATTERNS } from './patterns.js';
@@ -87,15 +86,11 @@ function createSteps(reader: JsonReader): Step[] {
       return [splitAtCharacter(reader.at('delimiter').string())];
     case 'FixedLength':
       return [fixedLength(Math.max(1, reader.at('length').index()))];
-    case 'BertPreTokenizer': {
-      const bert = new BertPreTokenizer();
+    case 'BertPreTokenizer':
       return [
-        (text, visit) =>
-          bert.pre_tokenize_text(text).forEach((word) => {
-            visit(word);
-          }),
+        createSplit(/\p{White_Space}/gu, 'removed'),
+        createSplit(compilePattern(PUNCTUATION), 'isolated'),
       ];
-    }
     default:
       return reader.fail('unknown pre-tokenizer', {
         got: type,
