@@ -138,7 +138,7 @@ run_real_model() {
 run_tensorflow() {
   local reason
   reason=$(node scripts/fetch-tensorflow.mjs 2>&1 >/dev/null) || { skip tensorflow "$reason"; return; }
-  node_modules/.bin/vitest run packages/backend-cuda tests/small-llama.test.ts
+  node_modules/.bin/vitest run packages/backend-cuda tests/small-llama.test.ts tests/packed-moves.test.ts
 }
 
 # Training by several processes of this machine, on Open MPI, which comes once from a Python package (6 MB).
