@@ -22,7 +22,7 @@ import {
 } from '@frugal/compress';
 import { distillMethods } from '@frugal/distill';
 import { loraAdd } from '@frugal/lora';
-import { kindOf, modelOf, saveModel, savingProblems, skeleton, structureOf } from '@frugal/models';
+import { configOf, kindOf, modelOf, saveModel, savingProblems, skeleton, structureOf } from '@frugal/models';
 import { pruneMethods } from '@frugal/prune';
 import { quantMethods } from '@frugal/quant';
 import { type FloatDType, nullBackend } from '@frugal/tensor-core';
@@ -108,10 +108,9 @@ export async function planCompression(
 ): Promise<CompressionPlan> {
   return withCheckpoint(path, async (checkpoint) => {
     // Dense models are known from their config; packed layers show in the files alone.
-    const { config } = checkpoint;
-    const model = config.quantization_config
-      ? await modelOf(checkpoint, { backend: nullBackend() })
-      : structureOf(config);
+    const config = await configOf(checkpoint);
+    const mayBePacked = config.quantization_config || checkpoint.kind === 'gguf';
+    const model = mayBePacked ? await modelOf(checkpoint, { backend: nullBackend() }) : structureOf(config);
     const recipe = await readRecipe(recipeSource, model);
     const stages = recipe.stages.map(({ name, modifiers }) => ({
       name,

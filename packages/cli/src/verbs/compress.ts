@@ -1,6 +1,6 @@
 import { type QuantizedLayoutName, quantizedLayouts } from '@frugal/checkpoint';
 import { type CompressReport, presets } from '@frugal/compress';
-import { structureOf } from '@frugal/models';
+import { configOf, structureOf } from '@frugal/models';
 import { formatBytes, formatChange, formatNumber, renderTable } from '@frugal/report';
 import { addBackendOptions, type BackendOptions, useBackend } from '../backend.js';
 import { namedCalibration } from '../calibration.js';
@@ -163,7 +163,7 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
 /** What stages that train need. */
 async function trainingInputs(path: string, options: Options, context: Context): Promise<Partial<Inputs>> {
   const { recipe: source, out, resume = false, dryRun = false } = options;
-  const config = await withCheckpoint(path, async (checkpoint) => checkpoint.config);
+  const config = await withCheckpoint(path, configOf);
   const recipe = await readRecipe(source as string, structureOf(config));
   return recipeTraining(recipe, options, { path, out, resume, dryRun }, context);
 }
