@@ -86,6 +86,12 @@ export async function runFilter(
   const { out, removed, dryRun } = options;
   const { files } = sources;
   const total = await totalBytes(files);
+  const saveCard = async (found: FilterCounts): Promise<void> => {
+    const { removed: reasons, ...numbers } = found;
+    const named = Object.entries(reasons).map(([reason, count]) => [`removed: ${reason}`, count]);
+    const card = { ...step, counts: { ...numbers, ...Object.fromEntries(named) } };
+    await saveLineage(out, await continueLineage(files, card));
+  };
   const counts = await withProgress(context, step.step, async (update) => {
     const seen = watch(context, total, update);
     const run = (targets: Pick<FilterTargets, 'onKept' | 'onRemoved'>) =>
@@ -97,22 +103,17 @@ export async function runFilter(
         ...targets,
       });
     if (dryRun) return run({});
-    return saveBoth(out, removed, (kept, gone) =>
-      run({
+    return saveBoth(out, removed, async (kept, gone) => {
+      const found = await run({
         onKept: kept,
         ...(gone && { onRemoved: (document, reason) => gone({ ...document, reason }) }),
-      }),
-    );
-  });
-  if (!dryRun) {
-    const { removed: reasons, ...numbers } = counts;
-    const named = Object.entries(reasons).map(([reason, count]) => [`removed: ${reason}`, count]);
-    const card = await continueLineage(files, {
-      ...step,
-      counts: { ...numbers, ...Object.fromEntries(named) },
+      });
+      // Before the documents take their place: they never lie there without a card, and an input that they replace is
+      // still what was read.
+      await saveCard(found);
+      return found;
     });
-    await saveLineage(out, card);
-  }
+  });
   printCounts(counts, options, context);
 }
 

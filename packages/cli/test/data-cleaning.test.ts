@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { frugal } from './support/terminal.js';
@@ -63,6 +63,36 @@ describe('data dedup and decontaminate', () => {
       parameters: { length: 13 },
       counts: { documents: 3, kept: 2 },
     });
+  });
+
+  it('name the input as it was, also where the output replaces it', async () => {
+    const { hashFile } = await import('@frugal/checkpoint');
+    await writeLines('own.jsonl', pages);
+    const before = await hashFile(at('own.jsonl'));
+    const { code } = await frugal(['data', 'dedup', at('own.jsonl'), '--out', at('own.jsonl'), '--force']);
+    expect(code).toBe(0);
+    expect(await hashFile(at('own.jsonl'))).not.toBe(before);
+    const card = JSON.parse(await readFile(at('own.lineage.json'), 'utf8'));
+    expect(card.steps[0].inputs[0].sha256).toBe(before);
+  });
+
+  it('leave no documents without a card where it cannot be written', async () => {
+    await mkdir(at('cardless.lineage.json/full'), { recursive: true }); // no file can take this place
+    const args = [at('pages.jsonl'), '--out', at('cardless.jsonl'), '--force'];
+    expect((await frugal(['data', 'dedup', ...args])).code).toBe(1);
+    expect(existsSync(at('cardless.jsonl'))).toBe(false);
+  });
+
+  it('refuse to pack nothing', async () => {
+    await writeFile(at('nothing.jsonl'), '');
+    await frugal(['data', 'train-tokenizer', at('pages.jsonl'), '--out', at('words'), '--vocabulary', '300']);
+    const args = ['data', 'pack', at('nothing.jsonl'), '--tokenizer', at('words'), '--out', at('nothing')];
+    for (const more of [[], ['--dry-run']]) {
+      const { code, err } = await frugal([...args, ...more]);
+      expect(err).toMatch(/^error: \[pack\] the files hold no documents: got .*nothing\.jsonl\.$/m);
+      expect(code).toBe(1);
+    }
+    expect(existsSync(at('nothing'))).toBe(false);
   });
 
   it('go on in the folders of split and pack', async () => {
