@@ -12,6 +12,7 @@ export {
   writeSafetensorsFiles,
 } from './safetensors/files.js';
 export { type SaveOptions, type SaveStep, saveDirectory } from './save/directory.js';
+export { writeAdvice } from './save/errors.js';
 export { saveFile } from './save/file.js';
 export { resolveDirectory } from './save/place.js';
 export { type ResumableOptions, writeResumable } from './save/resumable.js';

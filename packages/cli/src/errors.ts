@@ -19,7 +19,7 @@ const WRONG_USAGE = 2;
 const INTERRUPTED = 130;
 
 /** Tells the user what happened; returns the exit code. */
-export function reportError(error: unknown, terminal: Terminal): number {
+export async function reportError(error: unknown, terminal: Terminal): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE; // it has printed its message
   if (error instanceof ReportedFailure) return FAILED;
   if (error instanceof Interrupted) {
@@ -31,12 +31,30 @@ export function reportError(error: unknown, terminal: Terminal): number {
     terminal.err(`${details}\nThis is a bug in frugal: please report it with the lines above.\n`);
     return FAILED;
   }
-  terminal.err(`error: ${error.message}\n`);
+  terminal.err(`error: ${await messageOf(error)}\n`);
   return error instanceof UsageError ? WRONG_USAGE : FAILED;
 }
 
 /** Errors thrown on purpose say `[where] what`; those of the system have a code and a system call. */
 function isExplained(error: Error): boolean {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  return /^\[[^\]]+\] /.test(error.message) || (code !== undefined && syscall !== undefined);
+  return isPlaced(error) || isOfSystem(error);
+}
+
+function isPlaced(error: Error): boolean {
+  return /^\[[^\]]+\] /.test(error.message);
+}
+
+function isOfSystem({ code, syscall }: NodeJS.ErrnoException): boolean {
+  return code !== undefined && syscall !== undefined;
+}
+
+/** What the system says, with what to do about it. */
+async function messageOf(error: NodeJS.ErrnoException): Promise<string> {
+  if (isPlaced(error)) return error.message;
+  const { code, syscall, message } = error;
+  const { writeAdvice } = await import('@frugal/checkpoint'); // here, as most commands load it later or never
+  // Node's recursive mkdir says ENOENT where a folder that is there cannot be written to
+  const unwritable = code === 'ENOENT' && syscall === 'mkdir';
+  const advice = unwritable ? 'Choose a folder that is there and may be written to.' : writeAdvice(code);
+  return advice === undefined ? message : `${message}. ${advice}`;
 }

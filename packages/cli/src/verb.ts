@@ -37,7 +37,8 @@ export function integer(least = 0): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`Expected an integer, ${least} or more.`);
+    const range = value > Number.MAX_SAFE_INTEGER ? `at most ${Number.MAX_SAFE_INTEGER}` : `${least} or more`;
+    throw new InvalidArgumentError(`Expected an integer, ${range}.`);
   };
 }
 

@@ -41,6 +41,10 @@ describe('wrong usage exits with 2 and helps', () => {
     [['inspect', folder, '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
     [['inspect', folder, 'another'], /too many arguments/],
     [['generate', folder, '--promt', 'x'], /unknown option '--promt'\n\(Did you mean --prompt\?\)/],
+    [
+      ['generate', folder, '--prompt', 'x', '--seed', '9007199254740992'],
+      /Expected an integer, at most 9007199254740991/,
+    ],
     [['generate', folder], /required option '--prompt <TEXT>' not specified/],
     [
       ['generate', folder, '--prompt', 'x', '--backend', 'gpu'],
@@ -70,6 +74,23 @@ describe('failures exit with 1, and one line says why', () => {
     expect(code).toBe(1);
   });
 
+  it.each([
+    ['ENOSPC', 'write', /^error: ENOSPC: no room, write\. Free disk space/],
+    ['EROFS', 'open', /The disk is read-only: choose another folder\.$/m],
+    ['ENOENT', 'mkdir', /Choose a folder that is there and may be written to\.$/m],
+    ['EIO', 'read', /^error: EIO: no room, read\n$/],
+  ])('what the system refuses comes with advice: %s', async (code, syscall, message) => {
+    const { reportError } = await import('../src/errors.js');
+    let err = '';
+    const collect = (text: string) => {
+      err += text;
+    };
+    const terminal = { out: () => {}, err: collect, input: process.stdin };
+    const refusal = Object.assign(new Error(`${code}: no room, ${syscall}`), { code, syscall });
+    expect(await reportError(refusal, terminal)).toBe(1);
+    expect(err).toMatch(message);
+  });
+
   it('shows a stack only for what nobody foresaw', async () => {
     const { reportError } = await import('../src/errors.js');
     let err = '';
@@ -77,7 +98,7 @@ describe('failures exit with 1, and one line says why', () => {
       err += text;
     };
     const terminal = { out: () => {}, err: collect, input: process.stdin };
-    expect(reportError(new TypeError('x is not a function'), terminal)).toBe(1);
+    expect(await reportError(new TypeError('x is not a function'), terminal)).toBe(1);
     expect(err).toContain('TypeError: x is not a function\n    at ');
     expect(err).toContain('please report');
   });

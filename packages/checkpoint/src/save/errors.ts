@@ -12,6 +12,11 @@ const ADVICE: Readonly<Record<string, string>> = {
   EXDEV: 'The folder is a mount point: save into a folder inside of it.',
 };
 
+/** What to do when the file system refuses to write with this code, such as ENOSPC; undefined for codes without advice. */
+export function writeAdvice(code: string | undefined): string | undefined {
+  return code === undefined ? undefined : ADVICE[code];
+}
+
 /** Errors of the file system get to know what they mean for the checkpoint; others pass through. */
 export async function explain(error: unknown, { target }: Pick<SavePlace, 'target'>): Promise<unknown> {
   const code = codeOf(error);
@@ -21,7 +26,7 @@ export async function explain(error: unknown, { target }: Pick<SavePlace, 'targe
     where: target,
     what: 'could not be saved',
     got: messageOf(error),
-    hint: `${whole}${ADVICE[code] ?? ''}`.trim() || undefined,
+    hint: `${whole}${writeAdvice(code) ?? ''}`.trim() || undefined,
     cause: error,
   });
 }
