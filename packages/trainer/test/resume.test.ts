@@ -1,53 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { AdamW, SGD, type TrainEvent, TrainerError, train } from '../src/index.js';
+import { KilledProgram } from './killed-program.js';
 import { collect, losses, temporaryFolder, tinyRun, weightsOf } from './support.js';
 import { TinyModel, tinyLoss } from './tiny.js';
 
 const STEPS = 61;
-
-/** The program that trains and dies, in plain JavaScript: a process of its own cannot read TypeScript. */
-let program: string;
-
-beforeAll(() => {
-  program = buildSync({
-    entryPoints: [fileURLToPath(new URL('./training-process.ts', import.meta.url))],
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    write: false,
-    conditions: ['@frugal/source'],
-  }).outputFiles[0].text;
-});
-
-const children: ChildProcess[] = [];
-
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL');
-});
-
-/** Runs the program until it ends, or until `isEnough` says so for its output: then it is killed. */
-async function runProgram(
-  folder: string,
-  args: string[],
-  isEnough: (lines: number) => boolean = () => false,
-) {
-  const file = join(folder, 'training-process.mjs');
-  if (!existsSync(file)) writeFileSync(file, program);
-  const child = spawn(process.execPath, [file, folder, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  children.push(child);
-  let output = '';
-  child.stdout?.on('data', (text: Buffer) => {
-    output += text;
-    if (isEnough(output.split('\n').length - 1)) child.kill('SIGKILL');
-  });
-  await new Promise((resolve) => child.once('close', resolve));
-  return { output, wasKilled: child.signalCode === 'SIGKILL', failed: (child.exitCode ?? 0) !== 0 };
-}
 
 /** Everything of the last checkpoint that must not depend on interruptions, and the losses of the log. */
 function outcome(folder: string) {
@@ -70,41 +30,12 @@ function outcome(folder: string) {
   };
 }
 
-/** Step of the newest checkpoint, 0 without one. */
-function newestStep(folder: string): number {
-  const directory = join(folder, 'checkpoints');
-  const names = existsSync(directory) ? readdirSync(directory) : [];
-  return Math.max(0, ...names.map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? 0)));
-}
-
 describe('a run that is killed with kill -9', () => {
   it('20 times, anywhere and in the middle of saves, ends with the same bits as one that is not', async () => {
-    const whole = temporaryFolder();
-    const { output } = await runProgram(whole, []);
-    expect(output.match(/^step /gm)).toHaveLength(STEPS);
-    const expected = outcome(whole);
-
-    let folder = temporaryFolder();
-    let random = 17;
-    let kills = 0;
-    let resumes = 0;
-    for (let round = 0; kills < 20; round++) {
-      random = (Math.imul(random, 1103515245) + 12345) >>> 0;
-      // Either inside of the next save, or after some events: then the kill hits whatever comes next.
-      const inSave = round % 3 === 0;
-      const events = 1 + ((random >>> 16) % 5);
-      const args = inSave ? [String(newestStep(folder) + 3)] : [];
-      const run = await runProgram(folder, args, (lines) => !inSave && lines >= events);
-      expect(run.failed).toBe(false);
-      resumes += Number(run.output.startsWith('resume'));
-      kills += Number(run.wasKilled);
-      if (run.wasKilled) continue;
-      expect(outcome(folder)).toEqual(expected);
-      folder = temporaryFolder();
-    }
+    const program = new KilledProgram(fileURLToPath(new URL('./training-process.ts', import.meta.url)));
+    const { folder, resumes, whole } = await program.expectSameOutcome([], 20, outcome);
+    expect(whole.match(/^step /gm)).toHaveLength(STEPS);
     expect(resumes).toBeGreaterThan(10);
-    expect(await runProgram(folder, [])).toMatchObject({ failed: false, wasKilled: false });
-    expect(outcome(folder)).toEqual(expected);
     expect(readdirSync(join(folder, 'checkpoints')).sort()).toEqual([
       'step-00000028',
       'step-00000060',
