@@ -51,3 +51,13 @@ it.each([true, false])('a turned residual stream computes the same; tied head: %
   const off = packed.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0);
   expect(off).toBeLessThan(0.02 * before.reduce((most, value) => Math.max(most, Math.abs(value)), 0));
 });
+
+it('says of a model that its stream cannot be turned at all, not that targets leave it out', async () => {
+  const rest = { ...config, head_dim: 12, num_key_value_heads: 2, query_pre_attn_scalar: 12 };
+  const model = createModel({ ...rest, architectures: ['Gemma3ForCausalLM'] }, { seed: 3 });
+  const turn = (include: string) => {
+    const stages = [{ name: 'turn', modifiers: [{ type: 'quant.rotate', targets: { include: [include] } }] }];
+    return compress(model, { version: 1, seed: 0, stages }, { methods: [rotate] });
+  };
+  await expect(turn('**')).rejects.toThrow(/no residual stream that can be turned/);
+});

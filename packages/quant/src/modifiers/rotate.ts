@@ -29,7 +29,11 @@ export const rotate = defineMethod(
     needs: {},
     plan(sites, model) {
       const problems = sites.flatMap((site) => problemsOf(site));
-      if (!sites.some(({ kind }) => kind === 'residual'))
+      if (!model.couplings().some(({ kind }) => kind === 'residual'))
+        problems.push(
+          'the model has no residual stream that can be turned: its embeddings are scaled, or a layer reads it twice',
+        );
+      else if (!sites.some(({ kind }) => kind === 'residual'))
         problems.push('the targets leave out the residual stream: include **');
       if (sites.filter(({ kind }) => kind === 'norm-group').length < model.normGroups().length)
         problems.push('the targets leave out norms: a stream is turned whole or not at all');
