@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
+import { resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { cudaBackend, locateBinding } from '@frugal/backend-cuda';
@@ -10,7 +12,7 @@ import { AdamW, constant, languageModelLoss, train } from '@frugal/trainer';
 
 /**
  * What backend-cuda costs over TensorFlow itself: microseconds per op beside the raw call of the binding, and memory over
- * many training steps. `FRUGAL_CUDA_ALLOW_CPU=1` runs it without a GPU. `--steps N` (default 5000), 0: the ops alone.
+ * many training steps. Takes the TensorFlow that scripts/fetch-tensorflow.mjs brought, if it did; `FRUGAL_CUDA_ALLOW_CPU=1` runs it without a GPU. `--steps N` (default 5000), 0: the ops alone.
  */
 const OPS = 20_000;
 const ROUNDS = 9;
@@ -101,6 +103,8 @@ async function measureMemory(steps: number): Promise<void> {
   console.log(`${((performance.now() - began) / steps).toFixed(2)} ms per step`);
 }
 
+const fetched = resolve('.cache/tensorflow/tfjs_binding.node'); // the runner of benches starts them in the root
+if (existsSync(fetched)) process.env.FRUGAL_TENSORFLOW ??= fetched;
 const wish = process.argv.indexOf('--steps');
 const steps = wish < 0 ? 5000 : Number(process.argv[wish + 1]);
 console.log(`machine: ${cpus()[0].model}, ${cpus().length} threads, Node ${process.version}`);
