@@ -1,25 +1,34 @@
 import type { Module } from '@frugal/tensor-core/nn';
-import { bestThreshold, costOf, stratifiedFolds } from './cost.js';
+import { cheapestThreshold, costOf, stratifiedFolds } from './cost.js';
+import { Forest } from './forest.js';
 import {
   type Rows,
   type Scorer,
   type Sizes,
   scorerOf,
   shuffled,
+  type Trained,
   trainLogistic,
   trainStudent,
-  trainTeacher,
 } from './network.js';
-import { fitScaling, type Table } from './table.js';
+import type { Table } from './table.js';
+import { uniform } from './uniform.js';
 
 export interface Validation extends Sizes {
   /** Folds of the test, and within the rest of each those that choose thresholds and strengths. */
   readonly outer: number;
   readonly inner: number;
+  /** Of the forest. */
+  readonly trees: number;
   readonly seed: number;
 }
 
-export const names = ['logistic regression', 'teacher', 'student int8'] as const;
+export const names = [
+  'logistic regression',
+  'teacher: forest',
+  'student alone',
+  'student distilled',
+] as const;
 export type Name = (typeof names)[number];
 
 export interface Results {
@@ -28,19 +37,8 @@ export interface Results {
   readonly bytes: Readonly<Record<Name, number>>;
 }
 
-/** Strengths of logistic regression's weight decay that the inner folds choose from. */
-const DECAYS = [0.03, 0.3, 3];
-
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-function uniform(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+/** Strengths of logistic regression's penalty that the inner folds choose from. */
+const STRENGTHS = [0.03, 0.1, 0.3];
 
 /** One way of learning: gives scores for rows that it has not seen. */
 type Learner = (rows: Rows) => Promise<Scorer>;
@@ -62,7 +60,7 @@ export async function crossValidate(
   for (const [fold, test] of stratifiedFolds(table.labels, settings.outer, random).entries()) {
     const isTest = new Set(test);
     const rest = [...table.labels.keys()].filter((i) => !isTest.has(i));
-    const learners = learnersOf(settings, bytes);
+    const learners = learnersOf(settings, bytes, random);
     for (const name of names) {
       const tried = [];
       for (const learn of learners[name])
@@ -99,7 +97,7 @@ async function tryOut(
     );
     for (const [at, k] of fold.entries()) scores[k] = found[at];
   }
-  const threshold = bestThreshold(scores, labels);
+  const threshold = cheapestThreshold(scores, labels);
   const cost = scores.reduce((sum, score, k) => sum + costOf(score > threshold, labels[k]), 0);
   return { threshold, cost };
 }
@@ -107,46 +105,49 @@ async function tryOut(
 /** Learns from some trucks and scores others. */
 async function scoreAfter(
   learn: Learner,
-  table: Table,
+  { rows, labels }: Table,
   from: readonly number[],
   to: readonly number[],
   random: () => number,
 ): Promise<number[]> {
-  const scale = fitScaling(from.map((i) => table.rows[i]));
-  const rows = { readings: from.map((i) => scale(table.rows[i])), labels: from.map((i) => table.labels[i]) };
-  const score = await learn(shuffled(rows, random));
-  return score(to.map((i) => scale(table.rows[i])));
+  const order = shuffled(from, random);
+  const score = await learn({ readings: order.map((i) => rows[i]), labels: order.map((i) => labels[i]) });
+  return score(to.map((i) => rows[i]));
 }
 
-function learnersOf(settings: Validation, bytes: Record<string, number>): Record<Name, Learner[]> {
-  const { seed } = settings;
-  const measured = (name: Name, model: Module & { forward(batch: never): unknown }, size: number): Scorer => {
+function learnersOf(
+  settings: Validation,
+  bytes: Record<string, number>,
+  random: () => number,
+): Record<Name, Learner[]> {
+  const { seed, trees } = settings;
+  const once = (name: Name, trained: Trained, size: number): Scorer => {
     bytes[name] = size;
     return async (readings) => {
-      const scores = await scorerOf(model as Parameters<typeof scorerOf>[0])(readings);
-      model.dispose();
+      const scores = await scorerOf(trained)(readings);
+      trained.model.dispose();
       return scores;
     };
   };
   const bytesOf = (model: Module) => model.parameters().reduce((sum, { value }) => sum + value.byteLength, 0);
+  const forestOf = (rows: Rows) => new Forest(rows, { trees, random });
+  const student = (name: Name, teach: (rows: Rows) => Forest | null) => async (rows: Rows) => {
+    const trained = await trainStudent(rows, teach(rows), settings, seed, random);
+    return once(name, trained, trained.bytesAfter);
+  };
   return {
-    'logistic regression': DECAYS.map((decay) => async (rows) => {
-      const model = await trainLogistic(rows, settings, decay);
-      return measured('logistic regression', model, bytesOf(model));
+    'logistic regression': STRENGTHS.map((strength) => async (rows) => {
+      const trained = await trainLogistic(rows, strength);
+      return once('logistic regression', trained, bytesOf(trained.model));
     }),
-    teacher: [
+    'teacher: forest': [
       async (rows) => {
-        const model = await trainTeacher(rows, settings, seed);
-        return measured('teacher', model, bytesOf(model));
+        const forest = forestOf(rows);
+        bytes['teacher: forest'] = forest.bytes;
+        return async (readings) => readings.map((reading) => forest.score(reading));
       },
     ],
-    'student int8': [
-      async (rows) => {
-        const teacher = await trainTeacher(rows, settings, seed);
-        const { model, bytesAfter } = await trainStudent(rows, teacher, settings, seed);
-        teacher.dispose();
-        return measured('student int8', model, bytesAfter);
-      },
-    ],
+    'student alone': [student('student alone', () => null)],
+    'student distilled': [student('student distilled', forestOf)],
   };
 }

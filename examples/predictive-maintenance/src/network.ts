@@ -5,20 +5,32 @@ import { roundToNearest } from '@frugal/quant';
 import { crossEntropy, noGrad, scope, type Tensor, tensor } from '@frugal/tensor-core';
 import { Linear, Module } from '@frugal/tensor-core/nn';
 import { AdamW, schedules, train } from '@frugal/trainer';
+import type { Forest } from './forest.js';
+import { likeRows } from './synthetic.js';
+import { fitScaling } from './table.js';
 
-/** Scaled readings [rows, sensors] and labels. */
+/** Readings of trucks and whether they failed. */
 export interface Rows {
-  readonly readings: readonly Float32Array[];
+  readonly readings: readonly Float64Array[];
   readonly labels: readonly number[];
 }
 
 /** How sure a model is of a failure, by row: a number of any scale, higher is surer. */
-export type Scorer = (readings: readonly Float32Array[]) => Promise<number[]>;
+export type Scorer = (readings: readonly Float64Array[]) => Promise<number[]>;
+
+/** Class scores [rows, 2] of whatever classifies. */
+export type Classifier = Module & { forward(batch: TabularBatch): Tensor };
+
+/** A trained network with the scaling of its inputs. */
+export interface Trained<M extends Classifier = Classifier> {
+  readonly model: M;
+  readonly scale: (reading: Float64Array) => Float32Array;
+}
 
 /** A failure counts like this many other trucks while training: with fewer, 1 truck in 50 is hardly heard. */
 const FAILURE_WEIGHT = 10;
-
-const weightOf = (label: number) => (label === 1 ? FAILURE_WEIGHT : 1);
+/** So many count rows of which the teacher is not sure that they are sound, and from which score on. */
+const DOUBT = { weight: 6, score: Math.log(0.05) };
 
 function batchOf(readings: readonly Float32Array[]): TabularBatch {
   const width = readings[0].length;
@@ -30,22 +42,17 @@ function batchOf(readings: readonly Float32Array[]): TabularBatch {
   };
 }
 
-/** Class scores [rows, 2] of whatever classifies. */
-type Classifier = Module & { forward(batch: TabularBatch): Tensor };
+/** By how much the score of a failure is above the other [rows]. */
+const marginOf = (logits: Tensor) => logits.mul(tensor([-1, 1])).sum(-1);
 
-export async function logitsOf(model: Classifier, readings: readonly Float32Array[]): Promise<Float32Array> {
-  const logits = scope(() => noGrad(() => model.forward(batchOf(readings))));
-  const values = await logits.toFloat32();
-  logits.dispose();
-  return values;
-}
-
-export const scorerOf =
-  (model: Classifier): Scorer =>
-  async (readings) => {
-    const logits = await logitsOf(model, readings);
-    return readings.map((_, i) => logits[2 * i + 1] - logits[2 * i]);
+export function scorerOf({ model, scale }: Trained): Scorer {
+  return async (readings) => {
+    const margins = scope(() => noGrad(() => marginOf(model.forward(batchOf(readings.map(scale))))));
+    const values = await margins.toFloat32();
+    margins.dispose();
+    return [...values];
   };
+}
 
 /** Logistic regression, as a layer. */
 class Logistic extends Module {
@@ -57,24 +64,53 @@ class Logistic extends Module {
   }
 }
 
+/** What a network learns from: scaled readings, the loss of some rows from its class scores, and how much each row counts. */
+interface Lesson {
+  readonly readings: readonly Float32Array[];
+  readonly weights: readonly number[];
+  losses(logits: Tensor, rows: readonly number[]): Tensor;
+}
+
+function fromLabels(readings: readonly Float32Array[], labels: readonly number[]): Lesson {
+  return {
+    readings,
+    weights: labels.map((label) => (label === 1 ? FAILURE_WEIGHT : 1)),
+    losses: (logits, rows) => crossEntropy(logits, tensor(Int32Array.from(rows, (i) => labels[i]))),
+  };
+}
+
+/** The teacher's scores are to be met, not the labels (Ba & Caruana 2014, arXiv:1312.6184). */
+function fromTeacher(readings: readonly Float64Array[], teacher: Forest, scale: Trained['scale']): Lesson {
+  const scores = readings.map((reading) => teacher.score(reading));
+  return {
+    readings: readings.map(scale),
+    weights: scores.map((score) => (score > DOUBT.score ? DOUBT.weight : 1)),
+    losses: (logits, rows) => {
+      const difference = marginOf(logits).sub(tensor(Float32Array.from(rows, (i) => scores[i])));
+      return difference.mul(difference);
+    },
+  };
+}
+
 interface TrainingOptions {
   readonly steps: number;
   readonly rate: number;
   readonly decay: number;
   readonly seed: number;
-  /** Class scores [rows · 2] of a teacher, to be met beside the labels (Ba & Caruana 2014, arXiv:1312.6184). */
-  readonly teacher?: Float32Array;
+  /** Added to the mean loss of every step. */
+  readonly penalty?: () => Tensor;
   readonly afterStep?: () => void;
 }
 
 /** Rows of one step; steps go through all rows in turns. */
 const BATCH = 256;
 
-async function fit(model: Classifier, { readings, labels }: Rows, options: TrainingOptions): Promise<void> {
-  const { steps, rate, decay, seed, teacher, afterStep } = options;
+async function fit(model: Classifier, lesson: Lesson, options: TrainingOptions): Promise<void> {
+  const { steps, rate, decay, seed, penalty, afterStep } = options;
+  const { readings, weights, losses } = lesson;
   let at = seed * 7919;
   const next = () =>
-    Array.from({ length: Math.min(BATCH, labels.length) }, () => (at = (at + 1) % labels.length));
+    Array.from({ length: Math.min(BATCH, readings.length) }, () => (at = (at + 1) % readings.length));
   const events = train<readonly number[]>({
     model,
     batches: {
@@ -85,15 +121,11 @@ async function fit(model: Classifier, { readings, labels }: Rows, options: Train
       },
     },
     loss: (rows) => {
-      const logits = model.forward(batchOf(rows.map((i) => readings[i])));
-      const weights = tensor(Float32Array.from(rows, (i) => weightOf(labels[i])));
-      let loss = crossEntropy(logits, tensor(Int32Array.from(rows, (i) => labels[i])));
-      if (teacher) {
-        const wanted = Float32Array.from(rows.flatMap((i) => [teacher[2 * i], teacher[2 * i + 1]]));
-        const difference = logits.sub(tensor(wanted, { shape: [rows.length, 2] }));
-        loss = loss.add(difference.mul(difference).mean(-1).mul(0.1));
-      }
-      return { sum: loss.mul(weights).sum(), weight: rows.reduce((sum, i) => sum + weightOf(labels[i]), 0) };
+      const each = losses(model.forward(batchOf(rows.map((i) => readings[i]))), rows);
+      const counts = Float32Array.from(rows, (i) => weights[i]);
+      const weight = counts.reduce((sum, count) => sum + count, 0);
+      const sum = each.mul(tensor(counts)).sum();
+      return { sum: penalty ? sum.add(penalty().mul(weight)) : sum, weight };
     },
     optimizer: new AdamW({ weightDecay: decay }),
     schedule: schedules.linear({ peak: rate, steps, warmup: Math.ceil(steps / 20) }),
@@ -104,19 +136,14 @@ async function fit(model: Classifier, { readings, labels }: Rows, options: Train
   for await (const _ of events);
 }
 
-/** Rows in another order: batches go through them from the start. */
-export function shuffled({ readings, labels }: Rows, random: () => number): Rows {
-  const order = [...labels.keys()].map((i) => [random(), i]).sort(([a], [b]) => a - b);
-  return { readings: order.map(([, i]) => readings[i]), labels: order.map(([, i]) => labels[i]) };
-}
-
 export interface Sizes {
   readonly steps: number;
-  readonly teacher: { readonly width: number; readonly layers: number };
+  /** New rows for each that the teacher labels. */
+  readonly copies: number;
   readonly student: { readonly width: number; readonly layers: number };
 }
 
-function perceptron(sensors: number, { width, layers }: Sizes['teacher'], seed: number): TabularModel {
+function perceptron(sensors: number, { width, layers }: Sizes['student'], seed: number): TabularModel {
   const config = {
     architectures: ['FrugalTabularMLP'],
     hidden_size: width,
@@ -128,38 +155,55 @@ function perceptron(sensors: number, { width, layers }: Sizes['teacher'], seed: 
   return createTabular(config, { seed });
 }
 
-export async function trainLogistic(rows: Rows, { steps }: Sizes, decay: number): Promise<Logistic> {
-  const width = rows.readings[0].length;
+/** Steps of the logistic regression. */
+const REGRESSION_STEPS = 600;
+
+/** @param strength of the squared weights in the loss */
+export async function trainLogistic({ readings, labels }: Rows, strength: number): Promise<Trained> {
+  const scale = fitScaling(readings);
+  const width = readings[0].length;
   const zeros = tensor(new Float32Array(2 * width), { shape: [2, width] });
   const model = new Logistic(new Linear(zeros, tensor(new Float32Array(2))));
-  await fit(model, rows, { steps: 2 * steps, rate: 0.02, decay, seed: 0 });
-  return model;
-}
-
-export async function trainTeacher(
-  rows: Rows,
-  { steps, teacher }: Sizes,
-  seed: number,
-): Promise<TabularModel> {
-  const model = perceptron(rows.readings[0].length, teacher, seed);
-  await fit(model, rows, { steps, rate: 0.003, decay: 0.1, seed });
-  return model;
+  const { weight } = model.head;
+  const penalty = () => weight.value.mul(weight.value).sum().mul(strength);
+  const options = { steps: REGRESSION_STEPS, rate: 0.02, decay: 0, seed: 0, penalty };
+  await fit(model, fromLabels(readings.map(scale), labels), options);
+  return { model, scale };
 }
 
 const stage = (name: string, modifier: object) =>
   parseRecipe({ version: 1, seed: 0, stages: [{ name, modifiers: [modifier] }] });
 const targets = { include: ['entry', 'blocks.**'] };
 
-/** A narrower network that learns from the teacher, loses half of its weights, learns on, and becomes int8. */
+/** A trained student and what compression made of its bytes. */
+export interface Student extends Trained<TabularModel> {
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/**
+ * A small network that loses half of its weights, learns on, and becomes int8. It learns from a teacher, on the rows and on
+ * new ones like them, or without one from the labels alone.
+ */
 export async function trainStudent(
   rows: Rows,
-  taught: TabularModel,
-  { steps, student }: Sizes,
+  teacher: Forest | null,
+  { steps, copies, student }: Sizes,
   seed: number,
-): Promise<{ model: TabularModel; bytesBefore: number; bytesAfter: number }> {
-  const model = perceptron(rows.readings[0].length, student, seed);
-  const options = { steps, rate: 0.003, decay: 0.1, seed, teacher: await logitsOf(taught, rows.readings) };
-  await fit(model, rows, options);
+  random: () => number,
+): Promise<Student> {
+  const scale = fitScaling(rows.readings);
+  const scaled = rows.readings.map(scale);
+  const lesson = teacher
+    ? fromTeacher(
+        shuffled([...rows.readings, ...likeRows(rows.readings, scaled, copies, random)], random),
+        teacher,
+        scale,
+      )
+    : fromLabels(scaled, rows.labels);
+  const model = perceptron(scaled[0].length, student, seed);
+  const options = { steps, rate: 0.003, decay: 0.1, seed };
+  await fit(model, lesson, options);
   await compressWeights(model, stage('prune', { type: 'prune.magnitude', targets, sparsity: 0.5 }), {
     methods: [magnitude],
   });
@@ -168,11 +212,17 @@ export async function trainStudent(
     for (const { layer, mask } of masks)
       scope(() => noGrad(() => void layer.weight.value.assign(layer.weight.value.mul(mask))));
   };
-  await fit(model, rows, { ...options, steps: Math.ceil(steps / 2), rate: 0.001, afterStep: hold });
+  await fit(model, lesson, { ...options, steps: Math.ceil(steps / 2), rate: 0.001, afterStep: hold });
   const int8 = { type: 'quant.rtn', targets, format: 'int8-channel', activation: 'int8' };
   const { report } = await compressWeights(model, stage('int8', int8), { methods: [roundToNearest] });
   for (const { mask } of masks) mask.dispose();
-  return { model, bytesBefore: report.bytesBefore, bytesAfter: report.bytesAfter };
+  return { model, scale, bytesBefore: report.bytesBefore, bytesAfter: report.bytesAfter };
+}
+
+/** Items in another order. */
+export function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const keyed = items.map((item) => ({ item, key: random() })).sort((a, b) => a.key - b.key);
+  return keyed.map(({ item }) => item);
 }
 
 async function zerosOf(model: TabularModel): Promise<{ layer: Linear; mask: Tensor }[]> {

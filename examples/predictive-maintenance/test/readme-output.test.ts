@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { compressWeights, parseRecipe } from '@frugal/compress';
 import { createTabular } from '@frugal/models';
+import { roundToNearest } from '@frugal/quant';
 import { formatBytes, formatNumber } from '@frugal/report';
 import { expect, it } from 'vitest';
 import { COST } from '../src/cost.js';
@@ -31,8 +33,8 @@ it('the README shows every model, and costs that are those of its alarms', () =>
   expect(rowOf('always maintain').alarms).toBe(trucks - failures);
 });
 
-it('the README shows the sizes of the full networks', () => {
-  const { width, layers } = settings.full.teacher;
+it('the README shows the sizes of the full networks', async () => {
+  const { width, layers } = settings.full.student;
   const config = {
     architectures: ['FrugalTabularMLP'],
     hidden_size: width,
@@ -41,10 +43,13 @@ it('the README shows the sizes of the full networks', () => {
     numeric_features: sensors,
     num_outputs: 2,
   };
-  const count = createTabular(config, { seed: 1 })
-    .parameters()
-    .reduce((sum, { value }) => sum + value.size, 0);
-  expect(rowOf('teacher').weights).toBe(formatBytes(4 * count));
+  const targets = { include: ['entry', 'blocks.**'] };
+  const int8 = { type: 'quant.rtn', targets, format: 'int8-channel', activation: 'int8' };
+  const recipe = parseRecipe({ version: 1, seed: 0, stages: [{ name: 'int8', modifiers: [int8] }] });
+  const model = createTabular(config, { seed: 1 });
+  const { report } = await compressWeights(model, recipe, { methods: [roundToNearest] });
+  for (const name of ['student alone', 'student distilled'])
+    expect(rowOf(name).weights).toBe(formatBytes(report.bytesAfter));
   expect(rowOf('logistic regression').weights).toBe(formatBytes(4 * (2 * sensors + 2)));
 });
 
