@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +10,6 @@ const command = fileURLToPath(new URL('../bin/frugal.js', import.meta.url));
 const built = existsSync(fileURLToPath(new URL('../dist/main.js', import.meta.url)));
 const folder = await temporaryFolder();
 const at = (name: string) => join(folder, name);
-
-const KILLS = 5;
 
 const children: ChildProcess[] = [];
 afterEach(() => {
@@ -27,33 +25,21 @@ beforeAll(async () => {
   await writeFile(at('text.jsonl'), corpus.map((text) => `${JSON.stringify({ text })}\n`).join(''));
 });
 
-/** Runs the command in a process of its own, and kills it when `isEnough` says so. */
-async function run(args: readonly string[], isEnough: () => boolean) {
-  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+/** Runs the command in a process of its own; with `save` it is killed at that of its saves. */
+async function run(args: readonly string[], save?: { readonly number: number; readonly when: string }) {
+  const preload = save ? ['--import', new URL('./support/killed-at-save.mjs', import.meta.url).href] : [];
+  const env = save && { KILLED_AT_SAVE: String(save.number), KILLED_WHEN: save.when };
+  const child = spawn(process.execPath, [...preload, command, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   children.push(child);
   let err = '';
   child.stderr.on('data', (data) => {
     err += data;
   });
-  const watch = setInterval(() => isEnough() && child.kill('SIGKILL'), 1);
   await new Promise<void>((resolve) => child.once('close', () => resolve()));
-  clearInterval(watch);
   return { code: child.exitCode, wasKilled: child.signalCode === 'SIGKILL', err };
-}
-
-/** Counts how often one of some files is replaced. */
-function changesOf(files: () => readonly string[]): () => number {
-  const seen = new Set<string>();
-  const known = () =>
-    files().flatMap((file) => {
-      const found = statSync(file, { throwIfNoEntry: false });
-      return found ? [`${file} ${found.ino} ${found.mtimeMs}`] : [];
-    });
-  const before = new Set(known());
-  return () => {
-    for (const each of known()) if (!before.has(each)) seen.add(each);
-    return seen.size;
-  };
 }
 
 const contents = async (name: string) => {
@@ -64,31 +50,24 @@ const contents = async (name: string) => {
 
 describe('compression that is killed with kill -9, again and again', () => {
   it.each([
-    ['a search for a size', ['--target-size', '20kB', '--validation-tokens', '100'], 7],
-    ['a search for a loss', ['--max-loss', '0.02%', '--validation-tokens', '100'], 7],
-    ['int4 by GPTQ', ['--recipe', 'int4-gptq'], 3],
-    ['int8', ['--recipe', 'w8a8'], 3],
-  ] as const)('%s ends with the same bytes', { timeout: 120_000 }, async (title, options, mostSaves) => {
+    ['a search for a size', ['--target-size', '20kB', '--validation-tokens', '100'], [3, 2, 4, 2, 3]],
+    ['a search for a loss', ['--max-loss', '0.02%', '--validation-tokens', '100'], [5, 2, 8, 1, 4]],
+    ['int4 by GPTQ', ['--recipe', 'int4-gptq'], [2, 1, 2, 2, 1]],
+    ['int8', ['--recipe', 'w8a8'], [2, 1, 2, 2, 1]],
+  ] as const)('%s ends with the same bytes', { timeout: 120_000 }, async (title, options, saves) => {
     const texts = ['--calibration', at('text.jsonl'), '--calibration-tokens', '300'];
     const name = title.replaceAll(' ', '-');
     const argsFor = (out: string) => ['compress', at('model'), '--out', at(out), ...texts, ...options];
-    const whole = await run(argsFor(`${name}-whole`), () => false);
+    const whole = await run(argsFor(`${name}-whole`));
     expect([whole.code, whole.err]).toEqual([0, expect.any(String)]);
     const out = `${name}-killed`;
-    const unfinished = `${at(out)}.unfinished`;
-    const progress = () => [
-      `${at(out)}.search.json`,
-      ...(existsSync(unfinished) ? readdirSync(unfinished).map((file) => join(unfinished, file)) : []),
-    ];
-    const seed = 1 + title.length;
-    for (let kill = 0; kill < KILLS; kill++) {
-      const saves = 2 + ((Math.imul(seed + kill, 2654435761) >>> 16) % mostSaves);
-      const changes = changesOf(progress);
-      const { wasKilled } = await run([...argsFor(out), '--resume'], () => changes() >= saves);
+    for (const [kill, number] of saves.entries()) {
+      const save = { number, when: kill % 2 ? 'before' : 'after' };
+      const { wasKilled } = await run([...argsFor(out), '--resume'], save);
       expect(wasKilled).toBe(true);
       expect(existsSync(at(out))).toBe(false);
     }
-    const { code, err } = await run([...argsFor(out), '--resume'], () => false);
+    const { code, err } = await run([...argsFor(out), '--resume']);
     expect([code, err]).toEqual([0, expect.any(String)]);
     expect(await contents(out)).toEqual(await contents(`${name}-whole`));
   });
