@@ -59,8 +59,10 @@ def json_differences(new: object, old: object, path: str = "", rounding: float =
         for key in sorted((new.keys() | old.keys()) - NOTES):
             yield from json_differences(new.get(key), old.get(key), f"{path}.{key}", rounding_of(old))
     elif isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        numbers = bool(old) and all(isinstance(value, float) for value in old)
+        rounding = TOLERANCE * max(abs(value) for value in old) if numbers else 0.0  # as of a tensor
         for i, (a, b) in enumerate(zip(new, old)):
-            yield from json_differences(a, b, f"{path}[{i}]")
+            yield from json_differences(a, b, f"{path}[{i}]", rounding)
     elif isinstance(new, float) and isinstance(old, float):
         if not math.isclose(new, old, rel_tol=TOLERANCE, abs_tol=rounding):
             yield f"{path}: {new} instead of {old}"

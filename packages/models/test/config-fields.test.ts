@@ -8,7 +8,7 @@ import { encoderOf, ModelConfigError, modelOf } from '../src/index.js';
 import { structureOf } from '../src/load.js';
 import { readExpected, relativeDifference } from './support/oracle.js';
 
-/** One changed config and what transformers makes of it: see oracles/make_config_fields.py. */
+/** One changed config and what transformers makes of it: see oracles/make_varied_configs.py. */
 interface Case {
   readonly set?: Readonly<Record<string, unknown>>;
   readonly drop?: readonly string[];

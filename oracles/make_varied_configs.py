@@ -7,7 +7,8 @@ is computed with another value in that field, and with the field left out. The o
     {"logits": [...]}        the same weights, other logits: the first COLUMNS of the last position of the first row
     {"same": true}           the field changed nothing
 
-Values that transformers refuses are left out. The first case of each model changes nothing.
+The models are those of make_families.py, which therefore comes first. Values that transformers refuses are left out. The
+first case of each model changes nothing.
 """
 
 import json
@@ -187,7 +188,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
-    results: dict[str, Any] = dict(made=dict(by="make_config_fields.py", transformers=transformers.__version__))
+    results: dict[str, Any] = dict(made=dict(by="make_varied_configs.py", transformers=transformers.__version__))
     for name in sys.argv[1:] or MODELS:
         results[name] = audit(name)
         print(name, len(results[name]))
