@@ -15,17 +15,9 @@ import { quantMethods } from '@frugal/quant';
 import { noGrad, scope } from '@frugal/tensor-core';
 import type { CausalLM, LinearLike } from '@frugal/tensor-core/nn';
 import { afterAll, expect, it } from 'vitest';
+import { fourBlockLlama as config } from './support/tiny-llama.js';
 import { tokenSequences } from './support/token-sequences.js';
 
-const config = {
-  architectures: ['LlamaForCausalLM'],
-  hidden_size: 32,
-  intermediate_size: 48,
-  num_hidden_layers: 4,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  vocab_size: 50,
-};
 const calibration = tokenSequences(6, 20, 50);
 const folder = await mkdtemp(join(tmpdir(), 'frugal-zeros-'));
 afterAll(() => rm(folder, { recursive: true }));

@@ -55,9 +55,9 @@ it.each([true, false])('a turned residual stream computes the same; tied head: %
 it('says of a model that its stream cannot be turned at all, not that targets leave it out', async () => {
   const rest = { ...config, head_dim: 12, num_key_value_heads: 2, query_pre_attn_scalar: 12 };
   const model = createModel({ ...rest, architectures: ['Gemma3ForCausalLM'] }, { seed: 3 });
-  const turn = (include: string) => {
-    const stages = [{ name: 'turn', modifiers: [{ type: 'quant.rotate', targets: { include: [include] } }] }];
-    return compress(model, { version: 1, seed: 0, stages }, { methods: [rotate] });
-  };
-  await expect(turn('**')).rejects.toThrow(/no residual stream that can be turned/);
+  const modifiers = [{ type: 'quant.rotate', targets: { include: ['**'] } }];
+  const recipe = { version: 1 as const, seed: 0, stages: [{ name: 'turn', modifiers }] };
+  await expect(compress(model, recipe, { methods: [rotate] })).rejects.toThrow(
+    /no residual stream that can be turned/,
+  );
 });

@@ -1,5 +1,4 @@
 import { writeSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { attachAdapters } from '@frugal/lora';
 import { createModel } from '@frugal/models';
@@ -16,6 +15,7 @@ import {
   train,
 } from '@frugal/trainer';
 import { ExampleSampler } from '../packages/data/src/example-sampler.js';
+import { dyingRun } from '../packages/trainer/test/dying-run.js';
 
 /*
  * node tuning-process.mjs FOLDER KIND [STEP]: a run of 13 steps of a tiny Llama, of one kind of tuning, that goes on where it was
@@ -83,24 +83,11 @@ const runs: Readonly<Record<string, () => Promise<void>>> = {
 };
 
 async function tune<B>(batches: BatchSource<B>, loss: Loss<B>): Promise<void> {
-  let step = 0;
   const events = train({
     ...{ model, batches, loss, optimizer: new AdamW(), schedule: constant({ peak: 0.02 }) },
     steps: 13,
     clipNorm: 1,
-    afterStep: (done) => {
-      step = done;
-    },
-    log: join(folder, 'log.jsonl'),
-    checkpoint: {
-      directory: join(folder, 'checkpoints'),
-      every: 3,
-      resume: true,
-      extra: async (staging) => {
-        if (step === Number(dieInSaveAt)) process.kill(process.pid, 'SIGKILL');
-        await staging.writeFile('note.txt', `after step ${step}`);
-      },
-    },
+    ...dyingRun(folder, dieInSaveAt),
   });
   for await (const event of events) {
     writeSync(1, `${event.type} ${event.step}\n`);

@@ -12,7 +12,8 @@ import { AdamW, constant, languageModelLoss, train } from '@frugal/trainer';
 
 /**
  * What backend-cuda costs over TensorFlow itself: microseconds per op beside the raw call of the binding, and memory over
- * many training steps. Takes the TensorFlow that scripts/fetch-tensorflow.mjs brought, if it did; `FRUGAL_CUDA_ALLOW_CPU=1` runs it without a GPU. `--steps N` (default 5000), 0: the ops alone.
+ * many training steps. Takes the TensorFlow that scripts/fetch-tensorflow.mjs brought, if it did;
+ * `FRUGAL_CUDA_ALLOW_CPU=1` runs it without a GPU. `--steps N` (default 5000), 0: the ops alone.
  */
 const OPS = 20_000;
 const ROUNDS = 9;

@@ -1,3 +1,4 @@
+import { uniform } from '@frugal/example-support';
 import type { EncoderModel } from '@frugal/models';
 import { modelBytes } from '@frugal/tensor-core/nn';
 import { trainByteLevelBpe } from '@frugal/tokenizers';
@@ -8,17 +9,6 @@ import type { Settings } from './settings.js';
 import type { Case, Split } from './split.js';
 
 const CLASSES = 22;
-
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-function uniform(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Trains all models on one split and judges them: regression, teacher, the student alone, distilled, in int8. */
 export async function runSplit(split: Split, settings: Settings, seed: number): Promise<Verdict[]> {

@@ -1,4 +1,5 @@
-import type { Module } from '@frugal/tensor-core/nn';
+import { uniform } from '@frugal/example-support';
+import { modelBytes } from '@frugal/tensor-core/nn';
 import { cheapestThreshold, costOf, stratifiedFolds } from './cost.js';
 import { Forest } from './forest.js';
 import {
@@ -12,7 +13,6 @@ import {
   trainStudent,
 } from './network.js';
 import type { Table } from './table.js';
-import { uniform } from './uniform.js';
 
 export interface Validation extends Sizes {
   /** Folds of the test, and within the rest of each those that choose thresholds and strengths. */
@@ -129,7 +129,6 @@ function learnersOf(
       return scores;
     };
   };
-  const bytesOf = (model: Module) => model.parameters().reduce((sum, { value }) => sum + value.byteLength, 0);
   const forestOf = (rows: Rows) => new Forest(rows, { trees, random });
   const student = (name: Name, teach: (rows: Rows) => Forest | null) => async (rows: Rows) => {
     const trained = await trainStudent(rows, teach(rows), settings, seed, random);
@@ -138,7 +137,7 @@ function learnersOf(
   return {
     'logistic regression': STRENGTHS.map((strength) => async (rows) => {
       const trained = await trainLogistic(rows, strength);
-      return once('logistic regression', trained, bytesOf(trained.model));
+      return once('logistic regression', trained, modelBytes(trained.model));
     }),
     'teacher: forest': [
       async (rows) => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compressWeights, parseRecipe } from '@frugal/compress';
+import { uniform } from '@frugal/example-support';
 import { createTabular } from '@frugal/models';
 import { wanda } from '@frugal/prune';
 import { Linear, PackedLinear } from '@frugal/tensor-core/nn';
@@ -11,7 +12,6 @@ import { Forest } from '../src/forest.js';
 import { scorerOf, trainStudent } from '../src/network.js';
 import { likeRows } from '../src/synthetic.js';
 import { fitScaling, readTable } from '../src/table.js';
-import { uniform } from '../src/uniform.js';
 
 it('reads every truck once, so that no copy is on both sides of a split', () => {
   const folder = mkdtempSync(join(tmpdir(), 'frugal-table-'));

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
-import { join } from 'node:path';
 import { Random } from '@frugal/tensor-core';
 import { createOptimizer, linear, train, WeightAverage } from '../src/index.js';
+import { dyingRun } from './dying-run.js';
 import { TinyModel, TinySource, tinyLoss } from './tiny.js';
 
 /*
@@ -11,7 +11,6 @@ import { TinyModel, TinySource, tinyLoss } from './tiny.js';
 const [folder, dieInSaveAt] = process.argv.slice(2);
 const random = new Random(7);
 const model = new TinyModel({ dropout: 0.2, random });
-let step = 0;
 
 const run = train({
   model,
@@ -37,19 +36,7 @@ const run = train({
     averaged: true,
     best: { metric: 'distance', patience: 100 },
   },
-  afterStep: (done) => {
-    step = done;
-  },
-  log: join(folder, 'log.jsonl'),
-  checkpoint: {
-    directory: join(folder, 'checkpoints'),
-    every: 3,
-    resume: true,
-    extra: async (staging) => {
-      if (step === Number(dieInSaveAt)) process.kill(process.pid, 'SIGKILL');
-      await staging.writeFile('note.txt', `after step ${step}`);
-    },
-  },
+  ...dyingRun(folder, dieInSaveAt),
 });
 
 for await (const event of run) writeSync(1, `${event.type} ${event.step}\n`);
