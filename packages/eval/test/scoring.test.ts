@@ -95,4 +95,32 @@ describe('compareOutputs', () => {
     expect(result.interval[1]).toBeGreaterThanOrEqual(result.kl);
     expect(result.sameTop).toBeLessThan(1);
   });
+
+  it('gives an interval of the mean over positions, in which a short window counts as little as it should', async () => {
+    const [reference, candidate] = [tinyModel(1), tinyModel(2)];
+    const tokenizer = byteTokenizer({ bos: false });
+    // Windows of one text are all alike, and so are those of the other: resampling can only mix two means.
+    const meanOf = async (each: string) =>
+      (await compareOutputs(reference, candidate, tokenizer, [each], { context: 16 })).kl;
+    const [long, short] = ['abcdefghijklmnop', 'zz'];
+    const result = await compareOutputs(
+      reference,
+      candidate,
+      tokenizer,
+      [...Array.from({ length: 8 }, () => long), ...Array.from({ length: 40 }, () => short)],
+      { context: 16 },
+    );
+    const [a, b] = [await meanOf(long), await meanOf(short)];
+    expect(result.kl).toBeCloseTo((8 * 16 * a + 40 * 2 * b) / (8 * 16 + 40 * 2), 6);
+    expect(result.interval[0]).toBeLessThanOrEqual(result.kl);
+    expect(result.interval[1]).toBeGreaterThanOrEqual(result.kl);
+  });
+
+  it('says that weights are broken', async () => {
+    const broken = tinyModel(2);
+    const [first] = broken.parameters();
+    first.value = fill(first.value, Number.NaN);
+    const tokenizer = byteTokenizer({ bos: false });
+    await expect(compareOutputs(tinyModel(1), broken, tokenizer, text)).rejects.toThrow(NonFiniteError);
+  });
 });

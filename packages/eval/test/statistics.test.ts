@@ -55,6 +55,23 @@ describe('statistics', () => {
     });
   });
 
+  it('classification of more items than a call can have arguments', () => {
+    const truth = Array.from({ length: 300_000 }, (_, i) => i % 3);
+    const { accuracy, macroF1 } = classificationMetrics(truth, truth);
+    expect([accuracy, macroF1]).toEqual([1, 1]);
+  });
+
+  it('refuses labels that are no class, lists that do not fit, confidences that are none', () => {
+    expect(() => classificationMetrics([0, 1], [0, 2], 2)).toThrow(/no class: got 2; expected .*0 to 1/);
+    expect(() => classificationMetrics([0, -1], [0, 0])).toThrow(/no class: got -1/);
+    expect(() => classificationMetrics([0, 0.5], [0, 0])).toThrow(/no class: got 0\.5/);
+    expect(() => classificationMetrics([0, 1], [0])).toThrow(/got 2 and 1/);
+    expect(() => classificationMetrics([], [])).toThrow(/got 0 and 0/);
+    expect(() => calibrationOf([0.5, Number.NaN], [true, true])).toThrow(/confidence: got NaN/);
+    expect(() => calibrationOf([0.5, 1.5], [true, true])).toThrow(/confidence: got 1\.5/);
+    expect(() => calibrationOf([0.5], [true, false])).toThrow(/got 1 and 2/);
+  });
+
   it('the bootstrap covers a known mean as often as it says', () => {
     // 200 samples of 60 coin throws each: about 95 % of the intervals hold one half.
     let state = 7;

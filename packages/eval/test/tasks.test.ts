@@ -30,6 +30,11 @@ describe('readMultipleChoice', () => {
       'jsonl',
       '{"question":"1+1=?","options":{"A":"1","B":"2","C":"3","D":"4"},"answer":"B"}',
     ],
+    [
+      'labels that are numbers',
+      'jsonl',
+      '{"question":"1+1=?","choices":{"text":["1","2","3","4"],"label":[1,2,3,4]},"answerKey":2}',
+    ],
     ['lines', 'jsonl', '{"question":"1+1=?","options":"A. 1\\nB. 2\\nC. 3\\nD. 4","answer":"B. 2"}'],
     [
       'CommonsenseQA',
@@ -55,6 +60,8 @@ describe('readMultipleChoice', () => {
     expect(() => readMultipleChoice(text, { format: 'jsonl', where: 'x.jsonl' })).toThrow(
       /x\.jsonl.*3 items.*line 1: no question; line 2: not JSON; line 3: the answer "E"/,
     );
+    const long = 'question,A,B,answer\n"of two\nlines",x,y,A\nq,x,y,C\n';
+    expect(() => readMultipleChoice(long, { format: 'csv' })).toThrow(/line 4: the answer "C"/);
     expect(() => readMultipleChoice('', { format: 'csv' })).toThrow(/no items/);
   });
 });
@@ -141,6 +148,14 @@ describe('matchesAnswer', () => {
     ['regex', 'E11.9', '^E11', true],
     ['number', 'so 1,200 + 34 = 1,234.', '1234', true],
     ['number', 'none', 'none', false],
+    ['number', 'It is \u22125 degrees', '-5', true],
+    ['number', '答案是-5。', '-5', true],
+    ['number', 'between 10-12', '12', true],
+    ['number', 'GPT-4', '-4', false],
+    ['number', '.5', '0.5', true],
+    ['number', 'see Eq.5', '5', true],
+    ['number', 'x = 5', '.5', false],
+    ['number', 'about 1e-3', '0.001', true],
     ['exact', '5', '-5', false],
     ['exact', '3.5', '35', false],
     ['exact', '>', '<', false],
@@ -161,6 +176,19 @@ describe('matchesAnswer', () => {
     expect(() => readGeneration('{"prompt":"p","answer":"a","match":"fuzzy"}', { format: 'jsonl' })).toThrow(
       /fuzzy/,
     );
+  });
+});
+
+describe('readGeneration', () => {
+  it.each([
+    ['json', '{"a":', /expected "{\\"a\\":" as json: /],
+    ['regex', '(', /as regex: Invalid regular expression/],
+    ['number', 'four', /as number: no number/],
+    ['contains', ' ', /as contains: nothing, which every answer contains/],
+    ['regex', '', /as regex: nothing/],
+  ])('refuses what can only be wrong or only be right: %s %j', (match, answer, message) => {
+    const line = JSON.stringify({ prompt: 'p', answer, match });
+    expect(() => readGeneration(line, { format: 'jsonl', where: 'x.jsonl' })).toThrow(message);
   });
 });
 

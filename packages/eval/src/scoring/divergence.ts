@@ -1,4 +1,4 @@
-import { ArgumentError, keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
+import { ArgumentError, keep, NonFiniteError, noGrad, scope, type Tensor } from '@frugal/tensor-core';
 import { type CausalLM, stepBatch } from '@frugal/tensor-core/nn';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { bootstrapInterval, type Interval } from '../statistics/resample.js';
@@ -13,7 +13,7 @@ export interface DivergenceOptions {
 /** How far the predictions of a candidate are from those of a reference, over the positions of running text. */
 export interface Divergence {
   readonly positions: number;
-  /** Mean KL(reference ‖ candidate) in nats, with the bootstrap interval over windows. */
+  /** Mean KL(reference ‖ candidate) in nats over positions, with the bootstrap interval of that mean over windows. */
   readonly kl: number;
   readonly interval: Interval;
   /** The 99th percentile of the positions: rare, large changes. */
@@ -25,7 +25,7 @@ export interface Divergence {
 /** Logits of one model held at a time, in numbers. */
 const LOGITS_AT_ONCE = 2 ** 23;
 
-/** @throws ArgumentError when the vocabularies differ, or there is no text */
+/** @throws ArgumentError when the vocabularies differ, or there is no text; NonFiniteError for broken weights */
 export async function compareOutputs(
   reference: CausalLM,
   candidate: CausalLM,
@@ -38,20 +38,24 @@ export async function compareOutputs(
   const windows = texts.flatMap((text) => cut(tokenizer.encode(text, { parseSpecialTokens: false }), size));
   if (windows.length === 0) throw new ArgumentError({ where: 'compareOutputs', what: 'there is no text' });
   const all: number[] = [];
-  const means: number[] = [];
+  const sums: number[] = [];
   let same = 0;
   for (const [done, window] of windows.entries()) {
     signal?.throwIfAborted();
     const { kl, equal } = await compareWindow(reference, candidate, window);
-    all.push(...kl);
-    means.push(kl.reduce((sum, value) => sum + value, 0) / kl.length);
+    const sum = kl.reduce((total, value) => total + value, 0);
+    if (!Number.isFinite(sum)) throw notFinite(done);
+    sums.push(sum);
+    for (const value of kl) all.push(value);
     same += equal.reduce((sum, value) => sum + value, 0);
     onProgress?.({ done: done + 1, total: windows.length });
   }
-  const kl = all.reduce((sum, value) => sum + value, 0) / all.length;
+  const kl = sums.reduce((total, sum) => total + sum, 0) / all.length;
+  // The end of a text is a short window, which counts as much as it has positions.
+  const interval = bootstrapInterval(sums, { weights: windows.map(({ length }) => length) });
   all.sort((a, b) => a - b);
   const kl99 = all[Math.min(all.length - 1, Math.floor(0.99 * all.length))];
-  return { positions: all.length, kl, interval: bootstrapInterval(means), kl99, sameTop: same / all.length };
+  return { positions: all.length, kl, interval, kl99, sameTop: same / all.length };
 }
 
 async function compareWindow(reference: CausalLM, candidate: CausalLM, ids: Int32Array) {
@@ -96,6 +100,14 @@ function cut(ids: Int32Array, size: number): Int32Array[] {
   return Array.from({ length: count }, (_, i) => ids.slice(i * size, (i + 1) * size)).filter(
     ({ length }) => length >= 2,
   );
+}
+
+function notFinite(window: number): NonFiniteError {
+  return new NonFiniteError({
+    where: 'compareOutputs',
+    what: `a probability in window ${window + 1} is not finite`,
+    hint: 'Check the weights: frugal doctor MODEL.',
+  });
 }
 
 function requireSameVocabulary(reference: CausalLM, candidate: CausalLM): void {

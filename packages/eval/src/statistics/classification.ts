@@ -1,3 +1,5 @@
+import { ArgumentError } from '@frugal/tensor-core';
+
 /** How well predicted classes agree with the true ones. */
 export interface ClassificationMetrics {
   readonly accuracy: number;
@@ -13,12 +15,24 @@ export interface ClassificationMetrics {
   readonly confusion: readonly (readonly number[])[];
 }
 
-/** `truth` and `predicted` hold class numbers from 0. */
+/**
+ * `truth` and `predicted` hold class numbers from 0.
+ * @throws ArgumentError when there are none, or not as many of one as of the other, or a number is no class
+ */
 export function classificationMetrics(
   truth: readonly number[],
   predicted: readonly number[],
-  classes = Math.max(...truth, ...predicted) + 1,
+  classes = 1 + Math.max(largest(truth), largest(predicted)),
 ): ClassificationMetrics {
+  const where = 'classificationMetrics';
+  requirePairs(where, truth.length, predicted.length);
+  const isClass = (label: number) => Number.isInteger(label) && label >= 0 && label < classes;
+  for (const labels of [truth, predicted]) {
+    const strange = labels.find((label) => !isClass(label));
+    if (strange === undefined) continue;
+    const expected = `whole numbers from 0 to ${classes - 1}`;
+    throw new ArgumentError({ where, what: 'a label is no class', got: String(strange), expected });
+  }
   const confusion = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
   truth.forEach((label, i) => {
     confusion[label][predicted[i]]++;
@@ -43,6 +57,25 @@ export function classificationMetrics(
   };
 }
 
+/** A softmax in f32 may exceed 1 by this. */
+const ROUNDING = 1e-5;
+
+/** Lists may be longer than a call can have arguments. */
+function largest(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), 0);
+}
+
+function requirePairs(where: string, first: number, second: number): void {
+  if (first === second && first > 0) return;
+  const got = `${first} and ${second}`;
+  throw new ArgumentError({
+    where,
+    what: 'the lists do not fit',
+    got,
+    expected: 'as many of both, at least 1',
+  });
+}
+
 /** Confidence against outcome, in bins of equal width. */
 export interface Calibration {
   /** Σ share of items in a bin · |mean confidence - accuracy| (Guo et al. 2017, arXiv:1706.04599). */
@@ -54,12 +87,20 @@ export interface Calibration {
   }[];
 }
 
-/** `confidence` is the probability that a model gave to what it predicted, 0 to 1. */
+/**
+ * `confidence` is the probability that a model gave to what it predicted, 0 to 1.
+ * @throws ArgumentError for other numbers, none, or lists of different lengths
+ */
 export function calibrationOf(
   confidence: readonly number[],
   correct: readonly boolean[],
   bins = 10,
 ): Calibration {
+  const where = 'calibrationOf';
+  requirePairs(where, confidence.length, correct.length);
+  const strange = confidence.find((value) => !(value >= 0 && value <= 1 + ROUNDING));
+  if (strange !== undefined)
+    throw new ArgumentError({ where, what: 'a confidence', got: String(strange), expected: '0 to 1' });
   const sums = Array.from({ length: bins }, () => ({ confidence: 0, hits: 0, items: 0 }));
   confidence.forEach((value, i) => {
     const bin = sums[Math.min(bins - 1, Math.floor(value * bins))];

@@ -28,13 +28,31 @@ export function normalize(text: string): string {
   return words || plain;
 }
 
-/** GSM8K's: the last number of a text; commas between thousands do not count. */
+/**
+ * GSM8K's: the last number of a text; commas between thousands do not count. A minus (also U+2212) behind
+ * a digit or a Latin letter is a dash or an operator, no sign; `.5` and `1e-3` are numbers.
+ */
 export function lastNumber(text: string): number | undefined {
   const found = text
     .normalize('NFKC')
-    .match(/-?\d[\d,]*(?:\.\d+)?/g)
+    .replaceAll('\u2212', '-')
+    .match(/(?:(?<![A-Za-z\d)])-)?(?:(?<![A-Za-z\d.])\.\d+|\d[\d,]*(?:\.\d+)?)(?:[eE][+-]?\d+\b)?/g)
     ?.at(-1);
   return found === undefined ? undefined : Number(found.replaceAll(',', ''));
+}
+
+/** Why nothing could be right that is compared with this text in this way; undefined where something could. */
+export function flawOf(wanted: string, match: Match): string | undefined {
+  if (match === 'number' && lastNumber(wanted) === undefined) return 'no number';
+  if ((match === 'contains' || match === 'regex') && wanted.trim() === '')
+    return 'nothing, which every answer contains';
+  try {
+    if (match === 'json') JSON.parse(wanted);
+    if (match === 'regex') new RegExp(wanted, 'u');
+  } catch (cause) {
+    return (cause as Error).message;
+  }
+  return undefined;
 }
 
 /** The JSON document in an answer, with or without fences and words around it. */

@@ -1,6 +1,7 @@
 import { parse as parseCsv } from 'csv-parse/sync';
 import { TaskError } from '../errors.js';
 import type { GenerationItem, Match, MultipleChoiceItem } from './item.js';
+import { flawOf } from './match-answer.js';
 import { fieldOf, multipleChoiceOf, type Record_ } from './record.js';
 
 export type ItemFormat = 'csv' | 'jsonl';
@@ -27,6 +28,7 @@ export function readMultipleChoice(text: string, options: ReadItemsOptions): Mul
 /**
  * Items with an answer to write, from JSONL or CSV: `prompt` or `question`; `expected`, `answer` or `target` (a text or a list);
  * `match` (default `exact`).
+ * An answer that nothing or everything would match is refused.
  * @throws TaskError listing every item that cannot be read
  */
 export function readGeneration(
@@ -44,6 +46,10 @@ export function readGeneration(
     );
     if (answers.length === 0) return 'no expected answer';
     const texts = answers.map((answer) => (typeof answer === 'string' ? answer : JSON.stringify(answer)));
+    for (const wanted of texts) {
+      const flaw = flawOf(wanted, match);
+      if (flaw !== undefined) return `expected ${JSON.stringify(wanted)} as ${match}: ${flaw}`;
+    }
     const id = String(fieldOf(record, ['id']) ?? line);
     const subject = fieldOf(record, ['subject', 'category']) ?? options.subject;
     return { id, prompt, expected: texts, match, ...(subject !== undefined && { subject: String(subject) }) };
@@ -102,19 +108,19 @@ function jsonRecords(text: string): Line[] {
 
 /** With a header where the first line has one; MMLU has none: question, choices, letter of the answer. */
 function csvRecords(text: string, where: string): Line[] {
-  let rows: string[][];
+  let rows: { readonly record: string[]; readonly info: { readonly lines: number } }[];
   try {
-    rows = parseCsv(text, { bom: true, relax_column_count: true, skip_empty_lines: true });
+    rows = parseCsv(text, { bom: true, info: true, relax_column_count: true, skip_empty_lines: true });
   } catch (cause) {
     throw new TaskError({ where, what: 'the file is not CSV', got: (cause as Error).message, cause });
   }
-  const [first = []] = rows;
+  const first = rows[0]?.record ?? [];
   const hasHeader = first.some((name) => /^(question|prompt|input)$/i.test(name.trim()));
   const header = hasHeader
     ? first.map((name) => name.trim())
     : ['question', ...first.slice(1, -1).map((_, i) => String.fromCharCode(65 + i)), 'answer'];
-  return rows.slice(hasHeader ? 1 : 0).map((row, index) => ({
-    record: Object.fromEntries(row.map((value, i) => [header[i] || `column ${i}`, value])),
-    line: index + (hasHeader ? 2 : 1),
+  return rows.slice(hasHeader ? 1 : 0).map(({ record, info }) => ({
+    record: Object.fromEntries(record.map((value, i) => [header[i] || `column ${i}`, value])),
+    line: info.lines,
   }));
 }

@@ -84,13 +84,13 @@ function named(texts: readonly string[], labels?: readonly string[]): Choices {
   return { choices: texts.map((text) => text.trim()), labels: labels ?? texts.map((_, i) => letterOf(i)) };
 }
 
-/** An answer is a label (`B`, `2`), an index from 0, or the text of the choice itself. */
+/** An answer is a label (`B`, `2`, also as a number where the source has labels), an index from 0, or the text of the choice itself. */
 function answerOf(given: unknown, choices: readonly string[], labels: readonly string[]): number | undefined {
-  if (typeof given === 'number') return Number.isInteger(given) && given in choices ? given : undefined;
-  if (typeof given !== 'string') return undefined;
-  const text = given.trim();
+  if (typeof given !== 'string' && typeof given !== 'number') return undefined;
+  const text = String(given).trim();
   const byLabel = labels.findIndex((label) => label.toLowerCase() === text.toLowerCase());
   if (byLabel >= 0) return byLabel;
+  if (typeof given === 'number') return given in choices ? given : undefined;
   const byText = choices.indexOf(text);
   if (byText >= 0) return byText;
   const letter = /^\(?([A-Za-z])[.):：、]?(\s|$)/.exec(text)?.[1].toUpperCase();
