@@ -91,6 +91,11 @@ describe('normalizeText', () => {
     expect(normalizeText(text)).toBe(normal);
     expect(normalizeText(normal)).toBe(normal);
   });
+
+  it('does not take the square of the length of a gap', () => {
+    const gap = ' '.repeat(500_000);
+    expect(normalizeText(`a${gap}b${gap}\n`)).toBe(`a${gap}b`);
+  });
 });
 
 describe('identifyLanguage', () => {

@@ -8,13 +8,16 @@ const WIDE_SPACES = /[\u00a0\u2000-\u200a\u202f\u205f\u3000]/g;
  * row. Halves of surrogate pairs become U+FFFD. Letters, case and punctuation stay as they are. Idempotent.
  */
 export function normalizeText(text: string): string {
-  return text
-    .toWellFormed()
-    .replace(/\r\n?|\u2028|\u2029|\u0085/g, '\n')
-    .replace(INVISIBLE, '')
-    .replace(WIDE_SPACES, ' ')
-    .normalize('NFC')
-    .replace(/[ \t]+$/gm, '')
-    .replace(/\n{3,}/g, '\n\n')
-    .trim();
+  return (
+    text
+      .toWellFormed()
+      .replace(/\r\n?|\u2028|\u2029|\u0085/g, '\n')
+      .replace(INVISIBLE, '')
+      .replace(WIDE_SPACES, ' ')
+      .normalize('NFC')
+      // Looked for at the beginning of a run only: else a long one inside of a line takes the square of its length.
+      .replace(/(?<![ \t])[ \t]+$/gm, '')
+      .replace(/\n{3,}/g, '\n\n')
+      .trim()
+  );
 }

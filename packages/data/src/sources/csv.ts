@@ -17,7 +17,6 @@ const MEANINGS: Partial<Record<string, string>> = {
 /** Rows of comma- or tab-separated values whose first one is the header, as objects of text. @throws DataError with the line */
 export async function* readCsv(file: SourceFile, options: DecodingOptions): AsyncGenerator<SourceRecord> {
   const parser = parse({
-    bom: true,
     columns: (header: string[]) => checkHeader(header, file.place),
     delimiter: file.delimiter,
     info: true,
@@ -46,12 +45,29 @@ export async function* readCsv(file: SourceFile, options: DecodingOptions): Asyn
 }
 
 async function feed(file: SourceFile, parser: ReturnType<typeof parse>): Promise<void> {
-  for await (const chunk of file.open()) {
+  for await (const chunk of withoutMark(file.open())) {
     if (parser.destroyed) return;
     if (!parser.write(chunk))
       await new Promise((resolve) => parser.once('drain', resolve).once('close', resolve));
   }
   parser.end();
+}
+
+const MARK = Buffer.from('\uFEFF');
+
+/** Without a byte order mark. The parser's own option for it decodes all that follows, with U+FFFD for what is no UTF-8. */
+async function* withoutMark(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let start: Buffer | null = Buffer.alloc(0);
+  for await (const chunk of bytes) {
+    if (start === null) yield chunk;
+    else {
+      start = Buffer.concat([start, chunk]);
+      if (start.length < MARK.length) continue;
+      yield start.subarray(MARK.equals(start.subarray(0, MARK.length)) ? MARK.length : 0);
+      start = null;
+    }
+  }
+  if (start) yield start;
 }
 
 function checkHeader(header: readonly (string | Buffer)[], place: string): string[] {

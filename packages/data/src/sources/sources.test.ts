@@ -131,6 +131,7 @@ describe('CSV', () => {
       { id: '1', text: 'a "b", c\nd', label: 'x' },
       { id: '2', text: '第二' },
     ]);
+    expect(await read('quoted.csv', '\uFEFF"id","text"\r\n1,x\r\n')).toEqual([{ id: '1', text: 'x' }]);
     expect(await read('a.tsv', 'text\tother\na, b\tc\n')).toEqual([
       { id: `${join(folder, 'a.tsv')}:2`, text: 'a, b' },
     ]);
@@ -141,6 +142,12 @@ describe('CSV', () => {
     ['open.csv', 'id,text\n1,"abc\n2,d\n', /a quote is never closed/],
     ['dup.csv', 'text,text\n1,2\n', /two columns have one name: got "text"/],
     ['latin.csv', Buffer.from('id,text\n1,caf\xe9\n', 'latin1'), /latin\.csv:2.*\] not UTF-8 text/],
+    [
+      'marked.csv',
+      Buffer.concat([Buffer.from('\uFEFFid,text\n'), Buffer.from('1,caf\xe9\n', 'latin1')]),
+      /marked\.csv:2.*\] not UTF-8 text/,
+    ],
+    ['wide.csv', Buffer.from('\uFEFFid,text\n1,x\n', 'utf16le'), /wide\.csv:1.*looks like UTF-16 LE/],
     ['other.csv', 'id,body\n1,x\n', /other\.csv:2\] the record has no text.*--text-field id/],
   ])('refuses %s', async (name, content, message) => {
     await expect(read(name, content)).rejects.toThrow(message);

@@ -38,12 +38,15 @@ function createReplace(reader: JsonReader): Normalizer {
   return (text) => text.replaceAll(search, () => content);
 }
 
-/** Unicode's white space, which `trim` is not: it takes U+FEFF and leaves U+0085. */
+/**
+ * Unicode's white space, which `trim` is not: it takes U+FEFF and leaves U+0085. At the end it is looked for where a run begins:
+ * a long one inside of a text would else take the square of its length.
+ */
 function createStrip(reader: JsonReader): Normalizer {
   const start = reader.at('strip_left').boolean(true);
   const end = reader.at('strip_right').boolean(true);
   return (text) => {
     const rest = start ? text.replace(/^\p{White_Space}+/u, '') : text;
-    return end ? rest.replace(/\p{White_Space}+$/u, '') : rest;
+    return end ? rest.replace(/(?<!\p{White_Space})\p{White_Space}+$/u, '') : rest;
   };
 }
