@@ -124,7 +124,6 @@ export async function continueText(
     text += piece;
     if (piece) onText(piece);
   };
-  let stopped = false;
   for await (const { id, guessed, logprobs } of generateBatch(model, [request], {
     draft,
     draftTokens,
@@ -137,10 +136,9 @@ export async function continueText(
     if (stopIds.includes(id)) break;
     const piece = stream.push(id);
     emit(piece.text);
-    stopped = piece.stopped;
-    if (stopped) break;
+    if (piece.stopped) break;
   }
-  if (!stopped) emit(stream.flush());
+  emit(stream.flush());
   return {
     ids,
     text,

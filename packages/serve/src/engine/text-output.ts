@@ -18,7 +18,7 @@ export class TextOutput {
     return this.stream.push(token);
   }
 
-  /** What was held back. Call it once, after the last token. */
+  /** What was held back, unless the text was stopped. Call it once, after the last token. */
   flush(): string {
     return this.stream.flush();
   }

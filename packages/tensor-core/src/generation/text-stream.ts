@@ -9,6 +9,7 @@ export interface TokenDecoder {
 /** Tokens of one text → the text that is certain: whole characters, and nothing that could begin a stop string. */
 export class TextStream {
   private readonly stops: StopStrings;
+  private isStopped = false;
 
   constructor(
     private readonly decoder: TokenDecoder,
@@ -19,11 +20,14 @@ export class TextStream {
 
   /** The text that became certain; `stopped` once a stop string was found: the text ends before it. */
   push(token: number): { readonly text: string; readonly stopped: boolean } {
-    return this.stops.push(this.decoder.push(token));
+    const result = this.stops.push(this.decoder.push(token));
+    this.isStopped = result.stopped;
+    return result;
   }
 
-  /** What was held back. Call it once, after the last token, unless the text was stopped. */
+  /** What was held back; of a text that was stopped nothing, also where its last token began another character. Call it once. */
   flush(): string {
+    if (this.isStopped) return '';
     const { text, stopped } = this.stops.push(this.decoder.flush());
     return stopped ? text : text + this.stops.flush();
   }
