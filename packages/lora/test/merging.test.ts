@@ -184,6 +184,20 @@ describe('mergeModels', () => {
     await expect(run).rejects.toThrow(/mlp\.gate\.weight is 96 × 64 in model 1 and 64 × 64 in model 2/);
     await expect(run).rejects.toThrow(/ties needs the base/);
   });
+
+  it.each([
+    ['slerp', [1, -1], /add up to 0 cannot be shares/],
+    ['slerp', [1], /weights 1 are not a number for each of 2 models/],
+    ['linear', [1, Number.NaN], /weights 1, NaN are not/],
+  ] as const)(
+    'refuses to make a model without numbers: %s with weights %j',
+    async (method, weights, message) => {
+      const [a, b, base] = models();
+      const before = await a.parameters()[2].value.toFloat32();
+      await expect(mergeModels([a, b], { method, weights, base })).rejects.toThrow(message);
+      expect(await a.parameters()[2].value.toFloat32()).toEqual(before);
+    },
+  );
 });
 
 describe('mergePacked', () => {

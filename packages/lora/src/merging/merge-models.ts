@@ -28,8 +28,12 @@ export async function mergeModels(models: readonly Module[], options: ModelMerge
     problems.push(`slerp joins two models, not ${models.length}`);
   if (method !== 'slerp' && method !== 'linear' && !base)
     problems.push(`${method} needs the base of the models`);
+  if (weights.length !== models.length || !weights.every(Number.isFinite))
+    problems.push(`weights ${weights.join(', ')} are not a number for each of ${models.length} models`);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
-  if (!base && !(Math.abs(total) > 1e-9)) problems.push(`weights that add up to ${total} cannot be shares`);
+  const areShares = !base || method === 'slerp';
+  if (areShares && !(Math.abs(total) > 1e-9))
+    problems.push(`weights that add up to ${total} cannot be shares`);
   if (problems.length > 0) throw new AdapterError('mergeModels', problems);
   for (const [path, parameter] of target) {
     const all = await Promise.all([target, ...others].map((each) => each.get(path)!.value.toFloat32()));
