@@ -110,7 +110,8 @@ function jsonRecords(text: string): Line[] {
 function csvRecords(text: string, where: string): Line[] {
   let rows: { readonly record: string[]; readonly info: { readonly lines: number } }[];
   try {
-    rows = parseCsv(text, { bom: true, info: true, relax_column_count: true, skip_empty_lines: true });
+    const options = { bom: true, info: true, relax_column_count: true, skip_empty_lines: true } as const;
+    rows = parseCsv(text, options) as unknown as typeof rows; // its types do not know of `info`
   } catch (cause) {
     throw new TaskError({ where, what: 'the file is not CSV', got: (cause as Error).message, cause });
   }
