@@ -9,7 +9,7 @@ export { normalizeText } from './cleaning/normalize-text.js';
 export { type QualityRule, REPETITION_RULES } from './cleaning/quality-rule.js';
 export { TextFacts } from './cleaning/text-facts.js';
 export { ContaminationIndex, type DecontaminationOptions, type EvaluationItem } from './decontamination.js';
-export { type DeduplicationOptions, Deduplicator, type Duplicates } from './deduplication/deduplicator.js';
+export { type DeduplicationOptions, type Duplicates, deduplicate } from './deduplication/deduplicate.js';
 export { type Document, type Split, splitByHash, textFraction } from './documents.js';
 export { DataError } from './errors.js';
 export { readEvaluationItems } from './evaluation-items.js';

@@ -16,9 +16,11 @@ export class DisjointSets {
     return root;
   }
 
-  /** How many sets there are. */
-  count(): number {
-    return this.parent.reduce((count, parent, member) => count + Number(parent === member), 0);
+  /** Members of the set with this representative, by representative; zero for all others. */
+  sizes(): Uint32Array {
+    const sizes = new Uint32Array(this.parent.length);
+    for (let member = 0; member < sizes.length; member++) sizes[this.find(member)]++;
+    return sizes;
   }
 
   unite(a: number, b: number): void {

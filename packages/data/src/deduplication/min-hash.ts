@@ -5,31 +5,23 @@ export const SIGNATURE_LENGTH = 128;
 
 const BIN_SHIFT = 32 - Math.log2(SIGNATURE_LENGTH);
 const EMPTY = 0xffffffff;
-const BASE = 0x01000193;
 /** Draws before an empty bin takes the next filled one: short texts leave nearly all bins empty. */
 const ATTEMPTS = 8;
 const bins = new Uint32Array(SIGNATURE_LENGTH);
 const nearestFilled = new Uint8Array(SIGNATURE_LENGTH);
 
 /**
- * MinHash signature of the set of runs of `size` words, from one hash per run: the hash chooses a bin, and each bin keeps
- * its least (one permutation hashing, Li, Owen and Zhang 2012). Empty bins borrow from others, chosen by position alone
- * (optimal densification, Shrivastava 2017). Elements are cut to 8 bits (b-bit minwise hashing, Li and König 2010): those
- * of unlike sets agree once in 256. A text with fewer words is one run.
- * @param words at least one
+ * MinHash signature of a set, from one hash per element: the hash chooses a bin, and each bin keeps its least (one permutation
+ * hashing, Li, Owen and Zhang 2012). Empty bins borrow from others, chosen by position alone (optimal densification,
+ * Shrivastava 2017). Elements are cut to 8 bits (b-bit minwise hashing, Li and König 2010): those of unlike sets agree once
+ * in 256.
+ * @param hashes at least one; repetitions change nothing
  * @param signature SIGNATURE_LENGTH bytes, overwritten
  */
-export function minHash(words: Uint32Array, size: number, signature: Uint8Array): void {
+export function minHash(hashes: Uint32Array, signature: Uint8Array): void {
   bins.fill(EMPTY);
-  const length = Math.min(size, words.length);
-  let leaving = 1; // BASE ** length
-  for (let i = 0; i < length; i++) leaving = Math.imul(leaving, BASE);
-  let rolling = 0;
-  for (let i = 0; i < words.length; i++) {
-    rolling = (Math.imul(rolling, BASE) + words[i]) | 0;
-    if (i >= length) rolling = (rolling - Math.imul(leaving, words[i - length])) | 0;
-    if (i < length - 1) continue;
-    const hash = mixBits(rolling);
+  for (let i = 0; i < hashes.length; i++) {
+    const hash = hashes[i];
     const bin = hash >>> BIN_SHIFT;
     if (hash < bins[bin]) bins[bin] = hash;
   }

@@ -1,4 +1,4 @@
-import { Deduplicator } from '../deduplication/deduplicator.js';
+import { deduplicate } from '../deduplication/deduplicate.js';
 import type { Candidate, SyntheticExample } from './candidate.js';
 import { distinctPairs } from './diversity.js';
 import { type CandidateRules, judgeCandidate } from './judge-candidate.js';
@@ -158,10 +158,8 @@ async function sift(
     if ('keep' in verdict) passed.push(verdict.keep);
     else reject(verdict.reason);
   }
-  const deduplicator = new Deduplicator({ threshold: copies, shingle: 2 });
-  for (const { instruction, answer } of [...earlier, ...passed])
-    deduplicator.add(`${instruction}\n${answer}`);
-  const duplicates = deduplicator.finish();
+  const texts = [...earlier, ...passed].map(({ instruction, answer }) => `${instruction}\n${answer}`);
+  const duplicates = await deduplicate(() => texts, { threshold: copies, shingle: 2 });
   const accepted: SyntheticExample[] = [];
   for (const [i, example] of passed.entries()) {
     const position = earlier.length + i;

@@ -1,4 +1,4 @@
-import { Deduplicator } from '@frugal/data';
+import { deduplicate } from '@frugal/data';
 import {
   addFilterVerb,
   checkTargets,
@@ -7,7 +7,7 @@ import {
   totalBytes,
   watch,
 } from '../../filtering.js';
-import { withProgress } from '../../progress.js';
+import { startProgress } from '../../progress.js';
 import { openSources } from '../../sources.js';
 import { integer, number, type Verb } from '../../verb.js';
 
@@ -22,8 +22,9 @@ export const dedupVerb: Verb = (data, context) => {
     summary: 'remove copies: exact ones, and near ones by MinHash',
     notes:
       'The first of a group of copies stays. Near copies share runs of words (of characters in Chinese), whatever the\n' +
-      'case and punctuation; they are found by signatures, so that memory is about 200 bytes a document. The same\n' +
-      'files in the same order always give the same result. Files are read twice.',
+      'case and punctuation; those that signatures find are then compared whole, so that nothing below the threshold\n' +
+      'goes. Memory is about 200 bytes a document and 64 MB for texts that wait to be compared; files are read three\n' +
+      'times, or more where those are more. The same files in the same order always give the same result.',
     examples: [
       'frugal data dedup pages.jsonl --out unique.jsonl',
       'frugal data dedup pages.jsonl more.jsonl --out unique.jsonl --threshold 1    # exact copies alone',
@@ -40,16 +41,24 @@ export const dedupVerb: Verb = (data, context) => {
       await checkTargets(options);
       const sources = await openSources(given, options, context);
       const { threshold, shingle } = options;
-      const deduplicator = new Deduplicator({ threshold, shingle });
       const total = await totalBytes(sources.files);
-      await withProgress(context, 'sign', async (update) => {
-        const seen = watch(context, total, update);
-        for await (const { text } of sources.documents()) {
-          deduplicator.add(text);
-          seen(text.length);
-        }
-      });
-      const duplicates = deduplicator.finish();
+      let step = 'sign';
+      const duplicates = await deduplicate(
+        async function* () {
+          const progress = startProgress(context, step);
+          step = 'compare';
+          try {
+            const seen = watch(context, total, progress.update);
+            for await (const { text } of sources.documents()) {
+              seen(text.length);
+              yield text;
+            }
+          } finally {
+            progress.stop();
+          }
+        },
+        { threshold, shingle },
+      );
       await runFilter(sources, options, context, {
         step: 'dedup',
         parameters: { threshold, shingle },
