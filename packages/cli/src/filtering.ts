@@ -17,7 +17,13 @@ import { type Context, printJson } from './context.js';
 import { CommandError } from './errors.js';
 import { refuseExisting } from './files.js';
 import { withProgress } from './progress.js';
-import { addSourceOptions, FILES_ARGUMENT, type SourceOptions, type Sources } from './sources.js';
+import {
+  addSourceOptions,
+  FILES_ARGUMENT,
+  requireDocuments,
+  type SourceOptions,
+  type Sources,
+} from './sources.js';
 import { addVerb, addWriteOptions, type JsonOption, type VerbText, type WriteOptions } from './verb.js';
 
 export interface FilterOptions extends WriteOptions, JsonOption, SourceOptions {
@@ -94,14 +100,17 @@ export async function runFilter(
   };
   const counts = await withProgress(context, step.step, async (update) => {
     const seen = watch(context, total, update);
-    const run = (targets: Pick<FilterTargets, 'onKept' | 'onRemoved'>) =>
-      filterDocuments(sources.documents(), {
+    const run = async (targets: Pick<FilterTargets, 'onKept' | 'onRemoved'>) => {
+      const found = await filterDocuments(sources.documents(), {
         judge: (document, position) => {
           seen(document.text.length);
           return judge(document, position);
         },
         ...targets,
       });
+      requireDocuments(step.step, found.documents, files);
+      return found;
+    };
     if (dryRun) return run({});
     return saveBoth(out, removed, async (kept, gone) => {
       const found = await run({

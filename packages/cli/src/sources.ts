@@ -1,6 +1,7 @@
 import { type Document, type ReadingOptions, readDocuments } from '@frugal/data';
 import type { Command } from 'commander';
 import type { Context } from './context.js';
+import { CommandError } from './errors.js';
 import { isHubReference } from './hub/reference.js';
 
 /** What the verbs that read documents take as FILES. */
@@ -35,6 +36,18 @@ export async function openSources(
   const files = await localFiles(given, context);
   const fields = { ...(textField !== undefined && { text: textField }) };
   return { files, documents: () => readDocuments(files, { fields, ...reading }) };
+}
+
+/** Files without a single text are a wrong name or a step that went wrong, not a small result. @throws CommandError */
+export function requireDocuments(where: string, count: number, files: readonly string[]): void {
+  if (count > 0) return;
+  throw new CommandError({
+    where,
+    what: 'the files hold no documents',
+    got: files.join(', '),
+    expected: 'at least one with text',
+    hint: 'Look at what wrote them: empty files, empty lines and records with an empty text hold none.',
+  });
 }
 
 /** The same files, with the names of data sets replaced by their files. */

@@ -83,16 +83,36 @@ describe('data dedup and decontaminate', () => {
     expect(existsSync(at('cardless.jsonl'))).toBe(false);
   });
 
-  it('refuse to pack nothing', async () => {
-    await writeFile(at('nothing.jsonl'), '');
+  it('refuse to make something of nothing, and replace nothing by it', async () => {
+    await writeFile(at('nothing.jsonl'), '\n{"text": ""}\n');
     await frugal(['data', 'train-tokenizer', at('pages.jsonl'), '--out', at('words'), '--vocabulary', '300']);
-    const args = ['data', 'pack', at('nothing.jsonl'), '--tokenizer', at('words'), '--out', at('nothing')];
-    for (const more of [[], ['--dry-run']]) {
-      const { code, err } = await frugal([...args, ...more]);
-      expect(err).toMatch(/^error: \[pack\] the files hold no documents: got .*nothing\.jsonl\.$/m);
-      expect(code).toBe(1);
+    const own: Record<string, string[]> = {
+      clean: [],
+      dedup: [],
+      decontaminate: ['--against', at('exam.jsonl')],
+      select: ['--like', at('pages.jsonl')],
+      split: [],
+      'train-tokenizer': [],
+      pack: ['--tokenizer', at('words')],
+    };
+    await mkdir(at('kept'));
+    await writeFile(at('kept/train.jsonl'), 'was here');
+    await writeFile(at('kept/shard-00000.safetensors'), '');
+    await writeLines('kept.jsonl', pages);
+    for (const [verb, options] of Object.entries(own)) {
+      const file = ['clean', 'dedup', 'decontaminate', 'select'].includes(verb);
+      const out = at(file ? 'kept.jsonl' : 'kept');
+      for (const more of [[], ['--dry-run']]) {
+        const args = [at('nothing.jsonl'), ...options, '--out', out, '--force', ...more];
+        const { code, err } = await frugal(['data', verb, ...args]);
+        expect(err).toMatch(
+          /^error: \[[\w-]+\] the files hold no documents: got .*nothing\.jsonl; expected at least one with text\. /m,
+        );
+        expect([verb, code]).toEqual([verb, 1]);
+      }
     }
-    expect(existsSync(at('nothing'))).toBe(false);
+    expect(await readFile(at('kept/train.jsonl'), 'utf8')).toBe('was here');
+    expect(await linesOf('kept.jsonl')).toHaveLength(pages.length);
   });
 
   it('go on in the folders of split and pack', async () => {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadCpuBackend } from '@frugal/backend-cpu';
 import { openSafetensors } from '@frugal/checkpoint';
@@ -47,6 +47,15 @@ describe('moe upcycle', () => {
     const say = (model: string) =>
       succeed('generate', at(model), '--prompt', 'Fellow', '--max-tokens', '8', '--temperature', '0');
     expect(await say('sparse')).toBe(await say('dense'));
+  });
+
+  it('asks for no tokenizer where there is no text', async () => {
+    await cp(at('dense'), at('mute'), { recursive: true });
+    for (const name of (await readdir(at('mute'))).filter((file) => file.startsWith('tokenizer')))
+      await rm(join(at('mute'), name));
+    await succeed('moe', 'upcycle', at('mute'), ...numbers, '--out', at('mute-sparse'));
+    const text = ['--text', at('english.txt'), '--out', at('mute-clustered')];
+    expect((await fail('moe', 'upcycle', at('mute'), ...numbers, ...text)).err).toMatch(/tokenizer/);
   });
 
   it('plans without writing, and says how far noise leads away', async () => {

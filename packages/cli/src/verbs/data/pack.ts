@@ -2,13 +2,13 @@ import { continueLineage, encodeDocument, packDocuments } from '@frugal/data';
 import { formatBytes, formatNumber } from '@frugal/report';
 import type { Tokenizer } from '@frugal/tokenizers';
 import { type Context, printJson } from '../../context.js';
-import { CommandError } from '../../errors.js';
 import { refuseExisting } from '../../files.js';
 import { modelPath, openTokenizer } from '../../model.js';
 import {
   addSourceOptions,
   FILES_ARGUMENT,
   openSources,
+  requireDocuments,
   type SourceOptions,
   type Sources,
 } from '../../sources.js';
@@ -55,19 +55,15 @@ async function pack(given: readonly string[], options: Options, context: Context
   const tokenizer = await openTokenizer(await modelPath(source, context));
   const separatorId = separatorOf(tokenizer, source);
   const sources = await openSources(given, options, context);
-  const refuseNothing = (packed: Packed): Packed => {
-    if (packed.documents > 0) return packed;
-    throw new CommandError({
-      where: 'pack',
-      what: 'the files hold no documents',
-      got: sources.files.join(', '),
-    });
-  };
-  if (dryRun) return refuseNothing(await countTokens(sources, tokenizer));
+  if (dryRun) {
+    const counted = await countTokens(sources, tokenizer);
+    requireDocuments('pack', counted.documents, sources.files);
+    return counted;
+  }
   const { documents, tokens, bytes } = await packDocuments(sources.documents(), tokenizer, out, {
     separatorId,
     lineage: ({ documents, tokens, bytes }) => {
-      refuseNothing({ documents, tokens, bytes }); // before the data set takes its place
+      requireDocuments('pack', documents, sources.files); // before the data set takes its place
       return continueLineage(sources.files, {
         step: 'pack',
         parameters: { tokenizer: tokenizer.fingerprint },

@@ -1,7 +1,6 @@
 import { DomainClassifier, textFraction } from '@frugal/data';
-import { CommandError } from '../../errors.js';
 import { addFilterVerb, checkTargets, type FilterOptions, runFilter } from '../../filtering.js';
-import { openSources, type Sources } from '../../sources.js';
+import { openSources, requireDocuments, type Sources } from '../../sources.js';
 import { number, type Verb } from '../../verb.js';
 
 interface Options extends FilterOptions {
@@ -32,13 +31,8 @@ export const selectVerb: Verb = (data, context) => {
         await examplesOf(await openSources(like, options, context)),
         await examplesOf(sources),
       ];
-      for (const [texts, from] of [
-        [domain, like],
-        [others, given],
-      ] as const) {
-        if (texts.length > 0) continue;
-        throw new CommandError({ where: from.join(', '), what: 'the files hold no text' });
-      }
+      requireDocuments('--like', domain.length, like);
+      requireDocuments('select', others.length, given);
       const { classifier, heldOutAuc } = DomainClassifier.train(domain, others);
       await runFilter(sources, options, context, {
         step: 'select',

@@ -3,7 +3,13 @@ import { continueLineage, type Document, type LineageCard, textFraction } from '
 import { renderTable } from '@frugal/report';
 import { printJson } from '../../context.js';
 import { refuseExisting } from '../../files.js';
-import { addSourceOptions, FILES_ARGUMENT, openSources, type SourceOptions } from '../../sources.js';
+import {
+  addSourceOptions,
+  FILES_ARGUMENT,
+  openSources,
+  requireDocuments,
+  type SourceOptions,
+} from '../../sources.js';
 import {
   addVerb,
   addWriteOptions,
@@ -49,6 +55,7 @@ export const splitVerb: Verb = (data, context) => {
         documents,
         bytes,
       }));
+      requireDocuments('split', train.documents + heldOut.documents, sources.files);
       if (!options.dryRun) {
         const card = await continueLineage(sources.files, {
           step: 'split',

@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import { formatBytes, formatDuration } from '@frugal/report';
 import { saveTokenizer, trainByteLevelBpe } from '@frugal/tokenizers';
 import { printJson } from '../../context.js';
-import { CommandError } from '../../errors.js';
 import { refuseExisting } from '../../files.js';
 import { startProgress } from '../../progress.js';
 import {
   addSourceOptions,
   FILES_ARGUMENT,
   openSources,
+  requireDocuments,
   type SourceOptions,
   type Sources,
 } from '../../sources.js';
@@ -75,6 +75,6 @@ export const trainTokenizerVerb: Verb = (data, context) => {
 async function readTexts({ files, documents }: Sources): Promise<string[]> {
   const texts: string[] = [];
   for await (const { text } of documents()) texts.push(text);
-  if (texts.length > 0) return texts;
-  throw new CommandError({ where: 'train-tokenizer', what: 'the files hold no text', got: files.join(', ') });
+  requireDocuments('train-tokenizer', texts.length, files);
+  return texts;
 }

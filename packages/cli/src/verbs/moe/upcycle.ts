@@ -18,7 +18,7 @@ import { type Context, printJson } from '../../context.js';
 import { type Domain, windowsOf } from '../../domains.js';
 import { CommandError, UsageError } from '../../errors.js';
 import { refuseExisting } from '../../files.js';
-import { modelPath, openSpeaker } from '../../model.js';
+import { modelPath, openModel, openTokenizer, requireThere } from '../../model.js';
 import { withProgress } from '../../progress.js';
 import {
   addVerb,
@@ -113,7 +113,8 @@ async function upcycle(source: string, options: Options, context: Context): Prom
   await refuseExisting(out, force);
   const path = await modelPath(source, context);
   useBackend(options, context);
-  const { model: dense, tokenizer } = await openSpeaker(path, context);
+  await requireThere(path);
+  const dense = await openModel(path, context);
   const plan = planUpcycle({ experts, chosen, slices, shared }, feedForwardSizeOf(dense));
   const config = sparseConfig(dense, plan);
   const facts = {
@@ -123,7 +124,7 @@ async function upcycle(source: string, options: Options, context: Context): Prom
   };
   const windows =
     options.text &&
-    windowsOf(tokenizer, await readText(options.text), {
+    windowsOf(await openTokenizer(path), await readText(options.text), {
       length: Math.min(PROBE_TOKENS, dense.contextLength),
       tokens: options.tokens,
     });
