@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCheckpoint } from '@frugal/checkpoint';
+import { openCheckpoint, openSafetensors } from '@frugal/checkpoint';
 import { createModel, saveModel } from '@frugal/models';
 import { noGrad } from '@frugal/tensor-core';
 import type { Embedding } from '@frugal/tensor-core/nn';
@@ -68,6 +68,16 @@ describe('finetune', () => {
     expect(targets).toBeLessThan(tokensPerEpoch);
     expect(existsSync(at('planned'))).toBe(false);
     expect(existsSync(at('planned.training'))).toBe(false);
+  });
+
+  it('learns in a run of a single step, whose warm-up is a share of it', async () => {
+    await succeed(...tune('once'));
+    const weights = await openSafetensors(at('once/adapter_model.safetensors'));
+    const names = [...weights.entries.keys()].filter((name) => name.includes('lora_B'));
+    expect(names.length).toBeGreaterThan(0);
+    // B begins at zero, and stays there without a step.
+    for (const name of names) expect((await weights.read(name)).some((byte) => byte !== 0)).toBe(true);
+    await weights.close();
   });
 
   it('teaches answers through an adapter, which the other verbs apply', async () => {

@@ -88,7 +88,9 @@ export async function runTraining(
   } = config;
   const average = averageDecay === undefined ? undefined : new WeightAverage({ decay: averageDecay });
   const stepsIn = (part: number) => (part < 1 ? Math.ceil(part * steps) : Math.round(part));
-  const [warmup, decay] = [stepsIn(config.warmup), stepsIn(config.decay)];
+  // A share of the steps is never all of them: the only step of a run would have a rate of 0.
+  const warmup = config.warmup < 1 ? Math.min(stepsIn(config.warmup), steps - 1) : stepsIn(config.warmup);
+  const decay = stepsIn(config.decay);
   const isMain = (distributed?.collective.rank ?? 0) === 0;
   const { progressStream } = terminal;
   const stream = { isTTY: progressStream !== undefined, write: terminal.err, columns: terminal.columns };
