@@ -75,6 +75,24 @@ describe('eval', () => {
     ['no such file', 'nowhere.yaml', '', /no such file/],
     ['an unknown kind', 'a.yaml', 'tasks: [{ name: x, type: magic, files: a }]', /the tasks are wrong/],
     ['a wrong key', 'b.yaml', 'tasks: [{ name: x, type: text, files: a, shotz: 1 }]', /shotz/],
+    [
+      'two tasks of one name',
+      'd.yaml',
+      'tasks: [{ name: x, type: text, files: a }, { name: x, type: text, files: b }]',
+      /d\.yaml\] two tasks have one name: got x/,
+    ],
+    [
+      'one key twice',
+      'e.yaml',
+      'tasks:\n  - { name: x, name: y, type: text, files: a }',
+      /e\.yaml\] the file is not YAML or JSON: got Map keys must be unique/,
+    ],
+    [
+      'shots without examples',
+      'f.yaml',
+      'tasks: [{ name: x, type: multiple-choice, files: ceval/val/law_val.csv, shots: 2 }]',
+      /\[x\] the task has no solved examples to show: got 2 shots; expected examples/,
+    ],
     ['broken items', 'c.jsonl', '{"question":"q","choices":["a"],"answer":0}', /1 choices/],
   ])('refuses %s', async (_, name, content, message) => {
     const file = join(folder, name);

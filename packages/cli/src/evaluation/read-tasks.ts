@@ -70,6 +70,10 @@ export async function readTasks(source: string, overrides: TaskOverrides): Promi
       hint: HINT,
     });
   }
+  const names = parsed.data.tasks.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new CommandError({ where: source, what: 'two tasks have one name', got: twice });
   const place = (file: string) => relative('.', resolve(dirname(source), file));
   const tasks: Task[] = [];
   for (const task of parsed.data.tasks) tasks.push(limited(await taskOf(task, place), overrides));
@@ -88,13 +92,8 @@ async function taskOf(spec: TaskSpec, place: (file: string) => string): Promise<
   if (spec.type === 'generation') {
     const items: GenerationItem[] = [];
     for (const path of paths) {
-      items.push(
-        ...readGeneration(await readTextFile(path), {
-          format: formatOf(path),
-          where: path,
-          match: spec.match,
-        }),
-      );
+      const options = { format: formatOf(path), where: path, match: spec.match };
+      for (const item of readGeneration(await readTextFile(path), options)) items.push(item);
     }
     return { type: 'generation', name: spec.name, items };
   }
@@ -110,7 +109,8 @@ async function multipleChoiceItems(paths: readonly string[]): Promise<MultipleCh
   const items: MultipleChoiceItem[] = [];
   for (const path of paths) {
     const options = { format: formatOf(path), where: path, subject: subjectOf(path) };
-    items.push(...readMultipleChoice(await readTextFile(path), options));
+    // One by one: a call cannot have as many arguments as a large set has items.
+    for (const item of readMultipleChoice(await readTextFile(path), options)) items.push(item);
   }
   return items;
 }
@@ -170,9 +170,19 @@ function formatOf(path: string): ItemFormat {
   });
 }
 
-function limited(task: Task, { limit, shots }: TaskOverrides): Task {
+/** @throws CommandError for solved examples that are wanted and not there: the task would be another one than it says */
+function limited(task: Task, overrides: TaskOverrides): Task {
   if (task.type === 'text') return task;
-  const items = task.items.slice(0, limit);
+  const items = task.items.slice(0, overrides.limit);
   if (task.type === 'generation') return { ...task, items: items as GenerationItem[] };
-  return { ...task, items: items as MultipleChoiceItem[], ...(shots !== undefined && { shots }) };
+  const { shots = task.shots ?? 0 } = overrides;
+  if (shots > 0 && !task.examples?.length)
+    throw new CommandError({
+      where: task.name,
+      what: 'the task has no solved examples to show',
+      got: `${shots} shots`,
+      expected: 'examples in a folder dev beside val or test, or examples: FILE in a file of tasks',
+      hint: 'Add them, or leave shots out.',
+    });
+  return { ...task, items: items as MultipleChoiceItem[], shots };
 }
