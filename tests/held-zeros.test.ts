@@ -13,7 +13,7 @@ import { createModel, skeleton } from '@frugal/models';
 import { pruneMethods } from '@frugal/prune';
 import { quantMethods } from '@frugal/quant';
 import { noGrad, scope } from '@frugal/tensor-core';
-import type { CausalLM, LinearLike } from '@frugal/tensor-core/nn';
+import { type CausalLM, type LinearLike, PackedLinear } from '@frugal/tensor-core/nn';
 import { afterAll, expect, it } from 'vitest';
 import { fourBlockLlama as config } from './support/tiny-llama.js';
 import { tokenSequences } from './support/token-sequences.js';
@@ -120,3 +120,25 @@ it('are told apart from weights that a stage after a shorter model brings back',
   const stages = recipe({ type: 'prune.magnitude', sparsity: 0.5 }, shallower, back);
   await expect(compress(model(), stages, options)).rejects.toThrow(/stage-2.*no longer holds/);
 });
+
+it('of one block stay zero in training and are watched, where the block moved to another path', async () => {
+  const pruned = { type: 'prune.magnitude', sparsity: 0.5, targets: { include: ['blocks.2.**'] } };
+  const { model: held } = await compress(model(), recipe(pruned, shallower, { type: 'test.train' }), options);
+  const shares = [0, 1, 2].map((block) => zeros(held, `blocks.${block}.mlp.gate`));
+  expect(await Promise.all(shares)).toEqual([0, 0.5, 0]);
+  const back = { type: 'quant.rotate', targets: { include: ['**'] } };
+  await expect(compress(model(), recipe(pruned, shallower, back), options)).rejects.toThrow(
+    /stage-2.*prune\.magnitude no longer holds at blocks\.2\./,
+  );
+});
+
+it.each(['blocks.1', 'blocks.2'])(
+  'what packed %s does not look for it where another block is since',
+  async (block) => {
+    const packed = { type: 'quant.rtn', format: 'int8-channel', targets: { include: [`${block}.**`] } };
+    const { model: small } = await compress(model(), recipe(packed, shallower), options);
+    const isPacked = [...small.namedModules()].filter(([, module]) => module instanceof PackedLinear);
+    const now = `blocks.${Number(block.at(-1)) - 1}`;
+    expect(new Set(isPacked.map(([path]) => path.slice(0, now.length)))).toEqual(new Set([now]));
+  },
+);

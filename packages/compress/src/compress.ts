@@ -3,6 +3,9 @@ import { type CausalLM, type Model, modelBytes, type Score } from '@frugal/tenso
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
 import { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
+import { FinishedMethod } from './finished-method.js';
+import { FormerPaths } from './former-paths.js';
+import { bytesByLayer, layerChanges } from './layer-bytes.js';
 import type { Modifier, ModifierFactory, StorageCheck } from './modifier.js';
 import { captureModules, holders, restoreModules } from './module-state.js';
 import { plan } from './plan.js';
@@ -68,8 +71,10 @@ export async function compress(
   const planned = plan(model, stages, options);
   if (planned.problems.length > 0) throw new PlanError(planned.problems);
   const bytesBefore = modelBytes(model);
+  const layersBefore = bytesByLayer(model);
   const scoreBefore = await options.score?.evaluate(model);
-  const finished: Modifier[] = [];
+  const finished: FinishedMethod[] = [];
+  const paths = new FormerPaths();
   const reports: StageReport[] = [];
   let current = model;
   for (const [i, stage] of stages.entries()) {
@@ -80,7 +85,9 @@ export async function compress(
       options,
     );
     current = done.model;
-    finished.push(...stage.modifiers);
+    finished.push(...stage.modifiers.map((modifier) => new FinishedMethod(modifier)));
+    if (done.renamed)
+      for (const known of [paths, ...finished.map((each) => each.paths)]) known.follow(done.renamed);
     await checkInvariants(current, finished, stage.name);
     reports.push({
       name: stage.name,
@@ -97,6 +104,7 @@ export async function compress(
     recipe,
     bytesBefore,
     bytesAfter: modelBytes(current),
+    layers: layerChanges(layersBefore, bytesByLayer(current), paths),
     ...(scoreBefore !== undefined && { scoreBefore }),
     stages: reports,
   };
@@ -140,7 +148,7 @@ interface Stage extends TrainingStage {
   readonly seed: number;
   readonly modifiers: readonly Modifier[];
   /** Methods of the stages before. */
-  readonly finished: readonly Modifier[];
+  readonly finished: readonly FinishedMethod[];
 }
 
 interface StageResult {
@@ -204,7 +212,7 @@ async function trainOnce(model: CausalLM, stage: Stage, options: CompressOptions
     restoreModules(model, stored.modules);
     return stored.notes as Readonly<Record<string, unknown>>;
   }
-  const held = stage.finished.flatMap((modifier) => modifier.hold?.(sitesOf(model, modifier)) ?? []);
+  const held = stage.finished.flatMap((method) => method.modifier.hold?.(method.sites(model)) ?? []);
   const result = await trainStage(stage.modifiers, held, {
     model,
     teacher,
@@ -221,10 +229,16 @@ function sitesOf(model: CausalLM, { sites, spec }: Modifier): Site[] {
   return findSites(model, sites, spec.targets);
 }
 
-async function checkInvariants(model: CausalLM, finished: readonly Modifier[], stage: string): Promise<void> {
-  for (const modifier of finished) {
-    for (const site of sitesOf(model, modifier)) {
-      const problem = await modifier.invariant?.(site);
+async function checkInvariants(
+  model: CausalLM,
+  finished: readonly FinishedMethod[],
+  stage: string,
+): Promise<void> {
+  for (const method of finished) {
+    const { modifier } = method;
+    if (!modifier.invariant) continue;
+    for (const site of method.sites(model)) {
+      const problem = await modifier.invariant(site);
       if (!problem) continue;
       throw new InvariantError({
         where: `stage ${stage}`,

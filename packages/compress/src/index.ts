@@ -12,6 +12,7 @@ export { defineMethod } from './define-method.js';
 export type { Edit } from './edit.js';
 export { CompressError, InvariantError, PlanError, RecipeError } from './errors.js';
 export { type InverseFactor, inverseFactor } from './hessian.js';
+export type { LayerBytes } from './layer-bytes.js';
 export type {
   LossInputs,
   Modifier,
@@ -58,5 +59,12 @@ export { type SearchStructure, standardStructures } from './search/structure.js'
 export type { CheckpointSize } from './search/unit.js';
 export { findSites, type LinearSite, linearSites, type Site, type SiteKind } from './site.js';
 export { type SpreadErrorOptions, spreadError } from './spread-error.js';
-export { type Collector, collectors, type StatMap, type StatName, type Stats } from './statistics.js';
+export {
+  type Collector,
+  collectors,
+  type Growing,
+  type StatMap,
+  type StatName,
+  type Stats,
+} from './statistics.js';
 export type { TrainFunction, TrainingData, TrainingStage, TrainJob } from './training.js';

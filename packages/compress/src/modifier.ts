@@ -98,7 +98,10 @@ export interface Modifier {
   /** Works on one site; `stats` knows the layers of the site's block, as they are at this point of the stage. */
   apply?(site: Site, stats: StatsOf, model: Model): Promise<Outcome>;
   train?(context: TrainContext): ModifierTraining;
-  /** What the method's work needs while later stages train: zeros that must stay zero. */
+  /**
+   * What the method's work needs while later stages train: zeros that must stay zero. The sites here and in `invariant` are those
+   * that it worked on, by the paths that they had in its stage.
+   */
   hold?(sites: readonly Site[]): Pick<ModifierTraining, 'parametrize' | 'afterStep'>;
   /** What must stay true after every later stage; a sentence when it does not. */
   invariant?(site: Site): Promise<string | null>;

@@ -1,11 +1,16 @@
 import { barChart, formatBytes, formatChange, htmlPage, lineChart, type Section } from '@frugal/report';
+import type { LayerBytes } from './layer-bytes.js';
 import type { CompressReport, StageReport } from './report.js';
 
-/** The report as one HTML page with charts: bytes after each stage, error by layer, quality. */
+/** The report as one HTML page with charts: bytes after each stage and by layer, error by layer, quality. */
 export function reportPage(report: CompressReport, title = 'Compression'): string {
-  const { bytesBefore, bytesAfter, stages } = report;
+  const { bytesBefore, bytesAfter, layers, stages } = report;
   const subtitle = `${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`;
-  return htmlPage({ title, subtitle, sections: [overview(report), ...stages.flatMap(stageSection)] });
+  return htmlPage({
+    title,
+    subtitle,
+    sections: [overview(report), layerSection(layers), ...stages.flatMap(stageSection)],
+  });
 }
 
 function overview({ bytesBefore, scoreBefore, stages }: CompressReport): Section {
@@ -42,6 +47,37 @@ function overview({ bytesBefore, scoreBefore, stages }: CompressReport): Section
   const charts = scores.some((score) => score !== undefined) ? [bytes, quality] : [bytes];
   return { title: 'Stages', table: { columns, rows }, charts };
 }
+
+/** Bytes by layer: a line over the blocks, before and after, and what lies beside them. */
+function layerSection(layers: readonly LayerBytes[]): Section {
+  const blocks = layers.filter(({ path }) => BLOCK.test(path));
+  const points = (key: 'bytesBefore' | 'bytesAfter') =>
+    blocks.map((layer) => [Number(BLOCK.exec(layer.path)?.[1]), layer[key]] as const);
+  const chart = lineChart({
+    title: 'Bytes by layer',
+    xLabel: 'block',
+    yLabel: 'bytes of weights',
+    series: [
+      { name: 'before', points: points('bytesBefore') },
+      { name: 'after', points: points('bytesAfter') },
+    ],
+  });
+  const columns = [
+    { title: 'layer' },
+    { title: 'before', format: 'bytes' as const },
+    { title: 'after', format: 'bytes' as const },
+    { title: 'change' },
+  ];
+  const rows = layers.map(({ path, bytesBefore, bytesAfter }) => [
+    path || 'the model itself',
+    bytesBefore,
+    bytesAfter,
+    bytesBefore > 0 ? formatChange(bytesBefore, bytesAfter) : 'new',
+  ]);
+  return { title: 'Layers', charts: blocks.length > 0 ? [chart] : [], table: { columns, rows } };
+}
+
+const BLOCK = /^blocks\.(\d+)$/;
 
 /** Errors of one stage by layer, as a line for each kind of layer over the blocks. */
 function stageSection({ name, outcomes }: StageReport): Section[] {

@@ -1,4 +1,5 @@
 import type { SiteOutcome } from './apply-stage.js';
+import type { LayerBytes } from './layer-bytes.js';
 import type { PlannedSite } from './modifier.js';
 import type { Recipe } from './recipe.js';
 
@@ -30,6 +31,8 @@ export interface CompressReport {
   /** Bytes of all parameters and packed weights. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
+  /** The same by block, and by part beside the blocks. */
+  readonly layers: readonly LayerBytes[];
   readonly scoreBefore?: number;
   readonly stages: readonly StageReport[];
 }

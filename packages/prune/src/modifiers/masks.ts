@@ -1,16 +1,14 @@
 import { type LinearSite, linearSites, readWeight, type Site } from '@frugal/compress';
 import { keep, noGrad, scope, type Tensor } from '@frugal/tensor-core';
-import { Linear, type LinearLike } from '@frugal/tensor-core/nn';
+import { Linear } from '@frugal/tensor-core/nn';
 
 /**
  * Which weights a method removed. Later training may not bring them back. The weights alone tell: a run that was interrupted
  * takes finished blocks from its store, and nobody prunes them again.
  */
 export class Masks {
-  /** 1 = not zero after the stage that pruned. By path, for layers that are packed since. */
+  /** 1 = not zero after the stage that pruned. By path, which stays the same whatever becomes of the layer. */
   private readonly ofPaths = new Map<string, Uint8Array>();
-  /** By layer, for blocks that moved to other paths since. */
-  private readonly ofLayers = new WeakMap<LinearLike, Uint8Array>();
 
   /** Zeros what is zero before a training again after each of its steps. */
   hold(sites: readonly Site[]): { parametrize(): Disposable; afterStep(): void } {
@@ -38,24 +36,17 @@ export class Masks {
    * are; so does the first after a cut, which took zeros with it.
    */
   async check({ path, layer }: LinearSite): Promise<string | null> {
-    const mask = this.ofLayers.get(layer) ?? this.ofPaths.get(path);
+    const mask = this.ofPaths.get(path);
     const weight = await readWeight(layer, path);
     if (mask?.length !== weight.length) {
-      this.learn(
+      this.ofPaths.set(
         path,
-        layer,
         Uint8Array.from(weight, (value) => (value === 0 ? 0 : 1)),
       );
       return null;
     }
-    this.learn(path, layer, mask);
     const alive = weight.reduce((count, value, i) => count + (mask[i] === 0 && value !== 0 ? 1 : 0), 0);
     return alive > 0 ? `${alive} of the removed weights are no longer zero` : null;
-  }
-
-  private learn(path: string, layer: LinearLike, mask: Uint8Array): void {
-    this.ofPaths.set(path, mask);
-    this.ofLayers.set(layer, mask);
   }
 }
 

@@ -44,7 +44,7 @@ export type {
   StepContext,
   Tie,
 } from './model.js';
-export { modelBytes } from './model-bytes.js';
+export { bytesInTurn, modelBytes } from './model-bytes.js';
 export { Buffer, Module, Parameter } from './module.js';
 export { ModuleState } from './module-state.js';
 export { LayerNorm, RMSNorm } from './norm.js';

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { fromStorage, PackedTensor, type Tensor, tensor, zeros } from '../index.js';
 import { Linear, PackedLinear } from './linear.js';
-import { modelBytes } from './model-bytes.js';
+import { bytesInTurn, modelBytes } from './model-bytes.js';
 import { Buffer, Module, Parameter } from './module.js';
 
 it('a view counts for itself, a tie once', () => {
@@ -26,4 +26,21 @@ it('weights that lie in a larger one, packed or not, count for themselves', () =
     readonly layers = [packed, dense, packed];
   }
   expect(modelBytes(new Both())).toBe(4 * 34 + 4 * 32 * 4);
+});
+
+it('in turn, what modules share counts for the first one', () => {
+  const [shared, own] = [zeros([6]), zeros([4])];
+  class Part extends Module {
+    readonly values: readonly Parameter[];
+    constructor(...values: Tensor[]) {
+      super();
+      this.values = values.map((value) => new Parameter(value));
+    }
+  }
+  const parts = [new Part(shared.slice(0, 0, 2)), new Part(shared, own), new Part(own, shared)];
+  expect(bytesInTurn(parts)).toEqual([4 * 2, 4 * (4 + 4), 0]);
+  class Whole extends Module {
+    readonly parts = parts;
+  }
+  expect(modelBytes(new Whole())).toBe(4 * 10);
 });

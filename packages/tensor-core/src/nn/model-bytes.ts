@@ -7,13 +7,24 @@ import { packedTensors } from './packed-tensors.js';
  * larger tensor that it is a part of.
  */
 export function modelBytes(model: Module): number {
+  return bytesInTurn([model])[0];
+}
+
+/** Bytes of each module, as {@link modelBytes}: what it shares with one before it was counted there. */
+export function bytesInTurn(modules: readonly Module[]): number[] {
   const counted = new Map<Storage, Map<number, number>>();
-  for (const { storage, offset, byteLength } of tensorsOf(model)) {
-    const views = counted.get(storage) ?? new Map<number, number>();
-    views.set(offset, Math.max(byteLength, views.get(offset) ?? 0));
-    counted.set(storage, views);
-  }
-  return [...counted.values()].flatMap((views) => [...views.values()]).reduce((sum, bytes) => sum + bytes, 0);
+  return modules.map((module) => {
+    let added = 0;
+    for (const { storage, offset, byteLength } of tensorsOf(module)) {
+      const views = counted.get(storage) ?? new Map<number, number>();
+      counted.set(storage, views);
+      const known = views.get(offset) ?? 0;
+      if (byteLength <= known) continue;
+      views.set(offset, byteLength);
+      added += byteLength - known;
+    }
+    return added;
+  });
 }
 
 function tensorsOf(model: Module): Tensor[] {
