@@ -29,6 +29,8 @@ export interface SearchOutcome {
 
 /** Calibration sequences of a search: every layer is rounded to every format with them. */
 const SEQUENCES = 16;
+/** Calibration tokens that divergence is measured with. */
+const PROBES = 1024;
 
 /**
  * A recipe of the size of int4 by GPTQ, and the smallest that loses no more than int4 by GPTQ does: what is found is to
@@ -80,6 +82,7 @@ async function search(subject: Subject, store: ResultStore, target: SearchTarget
     methods: quantMethods,
     options,
     calibration: subject.calibrationOf(SEQUENCES),
+    probeTokens: PROBES,
     score: perplexityScore(subject.heldOut.filter((_, i) => i % 2 === 0)),
     size: (shape, packed) => savedBytes(shape, packed, 'frugal'),
     store: await openSearchStore(join(store.folder, 'search.json'), subject.name, { resume: true }),

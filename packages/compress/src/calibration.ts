@@ -3,6 +3,7 @@ import {
   type CausalLM,
   isLinearLike,
   type Output,
+  packedTensors,
   type StepContext,
   stepBatch,
 } from '@frugal/tensor-core/nn';
@@ -89,8 +90,10 @@ export class CalibrationWalk {
     return all.merge(this.observeHead(names));
   }
 
-  /** Moves the activations past block `index` as it is now. */
+  /** Moves the activations past block `index` as it is now, with its packed layers laid out as they are when the model runs. */
   advance(index: number): void {
+    for (const [, module] of this.model.blocks[index].namedModules())
+      for (const packed of packedTensors(module)) packed.prepare();
     for (const item of this.travelling) {
       const next = keep(
         scope(() => noGrad(() => this.model.blocks[index].forward(item.hidden, item.context))),
@@ -139,7 +142,7 @@ export class CalibrationWalk {
     } finally {
       watcher[Symbol.dispose]();
     }
-    return stats;
+    return stats.finish();
   }
 }
 

@@ -4,6 +4,8 @@ export interface SpreadErrorOptions {
   readonly backend?: Backend | undefined;
   /** Columns whose errors are spread at once to all columns behind them. */
   readonly blockSize?: number;
+  /** Columns that are chosen together: no block ends between them. */
+  readonly together?: number;
   /** Called before a block of columns, with the weights as the blocks before it left them. */
   begin?(start: number, end: number): void;
   /**
@@ -12,6 +14,9 @@ export interface SpreadErrorOptions {
    */
   choose(row: number, start: number, values: Float32Array, index: number): number;
 }
+
+/** Columns whose errors are spread one by one: the rest of a block gets them as a product, which is quicker. */
+const STRIP = 32;
 
 /**
  * Replaces the weights column by column with values of a smaller set (rounded, or zero), and spreads each error over
@@ -23,76 +28,98 @@ export interface SpreadErrorOptions {
  */
 export async function spreadError(
   weight: Float32Array,
-  [rows, columns]: readonly [number, number],
+  shape: readonly [number, number],
   factor: Float32Array,
-  { blockSize = 128, begin, choose, backend }: SpreadErrorOptions,
+  { blockSize = 128, together = 1, begin, choose, backend }: SpreadErrorOptions,
 ): Promise<number> {
+  const columns = shape[1];
+  const whole = (size: number) => Math.max(1, Math.floor(size / together)) * together;
+  const [blockWidth, stripWidth] = [whole(blockSize), whole(Math.min(STRIP, blockSize))];
+  const work = { weight, shape, factor, backend, errors: new Float32Array(shape[0] * blockWidth) };
   let loss = 0;
-  const errors = new Float32Array(rows * Math.min(blockSize, columns));
-  const right = new Float32Array(columns * Math.min(blockSize, columns));
-  for (let start = 0; start < columns; start += blockSize) {
-    const end = Math.min(columns, start + blockSize);
-    const width = end - start;
-    begin?.(start, end);
-    const row = new Float32Array(width);
-    for (let r = 0; r < rows; r++) {
-      const at = r * columns + start;
-      row.set(weight.subarray(at, at + width));
-      for (let i = 0; i < width; i++) {
-        const before = row[i];
-        const chosen = choose(r, start, row, i);
-        const diagonal = (start + i) * columns + start + i;
-        const error = (before - chosen) / factor[diagonal];
-        loss += (error * error) / 2;
-        weight[at + i] = chosen;
-        errors[r * width + i] = error;
-        if (error === 0) continue;
-        for (let k = i + 1; k < width; k++) row[k] -= error * factor[diagonal + k - i];
-      }
+  for (let start = 0; start < columns; start += blockWidth) {
+    const block = { start, end: Math.min(columns, start + blockWidth) };
+    begin?.(block.start, block.end);
+    for (let at = start; at < block.end; at += stripWidth) {
+      const strip = { start: at, end: Math.min(block.end, at + stripWidth) };
+      loss += spreadWithin(work, strip, block, choose);
+      await subtractProduct(work, strip, block, [strip.end, block.end]);
     }
-    if (end === columns) break;
-    const rest = columns - end;
-    for (let i = 0; i < width; i++) {
-      const from = (start + i) * columns;
-      right.set(factor.subarray(from + end, from + columns), i * rest);
-    }
-    await subtractProduct(
-      weight.subarray(end),
-      errors.subarray(0, rows * width),
-      right.subarray(0, width * rest),
-      { rows, width, rest, columns, backend },
-    );
+    await subtractProduct(work, block, block, [block.end, columns]);
   }
   return loss;
 }
 
-interface Sizes {
-  readonly rows: number;
-  readonly width: number;
-  readonly rest: number;
-  /** Distance of the rows of the target. */
-  readonly columns: number;
+interface Work {
+  readonly weight: Float32Array;
+  readonly shape: readonly [number, number];
+  readonly factor: Float32Array;
   readonly backend: Backend | undefined;
+  /** (w - q) / U_jj of the columns of a block, row-major [rows, columns of the block]. */
+  readonly errors: Float32Array;
 }
 
-/** target[:, 0:rest] -= errors [rows, width] · right [width, rest]. */
+/** Columns start … end - 1. */
+interface Columns {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Chooses the values of a strip of columns, each error spread to those of the strip that follow. Returns its part of the loss. */
+function spreadWithin(
+  { weight, shape: [rows, columns], factor, errors }: Work,
+  { start, end }: Columns,
+  block: Columns,
+  choose: SpreadErrorOptions['choose'],
+): number {
+  const width = end - start;
+  const row = new Float32Array(width);
+  let loss = 0;
+  for (let r = 0; r < rows; r++) {
+    const at = r * columns + start;
+    const toError = r * (block.end - block.start) + start - block.start;
+    row.set(weight.subarray(at, at + width));
+    for (let i = 0; i < width; i++) {
+      const before = row[i];
+      const chosen = choose(r, start, row, i);
+      const diagonal = (start + i) * columns + start + i;
+      const error = (before - chosen) / factor[diagonal];
+      loss += (error * error) / 2;
+      weight[at + i] = chosen;
+      errors[toError + i] = error;
+      if (error === 0) continue;
+      for (let k = i + 1; k < width; k++) row[k] -= error * factor[diagonal + k - i];
+    }
+  }
+  return loss;
+}
+
+/** Subtracts from the columns first … last - 1 of the weight what the errors of some columns of a block cause there. */
 async function subtractProduct(
-  target: Float32Array,
-  errors: Float32Array,
-  right: Float32Array,
-  { rows, width, rest, columns, backend }: Sizes,
+  { weight, shape: [rows, columns], factor, backend, errors }: Work,
+  from: Columns,
+  block: Columns,
+  [first, last]: readonly [number, number],
 ): Promise<void> {
+  const [width, rest] = [from.end - from.start, last - first];
+  if (rest <= 0) return;
+  const right = new Float32Array(width * rest);
+  for (let i = 0; i < width; i++) {
+    const at = (from.start + i) * columns;
+    right.set(factor.subarray(at + first, at + last), i * rest);
+  }
+  const blockWidth = block.end - block.start;
   const product = scope(() =>
-    noGrad(() =>
-      tensor(errors, { shape: [rows, width], backend }).matmul(
-        tensor(right, { shape: [width, rest], backend }),
-      ),
-    ),
+    noGrad(() => {
+      const whole = tensor(errors.subarray(0, rows * blockWidth), { shape: [rows, blockWidth], backend });
+      const left = whole.slice(1, from.start - block.start, from.end - block.start);
+      return left.matmul(tensor(right, { shape: [width, rest], backend }));
+    }),
   );
   const change = await product.toFloat32();
   product.dispose();
   for (let r = 0; r < rows; r++) {
-    const at = r * columns;
-    for (let c = 0; c < rest; c++) target[at + c] -= change[r * rest + c];
+    const at = r * columns + first;
+    for (let c = 0; c < rest; c++) weight[at + c] -= change[r * rest + c];
   }
 }

@@ -1,5 +1,6 @@
 import { keep, noGrad, scope, Tensor, tensor } from '@frugal/tensor-core';
 import { type LinearLike, onForward } from '@frugal/tensor-core/nn';
+import { GramSum } from './gram-sum.js';
 
 /**
  * What can be known of a site from calibration, by name: of a linear layer's inputs, or of a block's input and output.
@@ -51,9 +52,18 @@ export type Stats = Partial<StatMap>;
 
 type Accumulate<N extends StatName, V> = (values: V, before: StatMap[N] | undefined) => StatMap[N];
 
+/** What grows in the place of a statistic, which is made of it when all rows were seen. */
+export interface Growing<T> {
+  /** With more values; this one stays as it is. */
+  add(values: Tensor): Growing<T>;
+  finish(): T;
+  dispose(): void;
+}
+
 /** How a statistic grows with every batch. All values are f32 [rows, C]. */
 export type Collector<N extends StatName = StatName> =
   | { readonly of: 'linear'; readonly update: Accumulate<N, Tensor> }
+  | { readonly of: 'linear'; readonly begin: (values: Tensor) => Growing<StatMap[N]> }
   | {
       readonly of: 'block';
       readonly update: Accumulate<N, { readonly input: Tensor; readonly output: Tensor }>;
@@ -80,7 +90,7 @@ export const collectors: { readonly [N in StatName]: Collector<N> } = {
   absMax: { of: 'linear', update: (x, before) => (before ? before.maximum(x.abs().max(0)) : x.abs().max(0)) },
   absSum: { of: 'linear', update: (x, before) => plus(before, x.abs().sum(0)) },
   squares: { of: 'linear', update: (x, before) => plus(before, x.mul(x).sum(0)) },
-  gram: { of: 'linear', update: (x, before) => plus(before, x.transpose().matmul(x)) },
+  gram: { of: 'linear', begin: (x) => GramSum.of(x) },
   blockCosine: {
     of: 'block',
     update: ({ input, output }, before) => {
@@ -104,13 +114,14 @@ export const collectors: { readonly [N in StatName]: Collector<N> } = {
 
 /** Statistics by path. Paths whose layers saw the same inputs share tensors, so dispose it as a whole. */
 export class StatsByPath {
-  private readonly entries = new Map<string, Stats>();
-  private readonly holders = new Map<Tensor, number>();
+  private readonly entries = new Map<string, Record<StatName, unknown>>();
+  /** What has to be freed, and how many entries have it. */
+  private readonly holders = new Map<Held, number>();
   /** The last update of each name: layers that read one tensor (query, key, value) need it computed once. */
   private readonly last = new Map<StatName, { values: unknown; before: unknown; after: unknown }>();
 
   get(path: string): Stats {
-    return this.entries.get(path) ?? {};
+    return (this.entries.get(path) ?? {}) as Stats;
   }
   paths(): Iterable<string> {
     return this.entries.keys();
@@ -118,46 +129,83 @@ export class StatsByPath {
 
   /** Adds what one forward pass showed; `values` is what the collector takes, and tells equal inputs apart. */
   add(path: string, names: readonly StatName[], values: object, read: () => unknown): void {
-    const stats = (this.entries.get(path) ?? {}) as Record<StatName, unknown>;
-    this.entries.set(path, stats as Stats);
+    const stats = this.entries.get(path) ?? ({} as Record<StatName, unknown>);
+    this.entries.set(path, stats);
     for (const name of names) {
       const before = stats[name];
       const last = this.last.get(name);
       const known = last && last.values === values && last.before === before;
-      const after = known ? last.after : this.compute(name, read, before);
+      const after = known ? last.after : kept(() => grown(name, read(), before));
       this.last.set(name, { values, before, after });
-      if (after instanceof Tensor) this.hold(after, 1);
-      stats[name] = after;
-      if (before instanceof Tensor) this.hold(before, -1);
+      this.put(stats, name, after);
     }
+  }
+
+  /** Makes the statistics of what has grown: to be called when all passes are over. */
+  finish(): this {
+    const made = new Map<unknown, unknown>();
+    for (const stats of this.entries.values()) {
+      for (const name of Object.keys(stats) as StatName[]) {
+        const growing = stats[name];
+        if (!('begin' in collectors[name])) continue;
+        if (!made.has(growing))
+          made.set(
+            growing,
+            kept(() => (growing as Growing<unknown>).finish()),
+          );
+        this.put(stats, name, made.get(growing));
+      }
+    }
+    return this;
   }
 
   /** Takes over all of `other`. */
   merge(other: StatsByPath): this {
     for (const [path, stats] of other.entries) this.entries.set(path, stats);
-    for (const [tensor, count] of other.holders) this.holders.set(tensor, count);
+    for (const [held, count] of other.holders) this.holders.set(held, count);
     return this;
   }
 
   dispose(): void {
-    for (const tensor of this.holders.keys()) tensor.dispose();
+    for (const held of this.holders.keys()) held.dispose();
     this.holders.clear();
     this.entries.clear();
   }
 
-  private compute(name: StatName, read: () => unknown, before: unknown): unknown {
-    const { update } = collectors[name] as { update: Accumulate<StatName, unknown> };
-    const after = scope(() => noGrad(() => update(read(), before as never)));
-    return after instanceof Tensor ? keep(after) : after;
+  private put(stats: Record<StatName, unknown>, name: StatName, value: unknown): void {
+    const before = stats[name];
+    this.hold(value, 1);
+    stats[name] = value;
+    this.hold(before, -1);
   }
 
-  private hold(tensor: Tensor, change: 1 | -1): void {
-    const count = (this.holders.get(tensor) ?? 0) + change;
-    this.holders.set(tensor, count);
+  private hold(value: unknown, change: 1 | -1): void {
+    if (!isHeld(value)) return;
+    const count = (this.holders.get(value) ?? 0) + change;
+    this.holders.set(value, count);
     if (count > 0) return;
-    this.holders.delete(tensor);
-    tensor.dispose();
+    this.holders.delete(value);
+    value.dispose();
   }
+}
+
+type Held = Pick<Tensor, 'dispose'>;
+
+function isHeld(value: unknown): value is Held {
+  return typeof value === 'object' && value !== null && 'dispose' in value;
+}
+
+/** What `make` makes without a tape; a tensor lives until it is disposed. */
+function kept<T>(make: () => T): T {
+  const made = scope(() => noGrad(make));
+  return made instanceof Tensor ? keep(made) : made;
+}
+
+function grown(name: StatName, values: unknown, before: unknown): unknown {
+  const collector = collectors[name];
+  if (!('begin' in collector))
+    return (collector.update as Accumulate<StatName, unknown>)(values, before as never);
+  return before ? (before as Growing<unknown>).add(values as Tensor) : collector.begin(values as Tensor);
 }
 
 /** Watches the inputs of linear layers until it is disposed. */

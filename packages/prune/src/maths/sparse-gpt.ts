@@ -39,9 +39,8 @@ export async function sparseGpt(
   const [scores, kept] = [new Float32Array(group), new Uint8Array(group)];
   const importance = (value: number, column: number) => (value / diagonal[column]) ** 2;
   const error = await spreadError(values, shape, factor, {
-    // Groups of a pattern must not straddle blocks.
-    blockSize:
-      pattern.kind === 'n:m' ? Math.max(1, Math.floor(blockSize / pattern.of)) * pattern.of : blockSize,
+    blockSize,
+    together: Math.max(1, group),
     backend: gram.backend,
     begin: (start, end) => {
       if (pattern.kind === 'unstructured')
