@@ -1,10 +1,11 @@
-import { compress, type ModifierSpec, type RunStore, readWeight, type StoredPart } from '@frugal/compress';
+import { compress, type ModifierSpec, readWeight } from '@frugal/compress';
 import { createModel, skeleton } from '@frugal/models';
 import { layerPruning, sparseGptPruning, wanda } from '@frugal/prune';
 import { ggufQuantization, gptqQuantization, roundToNearest } from '@frugal/quant';
 import { noGrad, scope } from '@frugal/tensor-core';
 import { type CausalLM, type LinearLike, stepBatch } from '@frugal/tensor-core/nn';
 import { expect, it } from 'vitest';
+import { runStores } from './support/run-stores.js';
 
 /** One expert of six for each of three different tokens: some are never chosen. */
 const config = {
@@ -80,23 +81,20 @@ it.each(['prune.wanda', 'quant.gptq'])('%s goes on where it stopped, experts inc
   const recipe = { version: 1 as const, seed: 0, stages: [{ name: 'one', modifiers }] };
   const whole = createModel(two, { seed: 1 });
   await compress(whole, recipe, { methods, calibration });
-  const parts = new Map<string, StoredPart>();
-  const store: RunStore = {
-    load: async (part) => parts.get(part) ?? null,
-    save: async (part, content) => void parts.set(part, content),
-  };
+  const stores = await runStores();
   const stop = new AbortController();
   const onProgress = ({ path }: { path: string }) => void (path.startsWith('blocks.1') && stop.abort());
-  const options = { methods, calibration, store };
+  const options = { methods, calibration };
   const first = compress(createModel(two, { seed: 1 }), recipe, {
     ...options,
+    store: await stores.open(false),
     signal: stop.signal,
     onProgress,
   });
   await expect(first).rejects.toThrow();
-  expect([...parts.keys()]).toEqual(['stage-0-blocks.0']);
+  expect(await stores.finishedParts()).toEqual(['stage-0-blocks.0']);
   const resumed = createModel(two, { seed: 1 });
-  await compress(resumed, recipe, options);
+  await compress(resumed, recipe, { ...options, store: await stores.open(true) });
   for (const path of [...upProjections, 'blocks.0.attention.key', 'blocks.1.mlp.experts.down.sites.0'])
     expect(await weightOf(resumed, path), path).toEqual(await weightOf(whole, path));
 });

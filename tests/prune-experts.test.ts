@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openSafetensors, toFloat32 } from '@frugal/checkpoint';
-import { CompressError, compress, type RunStore, type StoredPart } from '@frugal/compress';
+import { CompressError, compress } from '@frugal/compress';
 import { createModel, loadModel, saveModel, skeleton } from '@frugal/models';
 import { inspectRouting, mixturesOf } from '@frugal/moe';
 import { expertImportance, expertPruning, keptExperts, keptShares, layerPruning } from '@frugal/prune';
@@ -12,6 +12,7 @@ import { noGrad, scope, tensor } from '@frugal/tensor-core';
 import { type CausalLM, type ModelConfig, stepBatch } from '@frugal/tensor-core/nn';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findPython } from './support/python.js';
+import { runStores } from './support/run-stores.js';
 import { tokenSequences } from './support/token-sequences.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -213,21 +214,18 @@ describe('bad input', () => {
 });
 
 it('goes on after an interruption and ends with the same bytes', async () => {
-  const parts = new Map<string, StoredPart>();
-  const store: RunStore = {
-    load: async (part) => parts.get(part) ?? null,
-    save: async (part, content) => void parts.set(part, content),
-  };
+  const stores = await runStores();
   const stop = new AbortController();
   const recipe = recipeOf({ experts: 4, domainFloor: 0 });
   const interrupted = compress(createModel(qwen, { seed: 1 }), recipe, {
     ...options,
-    store,
+    store: await stores.open(false),
     signal: stop.signal,
     onProgress: ({ path }) => void (path.startsWith('blocks.1') && stop.abort()),
   });
   await expect(interrupted).rejects.toThrow();
-  expect(parts.size).toBe(1);
+  expect(await stores.finishedParts()).toHaveLength(1);
+  const store = await stores.open(true);
   const { model: resumed } = await compress(createModel(qwen, { seed: 1 }), recipe, { ...options, store });
   const { model: whole } = await compress(createModel(qwen, { seed: 1 }), recipe, options);
   expect(await logits(resumed, calibration[0])).toEqual(await logits(whole, calibration[0]));

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type ProgramRun, runResident } from '../shared/resident.js';
 import { report } from '../shared/result.js';
 import { median } from '../shared/statistics.js';
 
@@ -27,37 +27,17 @@ const model = resolve(
     join(root, '.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf'),
 );
 
-interface Opening {
-  readonly seconds: number;
-  readonly residentMegabytes: number;
-}
-
-/** Every side is Node, so that the same line reports the memory of both. */
-const REPORT = 'process.on("exit",()=>process.stderr.write("\\nmaxRSS "+process.resourceUsage().maxRSS))';
-
-function open(program: string, args: readonly string[]): Opening {
-  const start = performance.now();
-  const { stderr, status } = spawnSync(
-    process.execPath,
-    ['--import', `data:text/javascript,${encodeURIComponent(REPORT)}`, program, ...args],
-    { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  const seconds = (performance.now() - start) / 1000;
-  const kibibytes = Number(/maxRSS (\d+)$/.exec(stderr)?.[1]);
-  if (status !== 0 || !kibibytes) throw new Error(`[open] ${program} failed: ${stderr}`);
-  return { seconds, residentMegabytes: (kibibytes * 1024) / 1e6 };
-}
-
 function main(): void {
   const sides = {
     ours: () =>
-      open(join(root, 'packages/cli/bin/frugal.js'), [
+      runResident(join(root, 'packages/cli/bin/frugal.js'), [
         'generate',
         model,
         ...['--prompt', PROMPT],
         ...['--max-tokens', '1'],
       ]),
-    theirs: peer && (() => open(join(root, 'benchmarks/peers/llama_cpp_open.mjs'), [peer, model, PROMPT])),
+    theirs:
+      peer && (() => runResident(join(root, 'benchmarks/peers/llama_cpp_open.mjs'), [peer, model, PROMPT])),
   };
   const ours = [sides.ours()].slice(1); // the first one brings everything into the page cache
   const theirs = sides.theirs ? [sides.theirs()].slice(1) : [];
@@ -67,7 +47,7 @@ function main(): void {
   }
   const fileMegabytes = statSync(model).size / 1e6;
   const limit = 1.3 * fileMegabytes + 120;
-  const row = (name: string, unit: string, value: (opening: Opening) => number) => ({
+  const row = (name: string, unit: string, value: (opening: ProgramRun) => number) => ({
     name,
     unit,
     peer: version,
@@ -76,7 +56,7 @@ function main(): void {
   });
   const rows = [
     row('to the first token', 's', ({ seconds }) => seconds),
-    row('resident at most', 'MB', ({ residentMegabytes }) => residentMegabytes),
+    row('resident at most', 'MB', ({ residentBytes }) => residentBytes / 1e6),
   ];
   report(rows, { model: model.split('/').at(-1), fileMegabytes, limitSeconds: LIMIT_SECONDS, limit });
   const missed = median(rows[0].ours) > LIMIT_SECONDS || median(rows[1].ours) > limit;

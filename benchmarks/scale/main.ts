@@ -1,22 +1,22 @@
-import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { cpuBackend } from '@frugal/backend-cpu';
 import { type TensorInput, writeCheckpoint } from '@frugal/checkpoint';
-import { convertModel, modelTensors, skeleton } from '@frugal/models';
-import { setBackend } from '@frugal/tensor-core';
+import { modelTensors, skeleton } from '@frugal/models';
 import { trainByteLevelBpe } from '@frugal/tokenizers';
+import { type ProgramRun, runResident } from '../shared/resident.js';
 import { machine } from '../shared/result.js';
 
 /**
  * Converts a generated checkpoint in the shape of a Llama of 3 B parameters (sharded, bf16) to GGUF, as it is and
- * quantised, each in a process of its own, and says how much memory that process ever had resident. Fails above 2 GB.
+ * quantised, and runs recipes of `frugal quantize` on it, each in a process of its own, and says how much memory that process
+ * ever had resident. Fails above 2 GB.
  *
- *   npm run bench -- scale [--layers 28] [--folder DIR]
+ *   npm run bench -- scale [--layers 28] [--folder DIR] [--to FORMAT…] [--recipe PRESET…]
  */
+const frugal = fileURLToPath(new URL('../../../packages/cli/bin/frugal.js', import.meta.url));
 const LIMIT_BYTES = 2e9;
 /** What larger models are extrapolated to. */
 const TARGET_PARAMETERS = 21e9;
@@ -26,7 +26,9 @@ const { values } = parseArgs({
     layers: { type: 'string', default: '28' },
     folder: { type: 'string' },
     to: { type: 'string', multiple: true, default: ['bf16', 'q8_0', 'q4_k'] },
-    task: { type: 'string' },
+    recipe: { type: 'string', multiple: true, default: ['int8', 'q4_k_m'] },
+    // For the process that this program starts.
+    make: { type: 'string' },
   },
 });
 
@@ -44,11 +46,6 @@ const config = {
   rope_theta: 500000,
   tie_word_embeddings: true,
 };
-
-interface Measurement {
-  readonly seconds: number;
-  readonly peakBytes: number;
-}
 
 async function parent(): Promise<void> {
   const disk = values.folder ?? tmpdir();
@@ -70,50 +67,35 @@ async function parent(): Promise<void> {
       `${(parameters / 1e9).toFixed(2)} B parameters, ${((parameters * 2) / 1e9).toFixed(1)} GB of bf16 in shards of 2 GB`,
     );
     const source = join(folder, 'model');
-    report('written', run({ make: source }), parameters);
+    const self = fileURLToPath(import.meta.url);
+    report('written', runResident(self, ['--layers', values.layers, '--make', source]), parameters);
     for (const to of values.to) {
       const output = join(folder, `${to}.gguf`);
-      report(`to ${to}`, run({ convert: source, output, to }), parameters);
+      report(`convert --to ${to}`, runResident(frugal, ['convert', source, output, '--to', to]), parameters);
       await rm(output, { force: true });
+    }
+    for (const recipe of values.recipe) {
+      const output = join(folder, recipe);
+      const args = ['quantize', source, '--recipe', recipe, '--out', output];
+      report(`quantize --recipe ${recipe}`, runResident(frugal, args), parameters);
+      await rm(output, { recursive: true, force: true });
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function run(task: object): Measurement {
-  const options = ['--layers', values.layers, '--task', JSON.stringify(task)];
-  const { stdout, stderr, status } = spawnSync(
-    process.execPath,
-    [fileURLToPath(import.meta.url), ...options],
-    {
-      encoding: 'utf8',
-    },
-  );
-  if (status !== 0) throw new Error(`[scale] ${JSON.stringify(task)}: ${stderr}`);
-  return JSON.parse(stdout);
-}
-
-function report(what: string, { seconds, peakBytes }: Measurement, parameters: number): void {
+function report(what: string, { seconds, residentBytes }: ProgramRun, parameters: number): void {
   const perBillion = (seconds / parameters) * 1e9;
   const larger = (seconds / parameters) * TARGET_PARAMETERS;
   console.log(
     `${what}: ${seconds.toFixed(1)} s, ${perBillion.toFixed(1)} s per billion, ${(larger / 60).toFixed(0)} min for 21 B; ` +
-      `resident at most ${(peakBytes / 1e6).toFixed(0)} MB`,
+      `resident at most ${(residentBytes / 1e6).toFixed(0)} MB`,
   );
-  if (peakBytes > LIMIT_BYTES) {
+  if (residentBytes > LIMIT_BYTES) {
     console.error(`more than the limit of ${LIMIT_BYTES / 1e9} GB`);
     process.exitCode = 1;
   }
-}
-
-async function child(task: { make?: string; convert?: string; output?: string; to?: string }): Promise<void> {
-  setBackend(cpuBackend());
-  const start = performance.now();
-  if (task.make) await make(task.make);
-  else await convertModel(task.convert as string, task.output as string, { to: task.to, force: true });
-  const seconds = (performance.now() - start) / 1000;
-  console.log(JSON.stringify({ seconds, peakBytes: process.resourceUsage().maxRSS * 1024 }));
 }
 
 /** Random bf16 weights of a plausible size, made a piece at a time. */
@@ -147,5 +129,5 @@ async function* pieces(shape: readonly number[]): AsyncGenerator<Uint8Array> {
     yield bytes.subarray(0, Math.min(bytes.length, total - at));
 }
 
-if (values.task) await child(JSON.parse(values.task));
+if (values.make) await make(values.make);
 else await parent();

@@ -110,7 +110,9 @@ export async function planCompression(
     // Dense models are known from their config; packed layers show in the files alone.
     const config = await configOf(checkpoint);
     const mayBePacked = config.quantization_config || checkpoint.kind === 'gguf';
-    const model = mayBePacked ? await modelOf(checkpoint, { backend: nullBackend() }) : structureOf(config);
+    const model = mayBePacked
+      ? await modelOf(checkpoint, { backend: nullBackend(), dtype: 'stored' })
+      : structureOf(config, inputs.dtype);
     const recipe = await readRecipe(recipeSource, model);
     const stages = recipe.stages.map(({ name, modifiers }) => ({
       name,

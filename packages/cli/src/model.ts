@@ -26,6 +26,8 @@ interface LoadOptions {
   readonly precise?: boolean | undefined;
   /** For generation alone: weights and activations in what the device multiplies best, unless `precise`. Default: f32. */
   readonly preferred?: boolean;
+  /** Matrices stay as the file has them, and in it where that is possible. */
+  readonly stored?: boolean;
   /** Folder of an adapter in PEFT's layout. */
   readonly adapter?: string | undefined;
   /** Bytes of experts in memory. */
@@ -105,12 +107,14 @@ export async function openModel(
   }
 }
 
-/** {@link openModel} for encoders as well. */
+/** {@link openModel} for encoders as well, and for work on one block after the other: matrices stay as the file has them. */
 export async function openAnyModel(path: string, context: Context): Promise<Model> {
   const checkpoint = await openCheckpoint(path);
   try {
     const isEncoder = checkpoint.kind === 'directory' && kindOf(checkpoint.config) === 'encoder';
-    return isEncoder ? await encoderOf(checkpoint) : await load(checkpoint, context, {});
+    return isEncoder
+      ? await encoderOf(checkpoint, { dtype: 'stored' })
+      : await load(checkpoint, context, { stored: true });
   } finally {
     await checkpoint.close();
   }
@@ -119,10 +123,11 @@ export async function openAnyModel(path: string, context: Context): Promise<Mode
 async function load(
   checkpoint: Checkpoint,
   context: Context,
-  { precise, preferred, adapter, expertMemory, place }: LoadOptions,
+  { precise, preferred, stored, adapter, expertMemory, place }: LoadOptions,
 ): Promise<CausalLM> {
   const memory = await expertMemorySettings(expertMemory);
-  const dtype = preferred && !precise && !place ? preferredDType([currentBackend()]) : 'f32';
+  const best = preferred && !precise && !place ? preferredDType([currentBackend()]) : 'f32';
+  const dtype = stored ? 'stored' : best;
   const model = await withProgress(context, 'Loading', (update) =>
     modelOf(checkpoint, {
       dtype,

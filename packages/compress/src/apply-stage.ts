@@ -1,12 +1,14 @@
+import { type Backend, currentBackend } from '@frugal/tensor-core';
 import { type CausalLM, isLinearLike } from '@frugal/tensor-core/nn';
 import { CalibrationWalk } from './calibration.js';
 import { applyEdits, disposeUnused, type PendingStructure } from './edit.js';
 import type { Modifier } from './modifier.js';
-import { captureModules, holders, restoreModules } from './module-state.js';
+import { captureModules, disposeStates, holders, restoreModules } from './module-state.js';
 import { keepWeight, type LayerChange } from './output-error.js';
-import type { RunStore } from './run-store.js';
+import type { RunStore, StoredPart } from './run-store.js';
 import { findSites, type Site } from './site.js';
 import { collectors, type StatName, type Stats, type StatsByPath } from './statistics.js';
+import { changedBy, releaseWeights, widenWeights } from './stored-weights.js';
 
 export interface ApplyOptions {
   /** Names the stage's files in the store. */
@@ -31,6 +33,8 @@ export class StageRun {
   private chosen = new Map<Modifier, ReadonlySet<string>>();
   /** Where each method works. Paths stay until the stage ends, the modules at them do not. */
   private paths = new Map<Modifier, readonly string[]>();
+  /** Where each method only packs. */
+  private packing = new Map<Modifier, ReadonlySet<string>>();
   private total = 0;
   private done = 0;
 
@@ -47,22 +51,25 @@ export class StageRun {
     const { model } = this;
     await this.select();
     for (const modifier of this.modifiers) {
-      const paths = this.sites(modifier).map(({ path }) => path);
+      const sites = this.sites(modifier);
+      const paths = sites.map(({ path }) => path);
       this.paths.set(modifier, paths);
+      const packed = modifier.plan(sites, model).sites.filter((site) => site.packed);
+      this.packing.set(modifier, new Set(packed.map(({ path }) => path)));
       this.total += paths.length;
     }
     const walk = this.walk();
     try {
       for (const index of model.blocks.keys()) {
-        // What was needed beside weights so far, for opening the model or for the block before, would else be kept.
-        model.parameters()[0]?.value.backend.trimMemory?.();
         const prefix = `blocks.${index}`;
         const names = this.statsWithin((path) => belongs(path, prefix));
         await this.part(prefix, () => (names.length > 0 && walk ? walk.observeBlock(index, names) : null));
         walk?.advance(index);
+        releaseWeights(model.blocks[index]);
       }
       const names = this.statsWithin((path) => path === 'head');
       await this.part('', () => (names.length > 0 && walk ? walk.observeHead(names) : null));
+      releaseWeights(model);
     } finally {
       walk?.dispose();
     }
@@ -113,25 +120,32 @@ export class StageRun {
 
   /** One block, or all that lies outside (prefix ''): taken from the store when an earlier run finished it. */
   private async part(prefix: string, observe: () => StatsByPath | null): Promise<void> {
-    const { store, key } = this.options;
-    const name = prefix || 'outside';
-    const stored = await store?.load(`${key}-${name}`);
+    const { store } = this.options;
+    const name = `${this.options.key}-${prefix || 'outside'}`;
+    const stored = await store?.load(name, this.backend);
     if (stored) {
-      disposeUnused(this.model, restoreModules(this.model, stored.modules));
+      this.takeOver(stored);
       const { outcomes, removed, config } = stored.notes as StoredNotes;
       this.outcomes.push(...outcomes);
       for (const index of removed) this.pending.removed.add(index);
       if (config) this.pending.config = { ...this.pending.config, ...config };
       return;
     }
+    // What was needed beside weights so far, for opening the model or for the part before, would else be kept.
+    this.backend.trimMemory?.();
     const first = this.outcomes.length;
     const before = { removed: [...this.pending.removed], config: this.pending.config };
+    const changed: string[] = [];
     const stats = observe();
     try {
       for (const modifier of this.modifiers) {
         if (!this.paths.get(modifier)?.some((path) => belongs(path, prefix))) continue;
         const sites = this.sites(modifier).filter(({ path }) => belongs(path, prefix));
-        for (const site of sites) await this.applyTo(modifier, site, stats);
+        for (const site of sites) {
+          // What lies outside all blocks may change within them, too: a residual stream that is turned.
+          changed.push(...changedBy(site));
+          await this.applyTo(modifier, site, stats);
+        }
       }
     } finally {
       stats?.dispose();
@@ -142,12 +156,30 @@ export class StageRun {
       removed: [...this.pending.removed].filter((index) => !before.removed.includes(index)),
       config: this.pending.config === before.config ? null : this.pending.config,
     };
-    const leaves = [...holders(this.model)].filter(([path]) => belongs(path, prefix));
-    await store.save(`${key}-${name}`, { modules: await captureModules(leaves), notes });
+    const isPart = (path: string) => belongs(path, prefix) || changed.some((other) => isBelow(path, other));
+    const modules = captureModules([...holders(this.model)].filter(([path]) => isPart(path)));
+    try {
+      await store.save(name, { modules, notes });
+    } finally {
+      disposeStates(modules);
+    }
+    const kept = await store.load(name, this.backend);
+    if (kept) this.takeOver(kept);
+  }
+
+  /** From now on the store holds what the part became, and the memory of the model does not. */
+  private takeOver({ modules }: StoredPart): void {
+    disposeUnused(this.model, restoreModules(this.model, modules));
+    this.backend.trimMemory?.();
+  }
+
+  private get backend(): Backend {
+    return this.model.parameters()[0]?.value.backend ?? currentBackend();
   }
 
   private async applyTo(modifier: Modifier, site: Site, stats: StatsByPath | null): Promise<void> {
     const statsOf = (path: string) => stats?.get(path) ?? {};
+    if (!this.packing.get(modifier)?.has(site.path)) widenWeights(this.model, changedBy(site));
     using watched = site.kind === 'linear' ? keepWeight(site.layer) : null;
     const { edits, measured = {} } = await (modifier.apply as NonNullable<Modifier['apply']>)(
       site,
@@ -187,6 +219,9 @@ interface StoredNotes {
 
 /** Whether a path lies in a block; with an empty prefix: outside all blocks. */
 function belongs(path: string, prefix: string): boolean {
-  if (prefix === '') return !path.startsWith('blocks.');
-  return path === prefix || path.startsWith(`${prefix}.`);
+  return prefix === '' ? !path.startsWith('blocks.') : isBelow(path, prefix);
+}
+
+function isBelow(path: string, other: string): boolean {
+  return path === other || path.startsWith(`${other}.`);
 }

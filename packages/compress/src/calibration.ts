@@ -75,8 +75,16 @@ export class CalibrationWalk {
 
   /** Statistics of the head, after all blocks. */
   observeHead(names: readonly StatName[]): StatsByPath {
-    return this.observe('head', names, ({ hidden, context }) => {
-      this.model.finish(hidden, context).logits();
+    const { head } = this.model;
+    const wanted = names.filter((name) => collectors[name].of === 'linear');
+    return this.observe('head', names, ({ hidden, context }, stats) => {
+      const output = this.model.finish(hidden, context);
+      // What it makes of the vocabulary is not asked for, and costs more than all else.
+      if (isLinearLike(head))
+        stats.add('head', wanted, output, () =>
+          output.hidden.detach().cast('f32').reshape(-1, head.inFeatures),
+        );
+      else output.logits();
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Manifest } from '@frugal/checkpoint';
+import { currentBackend } from '@frugal/tensor-core';
 import { type CausalLM, type Model, modelBytes, type Score } from '@frugal/tensor-core/nn';
 import { type SiteOutcome, StageRun } from './apply-stage.js';
 import { applyEdits, type PendingStructure } from './edit.js';
@@ -7,13 +8,14 @@ import { FinishedMethod } from './finished-method.js';
 import { FormerPaths } from './former-paths.js';
 import { bytesByLayer, layerChanges } from './layer-bytes.js';
 import type { Modifier, ModifierFactory, StorageCheck } from './modifier.js';
-import { captureModules, holders, restoreModules } from './module-state.js';
+import { captureModules, disposeStates, holders, restoreModules } from './module-state.js';
 import { plan } from './plan.js';
 import type { Recipe } from './recipe.js';
 import type { CompressReport, StageReport } from './report.js';
 import { type Rebuild, restructure } from './restructure.js';
 import type { RunStore } from './run-store.js';
 import { findSites, type Site } from './site.js';
+import { releaseWeights, widenWeights } from './stored-weights.js';
 import { type TrainFunction, type TrainingData, type TrainingStage, trainStage } from './training.js';
 
 export interface CompressOptions {
@@ -207,11 +209,13 @@ function apply(
 async function trainOnce(model: CausalLM, stage: Stage, options: CompressOptions) {
   const { teacher = null, data, train, store } = options;
   const part = `${stage.key}-trained`;
-  const stored = await store?.load(part);
+  const backend = model.parameters()[0]?.value.backend ?? currentBackend();
+  const stored = await store?.load(part, backend);
   if (stored) {
     restoreModules(model, stored.modules);
     return stored.notes as Readonly<Record<string, unknown>>;
   }
+  widenWeights(model, ['']);
   const held = stage.finished.flatMap((method) => method.modifier.hold?.(method.sites(model)) ?? []);
   const result = await trainStage(stage.modifiers, held, {
     model,
@@ -221,7 +225,13 @@ async function trainOnce(model: CausalLM, stage: Stage, options: CompressOptions
     seed: stage.seed,
     train: train as TrainFunction,
   });
-  await store?.save(part, { modules: await captureModules(holders(model)), notes: result });
+  if (!store) return result;
+  const modules = captureModules(holders(model));
+  try {
+    await store.save(part, { modules, notes: result });
+  } finally {
+    disposeStates(modules);
+  }
   return result;
 }
 
@@ -247,6 +257,7 @@ async function checkInvariants(
       });
     }
   }
+  releaseWeights(model);
 }
 
 function manifestOf({ recipe, stages, bytesBefore, bytesAfter, scoreBefore }: CompressReport): Manifest {

@@ -1,4 +1,4 @@
-import { ArgumentError, PackedTensor, type Tensor } from '@frugal/tensor-core';
+import { ArgumentError, PackedTensor, releasePages, type Tensor } from '@frugal/tensor-core';
 import {
   type Buffer,
   type CacheDType,
@@ -150,6 +150,9 @@ function* holdings(module: Module): Iterable<Holding> {
 }
 
 function free(held: Holding): void {
-  if (held instanceof Parameter) held.clearGradient();
+  if (held instanceof Parameter) {
+    held.clearGradient();
+    releasePages(held.value);
+  }
   (held instanceof PackedTensor ? held : held.value).dispose();
 }

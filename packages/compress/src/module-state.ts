@@ -1,6 +1,7 @@
-import { type DType, fromBytes, noGrad, PackedTensor, type Tensor } from '@frugal/tensor-core';
+import { keep, noGrad, PackedTensor, type Tensor } from '@frugal/tensor-core';
 import {
   type ActivationFormat,
+  type Buffer,
   isLinearLike,
   Linear,
   type Module,
@@ -8,13 +9,6 @@ import {
   PackedLinear,
   Parameter,
 } from '@frugal/tensor-core/nn';
-
-/** One tensor on the host, as it lies in a file. */
-export interface StoredTensor {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
-}
 
 /** What a module holds itself, without the modules below it. */
 export interface ModuleState {
@@ -27,53 +21,68 @@ export interface ModuleState {
     /** Path of a module that holds the very same matrix (a tied head): the parts are stored there. */
     readonly sameAs?: string | undefined;
   };
-  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Values by the names of the module's members, parts of a packed weight as `weight.0`, `weight.1`, … */
+  readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
-/** Copies what modules hold to the host, by path; modules that hold nothing themselves are left out. */
-export async function captureModules(
+/**
+ * What modules hold, by path: handles of their values, for {@link disposeStates}. What two modules share (a tied head) is
+ * with the first; modules that hold nothing themselves are left out.
+ */
+export function captureModules(
   modules: Iterable<readonly [path: string, module: Module]>,
-): Promise<Map<string, ModuleState>> {
+): Map<string, ModuleState> {
   const states = new Map<string, ModuleState>();
+  const captured = new Set<Parameter | Buffer>();
   const paths = new Map<PackedTensor, string>();
   for (const [path, module] of modules) {
     const packed = packedWeightOf(module);
-    const state = await captureModule(module, packed ? paths.get(packed) : undefined);
+    const state = captureModule(module, captured, packed ? paths.get(packed) : undefined);
     if (state) states.set(path, state);
     if (packed && !paths.has(packed)) paths.set(packed, path);
   }
   return states;
 }
 
-async function captureModule(module: Module, sameAs: string | undefined): Promise<ModuleState | null> {
-  const tensors = new Map<string, StoredTensor>();
-  const capture = async (name: string, tensor: Tensor) => {
-    const { dtype, shape } = tensor;
-    tensors.set(name, { dtype, shape, bytes: await tensor.bytes() });
-  };
-  for (const [name, member] of module.members()) if (!isModule(member)) await capture(name, member.value);
-  const packed = packedWeightOf(module);
-  if (packed && !sameAs) {
-    const standard = noGrad(() => packed.standard());
-    for (const [i, part] of standard.parts.entries()) await capture(`weight.${i}`, part);
-    standard.dispose();
+/** Frees the handles of states that were captured. */
+export function disposeStates(states: ReadonlyMap<string, ModuleState>): void {
+  for (const { tensors } of states.values()) for (const tensor of tensors.values()) tensor.dispose();
+}
+
+function captureModule(
+  module: Module,
+  captured: Set<Parameter | Buffer>,
+  sameAs: string | undefined,
+): ModuleState | null {
+  const tensors = new Map<string, Tensor>();
+  for (const [name, member] of module.members()) {
+    if (isModule(member) || captured.has(member)) continue;
+    captured.add(member);
+    tensors.set(name, keep(member.value.detach()));
   }
+  const packed = packedWeightOf(module);
   if (!packed) return tensors.size > 0 ? { tensors } : null;
+  if (!sameAs) {
+    const { parts } = keep(noGrad(() => packed.standard()));
+    for (const [i, part] of parts.entries()) tensors.set(`weight.${i}`, part);
+  }
   const kind = isLinearLike(module) ? 'linear' : 'embedding';
   const activation = isLinearLike(module) ? module.activation : null;
   return { packed: { kind, format: packed.format, shape: packed.shape, activation, sameAs }, tensors };
 }
 
 /**
- * Gives the modules of a model the states that were captured: other values, or packed layers in their place.
+ * Gives the modules of a model the states that were captured, and takes their tensors over: other values, or packed layers in
+ * their place.
  * @returns the modules that were replaced
  */
 export function restoreModules(model: Module, states: ReadonlyMap<string, ModuleState>): Module[] {
   const replaced: Module[] = [];
+  const restored = new Set<Parameter | Buffer>();
   for (const [path, state] of states) {
     const current = model.module(path);
-    if (!state.packed && hasAll(current, state)) {
-      restoreValues(current, state);
+    if (!state.packed && hasAll(current, state, restored)) {
+      restoreValues(current, state, restored);
       continue;
     }
     const same = state.packed?.sameAs && packedWeightOf(model.module(state.packed.sameAs));
@@ -86,24 +95,28 @@ export function restoreModules(model: Module, states: ReadonlyMap<string, Module
   return replaced;
 }
 
-/** An expert is a view of its stack, which holds its values, until a method gives it a matrix of its own. */
-function hasAll(module: Module, { tensors }: ModuleState): boolean {
+/**
+ * An expert is a view of its stack, which holds its values, until a method gives it a matrix of its own; a tied head shares its
+ * matrix until then.
+ */
+function hasAll(module: Module, { tensors }: ModuleState, taken: ReadonlySet<Parameter | Buffer>): boolean {
   const members = new Map(module.members());
-  return [...tensors.keys()].every((name) => members.has(name));
+  return [...tensors.keys()].every((name) => {
+    const member = members.get(name);
+    return member !== undefined && !isModule(member) && !taken.has(member);
+  });
 }
 
 function ownMatrix({ tensors }: ModuleState): Module {
-  const [weight, bias = null] = ['weight', 'bias'].map((name) => {
-    const stored = tensors.get(name);
-    return stored && fromBytes(stored.bytes, stored);
-  });
-  return new Linear(weight as Tensor, bias);
+  return new Linear(tensors.get('weight') as Tensor, tensors.get('bias') ?? null);
 }
 
-function restoreValues(module: Module, { tensors }: ModuleState): void {
+function restoreValues(module: Module, { tensors }: ModuleState, restored: Set<Parameter | Buffer>): void {
   for (const [name, member] of module.members()) {
     const stored = tensors.get(name);
-    if (!isModule(member) && stored) member.value = fromBytes(stored.bytes, stored);
+    if (isModule(member) || !stored) continue;
+    member.value = stored;
+    restored.add(member);
   }
 }
 
@@ -115,10 +128,7 @@ function packedModule(
   const weight = same ?? new PackedTensor(format, shape, packedParts(tensors));
   if (kind === 'embedding') return new PackedEmbedding(weight);
   const bias = tensors.get('bias');
-  return new PackedLinear(weight, {
-    bias: bias ? new Parameter(fromBytes(bias.bytes, bias)) : null,
-    activation,
-  });
+  return new PackedLinear(weight, { bias: bias ? new Parameter(bias) : null, activation });
 }
 
 /** In the order of the format: a file lists its tensors in another one. */
@@ -127,7 +137,7 @@ function packedParts(tensors: ModuleState['tensors']): Tensor[] {
   for (;;) {
     const part = tensors.get(`weight.${parts.length}`);
     if (!part) return parts;
-    parts.push(fromBytes(part.bytes, part));
+    parts.push(part);
   }
 }
 

@@ -4,6 +4,7 @@ import {
   keep,
   NonFiniteError,
   noGrad,
+  releasePages,
   scope,
   type Tensor,
   tensor,
@@ -29,7 +30,8 @@ export interface LayerChange extends Disposable {
 /** Keeps the weight of a layer from being freed; what is packed is unpacked for it. */
 export function keepWeight(layer: LinearLike): LayerChange {
   const [rows, columns] = [layer.outFeatures, layer.inFeatures];
-  const before = keep(scope(() => noGrad(() => layer.effectiveWeight().detach())));
+  const plain = layer instanceof Linear ? layer.weight.value : null;
+  const before = keep(scope(() => noGrad(() => (plain ?? layer.effectiveWeight()).detach())));
   return {
     async compare(now, gram): Promise<Readonly<Record<string, number>>> {
       if (now.outFeatures !== rows || now.inFeatures !== columns) return {};
@@ -41,6 +43,7 @@ export function keepWeight(layer: LinearLike): LayerChange {
         );
         for (const [i, sum] of (await tile.toFloat32()).entries()) sums[i] += sum;
         tile.dispose();
+        releasePages(before);
       }
       const [changed, all, moved, total] = sums;
       if (changed === 0) return {};
@@ -64,19 +67,25 @@ function tileSums(before: Tensor, after: Tensor, gram: Tensor | undefined): Tens
 }
 
 /**
- * The matrix that a layer applies, row-major [outFeatures, inFeatures].
+ * The matrix that a layer applies, or some rows of it, row-major [rowCount, inFeatures].
  * @param path of the layer, for the error
  * @throws NonFiniteError for infinities and NaN, which no method could tell from numbers once they are rounded or sorted
  */
-export async function readWeight(layer: LinearLike, path: string): Promise<Float32Array> {
-  const weight = scope(() => noGrad(() => layer.effectiveWeight().contiguous()));
+export async function readWeight(
+  layer: LinearLike,
+  path: string,
+  rowStart = 0,
+  rowCount = layer.outFeatures - rowStart,
+): Promise<Float32Array> {
+  const weight = scope(() => noGrad(() => layer.effectiveWeight(rowStart, rowCount).contiguous()));
   const values = await weight.toFloat32();
   weight.dispose();
+  if (layer instanceof Linear) releasePages(layer.weight.value);
   const bad = firstNotFinite(values);
   if (bad < 0) return values;
   throw new NonFiniteError({
     where: 'compress',
-    what: `the weight of ${path} is not finite in row ${Math.floor(bad / layer.inFeatures)}, column ${bad % layer.inFeatures}`,
+    what: `the weight of ${path} is not finite in row ${rowStart + Math.floor(bad / layer.inFeatures)}, column ${bad % layer.inFeatures}`,
     got: String(values[bad]),
     expected: 'finite weights',
     hint: 'The checkpoint is damaged or its training diverged: take an earlier one, or exclude the layer.',

@@ -5,12 +5,25 @@ import {
   type DType as StoredDType,
   saveFile,
   saveSafetensors,
+  type TensorEntry,
+  type TensorInput,
   type TensorSource,
-  tensorInput,
 } from '@frugal/checkpoint';
-import type { DType } from '@frugal/tensor-core';
+import {
+  adoptStorage,
+  type Backend,
+  bytesPerElement,
+  type DType,
+  fromBytes,
+  fromStorage,
+  keep,
+  releaseStorage,
+  type Storage,
+  type Tensor,
+  tensorPieces,
+} from '@frugal/tensor-core';
 import { CompressError } from './errors.js';
-import type { ModuleState, StoredTensor } from './module-state.js';
+import type { ModuleState } from './module-state.js';
 
 /** What a finished part of a run left behind. */
 export interface StoredPart {
@@ -19,9 +32,14 @@ export interface StoredPart {
   readonly notes: unknown;
 }
 
-/** Keeps finished parts of a run, so that it goes on after an interruption where it stopped. */
+/**
+ * Keeps finished parts of a run: it goes on after an interruption where it stopped, and what is finished need not stay in
+ * memory.
+ */
 export interface RunStore {
-  load(part: string): Promise<StoredPart | null>;
+  /** What was saved, null when nothing was: its tensors lie on `backend`, in the file itself where that can map files. */
+  load(part: string, backend: Backend): Promise<StoredPart | null>;
+  /** The tensors stay the caller's. */
   save(part: string, content: StoredPart): Promise<void>;
 }
 
@@ -62,20 +80,18 @@ export async function openRunStore(
   await saveFile(keyFile, key);
   const fileOf = (part: string) => join(folder, `${part}.safetensors`);
   return {
-    async load(part) {
+    async load(part, backend) {
       const source = await openSafetensors(fileOf(part)).catch(() => null);
       if (!source) return null;
       try {
-        return await readPart(source);
+        return await readPart(source, backend);
       } finally {
         await source.close();
       }
     },
     async save(part, { modules, notes }) {
-      const tensors = [...modules].flatMap(([path, { tensors }]) =>
-        [...tensors].map(([name, { dtype, shape, bytes }]) =>
-          tensorInput(`${path}:${name}`, storedDTypes[dtype], shape, bytes),
-        ),
+      const tensors = [...modules].flatMap(([path, state]) =>
+        [...state.tensors].map(([name, tensor]) => stored(`${path}:${name}`, tensor)),
       );
       const packed = [...modules].map(([path, state]) => [path, state.packed ?? null]);
       const metadata = { modules: JSON.stringify(packed), notes: JSON.stringify(notes) };
@@ -84,22 +100,42 @@ export async function openRunStore(
   };
 }
 
-async function readPart(source: TensorSource): Promise<StoredPart> {
+function stored(name: string, tensor: Tensor): TensorInput {
+  const { dtype, shape } = tensor;
+  return { name, dtype: storedDTypes[dtype], shape, bytes: () => tensorPieces(tensor.detach()) };
+}
+
+async function readPart(source: TensorSource, backend: Backend): Promise<StoredPart> {
   const described = JSON.parse(source.metadata.get('modules') as string) as [
     string,
     ModuleState['packed'] | null,
   ][];
+  const [first] = source.entries.values();
+  const mapped = first && backend.mapFile ? adoptStorage(backend.mapFile(first.file)) : null;
   const modules = new Map<string, ModuleState>();
   for (const [path, packed] of described) {
-    const tensors = new Map<string, StoredTensor>();
-    for (const [name, { dtype, shape }] of source.entries) {
+    const tensors = new Map<string, Tensor>();
+    for (const name of source.entries.keys()) {
       if (!name.startsWith(`${path}:`)) continue;
-      const bytes = await source.read(name);
-      tensors.set(name.slice(path.length + 1), { dtype: dtypeOf(dtype), shape, bytes });
+      tensors.set(name.slice(path.length + 1), keep(await readTensor(source, name, mapped, backend)));
     }
     modules.set(path, { tensors, ...(packed && { packed }) });
   }
+  if (mapped) releaseStorage(mapped);
   return { modules, notes: JSON.parse(source.metadata.get('notes') as string) };
+}
+
+async function readTensor(
+  source: TensorSource,
+  name: string,
+  mapped: Storage | null,
+  backend: Backend,
+): Promise<Tensor> {
+  const { dtype: storedAs, shape, byteOffset } = source.entries.get(name) as TensorEntry;
+  const dtype = dtypeOf(storedAs);
+  if (mapped && byteOffset % bytesPerElement(dtype) === 0)
+    return fromStorage(mapped, byteOffset, { shape, dtype });
+  return fromBytes(await source.read(name), { shape, dtype, backend });
 }
 
 function dtypeOf(stored: StoredDType): DType {

@@ -6,6 +6,7 @@ import {
   noGrad,
   nullBackend,
   type PackedTensor,
+  type Shape,
   scope,
   type Tensor,
   withBackend,
@@ -38,8 +39,11 @@ import type { StoredMatrix, WeightSource } from './weights/weight-source.js';
 
 export interface LoadModelOptions {
   readonly backend?: Backend;
-  /** Dtype of the parameters in memory and of the activations. Default f32. */
-  readonly dtype?: FloatDType;
+  /**
+   * Dtype of the parameters in memory and of the activations. `stored`: matrices stay what they are in the file, where the
+   * backend can without leaving it, and everything else is f32; products give the bits of f32. Default f32.
+   */
+  readonly dtype?: FloatDType | 'stored';
   /** Keep activations in f32 before packed matrices, whatever suits or the file says. Default false. */
   readonly precise?: boolean;
   /** Keep only so many bytes of experts in memory; the others stay in a file. Default: all stay in memory. */
@@ -118,16 +122,17 @@ async function filled<M extends Model & { computeDType: FloatDType }>(
   }
   shareTiedHead(model, precise ? null : (packed.get('embed')?.matrix.activation ?? null));
   for (const [path, part] of dense) {
-    const wanted = part.isBuffer ? 'f32' : dtype;
+    const name = source.nameOf(path) as string;
+    const stored = tensorDTypes[tensors.entryOf(name).dtype] as FloatDType;
+    const wanted = part.isBuffer ? 'f32' : dtype === 'stored' ? keptDType(path, part, stored, source) : dtype;
     const value = await readDense(path, part, { source, tensors, dtype: wanted });
     if (experts?.handles(path)) await experts.addDense(path, value);
     else part.place(value);
-    const name = source.nameOf(path) as string;
-    if (tensorDTypes[tensors.entryOf(name).dtype] !== wanted) tensors.discard(name);
+    if (stored !== wanted) tensors.discard(name);
     onProgress?.({ done: ++done, total });
   }
   await tensors.finish();
-  model.computeDType = dtype;
+  model.computeDType = dtype === 'stored' ? 'f32' : dtype;
   const cacheDType = cacheDTypeOf(opened);
   if (cacheDType) Object.assign(model, { cacheDType });
   return model;
@@ -151,13 +156,21 @@ export function skeleton(config: ModelConfig): CausalLM {
   return withoutMemory(familyOf(config), config);
 }
 
-/** {@link skeleton} for models of any kind. @throws ModelConfigError for an unknown architecture */
-export function structureOf(config: ModelConfig): Model {
-  return withoutMemory(anyFamilyOf(config), config);
+/**
+ * {@link skeleton} for models of any kind, whose matrices have the given dtype.
+ * @throws ModelConfigError for an unknown architecture
+ */
+export function structureOf(config: ModelConfig, dtype: FloatDType = 'f32'): Model {
+  return withoutMemory(anyFamilyOf(config), config, dtype);
 }
 
-function withoutMemory<M extends Model>(family: Family<M>, config: ModelConfig): M {
-  return withBackend(nullBackend(), () => family.build(config, (_, shape) => zeros(shape)));
+function withoutMemory<M extends Model>(
+  family: Family<M>,
+  config: ModelConfig,
+  dtype: FloatDType = 'f32',
+): M {
+  const empty = (shape: Shape) => zeros(shape, { dtype: shape.length === 2 ? dtype : 'f32' });
+  return withBackend(nullBackend(), () => family.build(config, (_, shape) => empty(shape)));
 }
 
 /** A module whose matrix the file holds packed. */
@@ -211,6 +224,16 @@ export function matrixShape(module: Module): [number, number] | null {
   if (isLinearLike(module)) return [module.outFeatures, module.inFeatures];
   const embedding = module as Partial<EmbeddingLike>;
   return embedding.vocabularySize && embedding.size ? [embedding.vocabularySize, embedding.size] : null;
+}
+
+/** Matrices are cast where they are used; what changes on the way from the file is f32 before it is rounded. */
+function keptDType(
+  path: string,
+  { shape, isOfStack }: DensePart,
+  stored: FloatDType,
+  { rowOrder, restore }: WeightSource,
+): FloatDType {
+  return shape.length === 2 && !isOfStack && !rowOrder?.(path, shape[0]) && !restore ? stored : 'f32';
 }
 
 async function readDense(

@@ -1,5 +1,5 @@
 import type { PackedMatrix } from '@frugal/checkpoint';
-import type { PackedTensor } from '@frugal/tensor-core';
+import { type PackedTensor, releasePages } from '@frugal/tensor-core';
 import { anyLength, packedFormat } from '@frugal/tensor-core/formats';
 import { isLinearLike, type Module, PackedEmbedding, PackedLinear } from '@frugal/tensor-core/nn';
 
@@ -42,6 +42,7 @@ function partsOf(weight: PackedTensor): PackedMatrix['parts'] {
       try {
         return await standard.parts[i].bytes();
       } finally {
+        releasePages(standard.parts[i]);
         standard.dispose();
       }
     },

@@ -10,7 +10,7 @@ import {
   type WriteCheckpointOptions,
   writeCheckpoint,
 } from '@frugal/checkpoint';
-import { ArgumentError, type DType, type FloatDType, noGrad } from '@frugal/tensor-core';
+import { ArgumentError, type DType, type FloatDType, tensorPieces } from '@frugal/tensor-core';
 import { anyLength, type PackedActivation, packedFormat } from '@frugal/tensor-core/formats';
 import { type CausalLM, isLinearLike, type Model } from '@frugal/tensor-core/nn';
 import { type NameMap, toTheirs } from './families/family.js';
@@ -181,25 +181,10 @@ function storedModel(model: Model, layout?: QuantizedLayoutName, dtype?: FloatDT
 
 /** Handles of experts are views of their stack: each is made when its bytes are wanted. */
 function storedPart(name: string, { shape, isBuffer, current }: DensePart, wanted?: FloatDType): TensorInput {
-  const stored = () => {
-    const value = current();
-    if (!wanted || isBuffer || value.dtype === wanted) return value;
-    const cast = noGrad(() => value.cast(wanted));
-    value.dispose();
-    return cast;
-  };
   const own = current();
-  const dtype = storedDType[wanted && !isBuffer ? wanted : own.dtype];
+  const dtype = isBuffer ? own.dtype : (wanted ?? own.dtype);
   own.dispose();
-  const bytes = async () => {
-    const value = stored();
-    try {
-      return await value.bytes();
-    } finally {
-      value.dispose();
-    }
-  };
-  return { name, dtype, shape, bytes };
+  return { name, dtype: storedDType[dtype], shape, bytes: () => tensorPieces(current(), dtype) };
 }
 
 function theirName(names: NameMap, path: string): string {

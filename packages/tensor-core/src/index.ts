@@ -47,7 +47,14 @@ export {
   ShapeError,
 } from './errors.js';
 export { type GradcheckOptions, GradientError, gradcheck } from './gradcheck.js';
-export { adoptStorage, expectNoLeaks, memoryUsage, releaseStorage, resetPeakMemory } from './memory.js';
+export {
+  adoptStorage,
+  expectNoLeaks,
+  memoryUsage,
+  releasePages,
+  releaseStorage,
+  resetPeakMemory,
+} from './memory.js';
 export { nullBackend } from './null/index.js';
 export { applyActivation } from './ops/apply-activation.js';
 export {
@@ -94,7 +101,7 @@ export {
   type RandomAttributes,
   type RopeAttributes,
 } from './ops/specs.js';
-export { packMatrix } from './pack-matrix.js';
+export { packMatrix, type RowReader } from './pack-matrix.js';
 export { groupedPackedMatmul, PackedTensor } from './packed-tensor.js';
 export { Random, type RandomOptions, type RandomState } from './random.js';
 export { RecordedOps, readIndices, recordOps } from './recording.js';
@@ -122,5 +129,6 @@ export {
   type Recompute,
 } from './tape.js';
 export { type Axes, type Operand, Tensor } from './tensor.js';
+export { tensorPieces } from './tensor-pieces.js';
 export { type TraceLevel, type TraceOptions, traceOps } from './trace.js';
 export { transfer } from './transfer.js';

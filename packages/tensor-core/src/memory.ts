@@ -1,5 +1,7 @@
-import type { Backend, Storage } from './backend.js';
+import type { Backend, Storage, TensorView } from './backend.js';
+import { bytesPerElement } from './dtype.js';
 import { LifetimeError } from './errors.js';
+import { isContiguous, sizeOf } from './shape.js';
 
 const live = { storages: 0, bytes: 0, peakBytes: 0 };
 
@@ -44,6 +46,16 @@ export function releaseStorage(storage: Storage): void {
   live.storages--;
   live.bytes -= storage.byteLength;
   storage.backend.free(storage);
+}
+
+/**
+ * Gives back the memory of a tensor that is part of a mapped file, until it is touched again: for weights whose turn is
+ * over. Does nothing for other tensors, and once anything in the file's memory was changed.
+ */
+export function releasePages({ storage, offset, strides, shape, dtype }: TensorView): void {
+  if (storage.version > 0 || !isContiguous(shape, strides)) return;
+  const size = bytesPerElement(dtype);
+  storage.discard?.(offset * size, sizeOf(shape) * size);
 }
 
 /**

@@ -71,6 +71,28 @@ describe('PackedTensor', () => {
     expect(packed.byteLength).toBe(300 * 64 + 300 * 4);
   });
 
+  it('packs rows that are read one part after the other as it packs all', async () => {
+    const [rows, columns] = [2 ** 13 + 5, 2 ** 11];
+    const all = new Float32Array(rows * columns).map((_, i) => Math.sin(i));
+    const parts: number[] = [];
+    const read = async (rowStart: number, rowCount: number) => {
+      parts.push(rowCount);
+      return all.slice(rowStart * columns, (rowStart + rowCount) * columns);
+    };
+    for (const format of ['int8-channel', 'nf4-plain']) {
+      parts.length = 0;
+      const packed = await PackedTensor.packRows(format, read, [rows, columns]);
+      expect(parts).toEqual(format === 'int8-channel' ? [4096, 4096, 5] : [rows]);
+      const expected = PackedTensor.pack(format, all, [rows, columns]);
+      for (const [i, part] of packed.parts.entries())
+        expect(Buffer.compare(await part.bytes(), await expected.parts[i].bytes())).toBe(0);
+    }
+    all[4100 * columns + 7] = Number.NaN;
+    await expect(PackedTensor.packRows('int8-channel', read, [rows, columns])).rejects.toThrow(
+      'not finite in row 4100, column 7',
+    );
+  });
+
   it('passes gradients to the input, none to itself', async () => {
     const packed = PackedTensor.pack('int8-channel', random(6), [2, 3]);
     const x = ones([1, 3]).setRequiresGrad(true);

@@ -11,7 +11,7 @@ import {
   packedFormat,
   recommendedActivation,
 } from './formats/index.js';
-import { packMatrix } from './pack-matrix.js';
+import { packMatrix, packRows, type RowReader } from './pack-matrix.js';
 import { currentBackend } from './registry.js';
 import { enterScope, keep, type ScopeMember } from './scope.js';
 import { formatShape, sizeOf } from './shape.js';
@@ -65,36 +65,37 @@ export class PackedTensor implements ScopeMember {
     backend = currentBackend(),
     options: PackOptions = {},
   ): PackedTensor {
-    const [rows, columns] = shape;
-    const layout = packedFormat(format);
-    if (values.length !== rows * columns) {
-      throw new ShapeError({
-        where: 'PackedTensor.pack',
-        what: 'values do not fill the shape',
-        got: String(values.length),
-        expected: formatShape(shape),
-      });
-    }
-    if (options.importance && !layout.weighsColumns) {
-      throw new ArgumentError({
-        where: 'PackedTensor.pack',
-        what: 'the format weighs all columns alike',
-        got: format,
-        expected: 'a GGUF format (q4_k, q5_0, …) where importance is given',
-      });
-    }
-    const bad = firstNotFinite(values);
-    if (bad >= 0) {
-      throw new NonFiniteError({
-        where: 'PackedTensor.pack',
-        what: `a value is not finite in row ${Math.floor(bad / columns)}, column ${bad % columns}`,
-        got: String(values[bad]),
-      });
-    }
+    checkPacking('PackedTensor.pack', format, options);
+    checkRows('PackedTensor.pack', values, [0, shape[0]], shape[1]);
     return PackedTensor.fromParts(
       format,
       shape,
       packMatrix(format, values, shape, backend, options),
+      backend,
+    );
+  }
+
+  /**
+   * {@link pack} of a matrix that is read some rows at a time, with the same bytes: of a large one no copy in floats is made
+   * where the format packs row by row.
+   */
+  static async packRows(
+    format: string,
+    read: RowReader,
+    shape: readonly [number, number],
+    backend = currentBackend(),
+    options: PackOptions = {},
+  ): Promise<PackedTensor> {
+    checkPacking('PackedTensor.packRows', format, options);
+    const checked: RowReader = async (rowStart, rowCount) => {
+      const values = await read(rowStart, rowCount);
+      checkRows('PackedTensor.packRows', values, [rowStart, rowCount], shape[1]);
+      return values;
+    };
+    return PackedTensor.fromParts(
+      format,
+      shape,
+      await packRows(format, checked, shape, backend, options),
       backend,
     );
   }
@@ -241,6 +242,39 @@ export class PackedTensor implements ScopeMember {
   dispose(): void {
     for (const part of this.parts) part.dispose();
   }
+}
+
+function checkPacking(where: string, format: string, { importance }: PackOptions): void {
+  if (!importance || packedFormat(format).weighsColumns) return;
+  throw new ArgumentError({
+    where,
+    what: 'the format weighs all columns alike',
+    got: format,
+    expected: 'a GGUF format (q4_k, q5_0, …) where importance is given',
+  });
+}
+
+function checkRows(
+  where: string,
+  values: Float32Array,
+  [rowStart, rowCount]: readonly [number, number],
+  columns: number,
+): void {
+  if (values.length !== rowCount * columns) {
+    throw new ShapeError({
+      where,
+      what: 'values do not fill the shape',
+      got: String(values.length),
+      expected: formatShape([rowCount, columns]),
+    });
+  }
+  const bad = firstNotFinite(values);
+  if (bad < 0) return;
+  throw new NonFiniteError({
+    where,
+    what: `a value is not finite in row ${rowStart + Math.floor(bad / columns)}, column ${bad % columns}`,
+    got: String(values[bad]),
+  });
 }
 
 /**

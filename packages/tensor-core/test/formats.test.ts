@@ -125,6 +125,20 @@ describe('every format', () => {
     expect(packed.map(({ length }) => length)).toEqual(sizes);
   });
 
+  const rowByRow = packedFormatNames().filter((name) => packedFormat(name).rowByRow);
+  it.each(rowByRow)('%s packs some rows as it packs all', (name) => {
+    const { pack } = packedFormat(name);
+    const values = waves(5 * 256);
+    const [top, rest] = [pack(values.subarray(0, 2 * 256), 2, 256), pack(values.subarray(2 * 256), 3, 256)];
+    const whole = pack(values, 5, 256);
+    for (const [i, part] of whole.entries()) expect([...top[i], ...rest[i]]).toEqual([...part]);
+  });
+
+  it('those of integers and of blocks do so, those with scales of the whole matrix do not', () => {
+    expect(rowByRow).toEqual(expect.arrayContaining(['int8-channel', 'q4_k', 'q8_0']));
+    for (const name of ['nf4', 'fp8-tensor', 'fp8-block128']) expect(rowByRow).not.toContain(name);
+  });
+
   it.each(packedFormatNames())('%s unpacks any rows as it unpacks all', (format) => {
     const { pack } = packedFormat(format);
     const packed = pack(waves(5 * 256), 5, 256);

@@ -7,6 +7,8 @@ export interface DensePart {
   readonly shape: Shape;
   /** Whether it stays f32 in a model of another dtype: the balancing bias of a router. */
   readonly isBuffer: boolean;
+  /** Whether it lies in the memory of its stack. */
+  readonly isOfStack: boolean;
   /** The value as it is now, which the caller disposes. */
   current(): Tensor;
   /** Puts the value where it belongs, and takes it over. */
@@ -39,6 +41,7 @@ function whole(holder: Parameter | Buffer): DensePart {
   return {
     shape: holder.shape,
     isBuffer: holder instanceof Buffer,
+    isOfStack: false,
     current: () => holder.value.detach(),
     place(value) {
       holder.value = value;
@@ -51,6 +54,7 @@ function expert(stack: Parameter | Buffer, index: number): DensePart {
   return {
     shape: [F, C],
     isBuffer: false,
+    isOfStack: true,
     current: () => stack.value.slice(0, index, index + 1).reshape(F, C),
     place(value) {
       const { backend, dtype } = value;

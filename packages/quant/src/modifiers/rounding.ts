@@ -61,8 +61,8 @@ export async function roundLayer(
   }
   const shape = [layer.outFeatures, layer.inFeatures] as const;
   const format = formatFor(layer, rounding);
-  const weight = await readWeight(layer, path);
-  const packed = PackedTensor.pack(format, weight, shape, backendOf(layer), options);
+  const read = (rowStart: number, rowCount: number) => readWeight(layer, path, rowStart, rowCount);
+  const packed = await PackedTensor.packRows(format, read, shape, backendOf(layer), options);
   return packedEdits(site, packed, rounding.activation);
 }
 

@@ -42,6 +42,8 @@ export interface PackedFormat {
   parts(rows: number, columns: number): readonly PartInfo[];
   /** Quantises f32 values, row-major; each value becomes the nearest one that the format has at the chosen scale. */
   pack(values: Float32Array, rows: number, columns: number, options?: PackOptions): readonly PartArray[];
+  /** Whether every row is packed without regard to others, and every part has the rows as its first axis. */
+  readonly rowByRow?: boolean | undefined;
   /** Whether scales can be chosen for the columns that matter; other formats take no notice of the importance. */
   readonly weighsColumns?: boolean | undefined;
   /** Rows rowStart … rowStart + rowCount - 1 as f32, row-major, into `out`. */

@@ -5,6 +5,7 @@ import { roundHalfEven } from './rounding.js';
 export const int8Channel: PackedFormat = {
   name: 'int8-channel',
   activation: 'int8',
+  rowByRow: true,
   parts: (rows, columns) => [
     { name: 'codes', dtype: 'i8', shape: [rows, columns] },
     { name: 'scales', dtype: 'f32', shape: [rows] },

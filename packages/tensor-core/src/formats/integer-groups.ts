@@ -60,6 +60,7 @@ export function integerGroups(shape: IntegerGroups): PackedFormat {
     name: integerGroupsName(shape),
     activation: 'int8-block32',
     orderPart,
+    rowByRow: !ordered,
     parts,
     pack: (values, rows, columns) => {
       const groups = Math.ceil(columns / group);

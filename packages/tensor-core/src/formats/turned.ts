@@ -27,6 +27,7 @@ export function turnedFormat(inner: PackedFormat): PackedFormat {
     activation: inner.activation,
     turned: inner.name,
     parts: inner.parts,
+    rowByRow: inner.rowByRow,
     pack: (values, rows, columns) => inner.pack(hadamardRows(values, columns), rows, columns),
     unpack(parts, range, out) {
       inner.unpack(parts, range, out);

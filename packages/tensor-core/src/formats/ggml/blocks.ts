@@ -37,6 +37,7 @@ export function ggmlFormat(codec: BlockCodec): PackedFormat {
       }
       return [{ name: 'blocks', dtype: 'u8', shape: [rows, (columns / width) * size] }];
     },
+    rowByRow: true,
     weighsColumns: true,
     pack: (values, _rows, columns, { importance } = {}) => {
       if (importance) return [packWeighted(codec, values, columns, importance)];
