@@ -76,6 +76,18 @@ for (const isa of testedIsas) {
       },
     );
 
+    it('are laid out for a while, and have their parts back afterwards', async () => {
+      const backend = cpuBackend({ isa, minimumWork: 0 });
+      const values = await new Random(1).normal([ROWS * COLUMNS]).toFloat32();
+      const weight = PackedTensor.pack('q8_0', values, [ROWS, COLUMNS], backend);
+      const before = await weight.parts[0].bytes();
+      const layout = weight.prepared();
+      expect(weight.layout).toBeDefined();
+      layout[Symbol.dispose]();
+      expect(weight.layout).toBeUndefined();
+      expect(await weight.parts[0].bytes()).toEqual(before);
+    });
+
     it('of FP8 take every code for its number, and 127 for none', async () => {
       const backend = cpuBackend({ isa, minimumWork: 0 });
       const codes = Uint8Array.from({ length: 16 * 256 }, (_, i) => i % 256);

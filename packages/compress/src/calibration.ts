@@ -100,14 +100,17 @@ export class CalibrationWalk {
 
   /** Moves the activations past block `index` as it is now, with its packed layers laid out as they are when the model runs. */
   advance(index: number): void {
-    for (const [, module] of this.model.blocks[index].namedModules())
-      for (const packed of packedTensors(module)) packed.prepare();
-    for (const item of this.travelling) {
-      const next = keep(
-        scope(() => noGrad(() => this.model.blocks[index].forward(item.hidden, item.context))),
-      );
-      item.hidden.dispose();
-      item.hidden = next;
+    const block = this.model.blocks[index];
+    const packed = new Set([...block.namedModules()].flatMap(([, module]) => packedTensors(module)));
+    const layouts = [...packed].map((weight) => weight.prepared());
+    try {
+      for (const item of this.travelling) {
+        const next = keep(scope(() => noGrad(() => block.forward(item.hidden, item.context))));
+        item.hidden.dispose();
+        item.hidden = next;
+      }
+    } finally {
+      for (const layout of layouts) layout[Symbol.dispose]();
     }
   }
 

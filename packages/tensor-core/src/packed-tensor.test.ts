@@ -10,6 +10,7 @@ import {
   roundHalfEven,
 } from './formats/index.js';
 import { uniformStream } from './gradcheck.js';
+import { expectNoLeaks } from './memory.js';
 import { PackedTensor } from './packed-tensor.js';
 import { quantizeRows } from './reference/packed.js';
 
@@ -69,6 +70,14 @@ describe('PackedTensor', () => {
     const got = await values(packed.matmul(x));
     for (const [i, value] of got.entries()) expect(value).toBeCloseTo(expected[i], 4);
     expect(packed.byteLength).toBe(300 * 64 + 300 * 4);
+  });
+
+  it('is laid out for a while, and has its parts back afterwards', async () => {
+    const packed = PackedTensor.pack('int8-channel', random(12), [4, 3]);
+    const parts = packed.parts.map(({ storage }) => storage);
+    await expectNoLeaks(() => packed.prepared()[Symbol.dispose]());
+    expect(packed.parts.map(({ storage }) => storage)).toEqual(parts);
+    expect(packed.layout).toBeUndefined();
   });
 
   it('packs rows that are read one part after the other as it packs all', async () => {

@@ -171,6 +171,24 @@ export class PackedTensor implements ScopeMember {
     return this;
   }
 
+  /** {@link prepare} for a while: when the result is disposed, the parts are back as they were. */
+  prepared(): Disposable {
+    const [parts, layout, isPrepared] = [
+      this.parts.map((part) => keep(part.detach())),
+      this.layout,
+      this.isPrepared,
+    ];
+    this.prepare();
+    return {
+      [Symbol.dispose]: () => {
+        this.dispose();
+        this.held = parts;
+        this.physical = layout;
+        this.isPrepared = isPrepared;
+      },
+    };
+  }
+
   /** The parts of the format, byte for byte as they were before {@link prepare}; this one stays as it is. */
   standard(): PackedTensor {
     const { layout } = this;
