@@ -31,7 +31,7 @@ async function runAll(runs: Runs, { localSteps }: Settings): Promise<Map<string,
   const mpirun = findMpirun();
   const all = new Map([['one process', await runs.alone('alone')]]);
   // Local updates depend on the shares: with given speeds a run can be repeated.
-  const local = { localSteps, speeds: [2, 1] };
+  const local = { localSteps, rounds: 'even', bits: 8, speeds: [2, 1] } as const;
   if (!mpirun) return all.set(`local updates, ${localSteps} steps`, await runs.byFolder('local', local));
   all.set('two, equal shares', await runs.byMpi('equal', mpirun, { speeds: [1, 1] }));
   all.set('two, shares by speed', await runs.byMpi('measured', mpirun, {}));

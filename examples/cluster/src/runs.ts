@@ -9,6 +9,8 @@ import type { Settings } from './settings.js';
 export interface Distribution {
   readonly speeds?: readonly number[];
   readonly localSteps?: number;
+  readonly rounds?: 'even';
+  readonly bits?: 8;
 }
 
 /** What a run left behind. */

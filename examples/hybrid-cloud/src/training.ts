@@ -66,7 +66,7 @@ export async function trainHere(job: Job): Promise<Report> {
     distributed: {
       collective: await collectiveOf(exchange),
       ...(exchange && { speeds: exchange.speeds }),
-      local: { steps: localSteps },
+      local: { steps: localSteps, rounds: 'even', bits: 8 },
     },
   });
   const started = performance.now();

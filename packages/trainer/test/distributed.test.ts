@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Random } from '@frugal/tensor-core';
 import type { TrainBatch } from '@frugal/tensor-core/nn';
@@ -179,7 +179,7 @@ describe('local updates', () => {
   it('leave all ranks with the same weights, near those of one process, and move little', async () => {
     // Shares by measured speed would give other losses every time.
     const even = () => ({ ...inner(), speeds: [1, 1] });
-    const ranks = await runRanks(2, even, { steps: 6 });
+    const ranks = await runRanks(2, even, { steps: 6, rounds: 'even' });
     expect(ranks[1].weights).toEqual(ranks[0].weights);
     // One step has few sequences: the losses from the second exchange on, in the mean.
     const late = ({ events }: Outcome) => {
@@ -195,7 +195,7 @@ describe('local updates', () => {
   });
 
   it('of one rank are plain training up to int8', async () => {
-    const [local] = await runRanks(1, inner, { steps: 6 });
+    const [local] = await runRanks(1, inner, { steps: 6, bits: 8 });
     const [plain] = await runRanks(1, inner);
     const last = (events: readonly TrainEvent[]) => steps(events).at(-1)?.[1];
     expect(last(local.events)).toBeCloseTo(last(plain.events) as number, 2);
@@ -234,12 +234,14 @@ describe('local updates', () => {
         optimizer: createOptimizer({ type: 'adamw' }),
         steps: count,
         speeds: [2, 1, 3].slice(0, ranks),
-        checkpoint: { directory, every: 6, resume: true },
+        checkpoint: { directory, every: 6, keep: 9, resume: true },
       });
     // With momentum there is an outer state to be saved.
     const local = { steps: 6, learningRate: 0.7, momentum: 0.9 };
     const expected = await runRanks(2, options(whole, 18), local);
-    await runRanks(2, options(parts, 12), local);
+    // As if it had ended after step 12: how rounds grow depends on the steps of the whole run.
+    cpSync(whole, parts, { recursive: true });
+    rmSync(join(parts, 'step-00000018'), { recursive: true });
     const checkpoint = join(parts, 'step-00000012', 'trainer');
     expect(existsSync(join(checkpoint, 'outer.safetensors'))).toBe(true);
     expect(existsSync(join(checkpoint, 'optimizer-1.safetensors'))).toBe(true);
@@ -248,6 +250,14 @@ describe('local updates', () => {
     const [a, b, c] = await runRanks(3, options(parts, 30, 3), local);
     expect(b.weights).toEqual(a.weights);
     expect(c.weights).toEqual(a.weights);
+  });
+
+  it.each([
+    [{ steps: 0 }, /bad steps: got 0; expected a whole number of at least 1/],
+    [{ steps: 6, rounds: 'odd' as 'even' }, /bad rounds: got odd; expected growing or even/],
+    [{ steps: 6, bits: 5 as 4 }, /bad bits: got 5; expected 4 or 8/],
+  ])('refuse %j', async (local, message) => {
+    await expect(runRanks(1, inner, local)).rejects.toThrow(message);
   });
 
   it('refuse evaluations between two exchanges, averages and checkpoints of other runs', async () => {

@@ -48,6 +48,10 @@ const trainingSchema = settings({
 const distributedSchema = settings({
   /** Exchange weights after so many steps only (DiLoCo); left out: gradients in every step. */
   localSteps: count.optional(),
+  /** More exchanges early in the run, or none beside those. */
+  rounds: z.enum(['growing', 'even']).default('growing'),
+  /** Of each number of what changed. */
+  bits: z.union([z.literal(4), z.literal(8)]).default(4),
   /** Of the step that is taken then; 1 and 0: to the mean of all ranks. */
   outerLearningRate: z.number().positive().default(1),
   outerMomentum: z.number().min(0).lt(1).default(0),

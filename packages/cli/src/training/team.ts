@@ -39,7 +39,7 @@ export function addTeamOptions(command: Command): Command {
   return command
     .option(
       '--local-steps <N>',
-      'by several processes: exchange weights after so many steps only, in int8 (DiLoCo); default: gradients in every step',
+      'by several processes: exchange weights after so many steps only, early more often (DiLoCo); default: gradients in every step',
       integer(1),
     )
     .option('--exchange <DIR>', 'train with processes that share this folder, instead of by mpirun')
@@ -134,11 +134,12 @@ export async function inTeam<T>(
 }
 
 function distributedOf(settings: DistributedConfig, collective: Distributed['collective']): Distributed {
-  const { localSteps, outerLearningRate: learningRate, outerMomentum: momentum, speeds } = settings;
+  const { localSteps: steps, outerLearningRate: learningRate, outerMomentum: momentum, speeds } = settings;
+  const { rounds, bits } = settings;
   return {
     collective,
     ...(speeds && { speeds }),
-    ...(localSteps !== undefined && { local: { steps: localSteps, learningRate, momentum } }),
+    ...(steps !== undefined && { local: { steps, rounds, bits, learningRate, momentum } }),
   };
 }
 

@@ -55,7 +55,7 @@ const EXAMPLE = `  model:                      # config.json of Hugging Face; vo
     every: 200
     patience: 5               # optional: stop after 5 evaluations that were no better
   distributed:                # optional, with mpirun -np N frugal pretrain
-    localSteps: 50            # optional: exchange weights after 50 steps only, in int8 (DiLoCo)
+    localSteps: 50            # optional: exchange weights after 50 steps only, early more often (DiLoCo)
     # folder: exchange        # instead of mpirun: processes that share a folder, each with its --rank
     # ranks: 2`;
 

@@ -19,10 +19,10 @@ export function createCrew<B>(
   );
   const { local } = distributed;
   if (!local) return new SynchronousCrew(options, distributed, parameters, wishes);
-  if (!(Number.isInteger(local.steps) && local.steps > 0)) {
-    const [got, expected] = [String(local.steps), 'a whole number of at least 1'];
-    throw new TrainerError({ where: 'distributed.local', what: 'bad steps', got, expected });
-  }
+  const { steps, rounds = 'growing', bits = 4 } = local;
+  check('steps', steps, Number.isInteger(steps) && steps > 0, 'a whole number of at least 1');
+  check('rounds', rounds, ['growing', 'even'].includes(rounds), 'growing or even');
+  check('bits', bits, [4, 8].includes(bits), '4 or 8');
   refuse(
     average !== undefined,
     'an average of weights cannot follow weights that are exchanged now and then',
@@ -38,6 +38,12 @@ export function createCrew<B>(
     'Let evaluate.every be a multiple of that.',
   );
   return new LocalUpdateCrew(options, distributed, local, parameters, wishes);
+}
+
+function check(option: string, value: string | number, isRight: boolean, expected: string): void {
+  if (isRight) return;
+  const where = 'distributed.local';
+  throw new TrainerError({ where, what: `bad ${option}`, got: String(value), expected });
 }
 
 function refuse(isWrong: boolean, what: string, hint = 'Leave it out, or train in one process.'): void {

@@ -8,6 +8,7 @@ import type { ExtraTensors, Wishes } from './crew.js';
 import { DistributedCrew, type Gathered } from './distributed-crew.js';
 import type { DistributedOptions, LocalUpdateOptions } from './options.js';
 import { OuterOptimizer } from './outer-optimizer.js';
+import { endsRound } from './rounds.js';
 import { rangeOf } from './shares.js';
 import { broadcastBytes, gatherBytes, packTensors, unpackTensors } from './tensor-message.js';
 
@@ -64,7 +65,7 @@ export class LocalUpdateCrew<B> extends DistributedCrew<B> {
     await launched.values;
     this.seconds += (performance.now() - started) / 1000;
     this.agreed = { stop: false, save: false };
-    if (plan.step % this.local.steps === 0 || plan.step === this.options.steps) await this.meet();
+    if (endsRound(plan.step, this.local, this.options.steps)) await this.meet();
     // Those of the other ranks are not known, but their share is.
     return { ...launched, tokens: Math.round((launched.tokens * total) / (range.to - range.from)) };
   }

@@ -9,11 +9,11 @@ import {
 } from '@frugal/tensor-core';
 import type { NamedParameter } from '../optimizers/optimizer.js';
 import type { LocalUpdateOptions } from './options.js';
-import { addDelta, blocksOf, quantizeDelta } from './quantized-delta.js';
+import { addDelta, blocksOf, bytesOf, type DeltaBits, quantizeDelta } from './quantized-delta.js';
 
 /**
  * The outer step of DiLoCo (arXiv:2311.08105): d = Σ weight · (anchor - own weights) over the ranks, each difference in
- * int8; v ← μ v + d; anchor ← anchor - η (d + μ v). All ranks compute it with the same bits.
+ * 4 or 8 bits; v ← μ v + d; anchor ← anchor - η (d + μ v). All ranks compute it with the same bits.
  */
 export class OuterOptimizer {
   /** The weights of all ranks after the last exchange, one parameter after the other. */
@@ -21,16 +21,18 @@ export class OuterOptimizer {
   private readonly velocity: Float32Array;
   private readonly learningRate: number;
   private readonly momentum: number;
+  private readonly bits: DeltaBits;
 
   constructor(
     private readonly parameters: readonly NamedParameter[],
-    { learningRate = 1, momentum = 0 }: LocalUpdateOptions,
+    { learningRate = 1, momentum = 0, bits = 4 }: LocalUpdateOptions,
   ) {
     const size = parameters.reduce((sum, { parameter }) => sum + parameter.value.size, 0);
     this.anchor = new Float32Array(size);
     this.velocity = new Float32Array(size);
     this.learningRate = learningRate;
     this.momentum = momentum;
+    this.bits = bits;
   }
 
   /** Starts from the weights that the parameters have now. */
@@ -40,14 +42,15 @@ export class OuterOptimizer {
 
   /** Exchanges what every rank has learned since the last time, and gives all the same weights. */
   async step(collective: Collective, weights: readonly number[]): Promise<void> {
+    const { bits } = this;
     const own = await this.weights();
     for (let i = 0; i < own.length; i++) own[i] = this.anchor[i] - own[i];
-    const { codes, scales } = quantizeDelta(own);
+    const { codes, scales } = quantizeDelta(own, bits);
     const sent = [
       tensor(scales, { backend: referenceBackend() }),
-      fromBytes(new Uint8Array(codes.buffer), {
+      fromBytes(codes, {
         shape: [codes.length],
-        dtype: 'i8',
+        dtype: 'u8',
         backend: referenceBackend(),
       }),
     ].map(keep);
@@ -56,12 +59,13 @@ export class OuterOptimizer {
     for (const each of [...sent, ...got]) each.dispose();
     const change = own.fill(0);
     const blocks = blocksOf(own.length);
+    const bytes = bytesOf(own.length, bits);
     for (const [rank, weight] of weights.entries()) {
       const delta = {
         scales: new Float32Array(allScales.buffer, allScales.byteOffset + 4 * rank * blocks, blocks),
-        codes: new Int8Array(allCodes.buffer, allCodes.byteOffset + rank * own.length, own.length),
+        codes: allCodes.subarray(rank * bytes, (rank + 1) * bytes),
       };
-      addDelta(change, delta, weight);
+      addDelta(change, delta, bits, weight);
     }
     const { anchor, velocity, learningRate, momentum } = this;
     for (let i = 0; i < change.length; i++) {
