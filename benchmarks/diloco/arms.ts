@@ -36,7 +36,7 @@ export interface Outcome {
 }
 
 /**
- * The model that all arms start from, trained by one process: DiLoCo as well begins with a model that was trained in one place
+ * The model that all arms go on from, trained by one process: DiLoCo as well begins with a model that was trained in one place
  * (arXiv:2311.08105, section 3.1).
  */
 export async function startModel(laboratory: Laboratory): Promise<string> {
@@ -55,10 +55,10 @@ export async function startModel(laboratory: Laboratory): Promise<string> {
 }
 
 /**
- * Trains the model in `start` further and scores it. Exchanging gradients in every step is what one process computes alone, up to the order of sums
+ * Trains the model in `start` further, or one from random weights where there is none, and scores it. Exchanging gradients in every step is what one process computes alone, up to the order of sums
  * (`packages/trainer/test/distributed.test.ts`): that arm is trained so, which takes half as long, and its traffic is counted apart.
  */
-export async function runArm(start: string, laboratory: Laboratory, arm: Arm): Promise<Outcome> {
+export async function runArm(start: string | null, laboratory: Laboratory, arm: Arm): Promise<Outcome> {
   const [first, ...others] = await trainRanks(start, laboratory, arm, arm.local ? RANKS : 1);
   for (const { model } of others) model.dispose();
   const bitsPerByte = await score(laboratory, first.model);
@@ -76,7 +76,7 @@ interface Ranked {
 
 /** All ranks are parts of this process. `most`: no more than so many steps. */
 function trainRanks(
-  start: string,
+  start: string | null,
   laboratory: Laboratory,
   { learningRate, local }: Arm,
   ranks: number,
@@ -84,7 +84,8 @@ function trainRanks(
 ): Promise<Ranked[]> {
   return Promise.all(
     localCollectives(ranks).map(async (collective) => {
-      const model = await loadModel(start);
+      const { student, seed } = laboratory.settings;
+      const model = start ? await loadModel(start) : newModel(laboratory, student, seed);
       // Shares by measured speed would make every run another one.
       const distributed = ranks > 1 && {
         distributed: { collective, speeds: [1, 1], ...(local && { local }) },
