@@ -26,6 +26,9 @@ export interface SiteOutcome {
   readonly measured: Readonly<Record<string, number | string | undefined>>;
 }
 
+/** Products of more rows are quicker, and take more memory. */
+const TOKENS_AT_ONCE = 1024;
+
 /** Block by block: collect statistics, change the block, carry its error forward; then what lies outside the blocks. */
 export class StageRun {
   private readonly names: readonly StatName[];
@@ -68,6 +71,7 @@ export class StageRun {
         releaseWeights(model.blocks[index]);
       }
       const names = this.statsWithin((path) => path === 'head');
+      if (names.length === 0) walk?.dispose();
       await this.part('', () => (names.length > 0 && walk ? walk.observeHead(names) : null));
       releaseWeights(model);
     } finally {
@@ -114,7 +118,7 @@ export class StageRun {
     const { calibration, domains } = this.options;
     const watchExperts = this.names.some((name) => collectors[name].of === 'experts');
     return this.names.length > 0
-      ? new CalibrationWalk(this.model, calibration, { domains, watchExperts })
+      ? new CalibrationWalk(this.model, calibration, { domains, watchExperts, tokensAtOnce: TOKENS_AT_ONCE })
       : null;
   }
 
@@ -137,6 +141,7 @@ export class StageRun {
     const before = { removed: [...this.pending.removed], config: this.pending.config };
     const changed: string[] = [];
     const stats = observe();
+    this.backend.trimMemory?.(); // activations, before methods take memory for what they work on
     try {
       for (const modifier of this.modifiers) {
         if (!this.paths.get(modifier)?.some((path) => belongs(path, prefix))) continue;

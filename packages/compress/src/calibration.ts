@@ -9,7 +9,7 @@ import {
 } from '@frugal/tensor-core/nn';
 import { collectors, observeInputs, type StatName, StatsByPath } from './statistics.js';
 
-/** One calibration text on its way through the model: the activations before the next block. */
+/** Calibration texts on their way through the model: the activations before the next block. */
 interface Travelling {
   hidden: Tensor;
   /** Index of its domain. */
@@ -22,6 +22,8 @@ export interface WalkOptions {
   readonly domains?: readonly string[] | undefined;
   /** Whether statistics of experts will be asked for. */
   readonly watchExperts?: boolean;
+  /** Sequences of one kind pass together while they have at most so many tokens; default: each by itself. */
+  readonly tokensAtOnce?: number;
 }
 
 /** What a layer of experts tells of a step. */
@@ -34,20 +36,22 @@ const expertValues = ['salience', 'load', 'scores'] as const;
 export class CalibrationWalk {
   private readonly travelling: Travelling[];
   private readonly domains: readonly string[];
+  private readonly mixtures: ReturnType<typeof mixturesOf>;
 
   constructor(
     private readonly model: CausalLM,
     sequences: readonly ArrayLike<number>[],
-    { domains = sequences.map(() => 'all'), watchExperts = false }: WalkOptions = {},
+    { domains = sequences.map(() => 'all'), watchExperts = false, tokensAtOnce = 0 }: WalkOptions = {},
   ) {
     const { vocabularySize } = model;
     const backend = model.parameters()[0]?.value.backend;
-    const mixtures = watchExperts ? mixturesOf(model) : [];
-    const collect = new Set(mixtures.flatMap(({ path }) => expertValues.map((name) => `${path}.${name}`)));
+    this.mixtures = mixturesOf(model);
+    const watched = watchExperts ? this.mixtures : [];
+    const collect = new Set(watched.flatMap(({ path }) => expertValues.map((name) => `${path}.${name}`)));
     this.domains = [...new Set(domains)];
-    this.travelling = sequences.map((sequence, s) => {
-      const begin = () => model.begin(stepBatch([sequence], { vocabularySize, backend, collect }));
-      const domain = this.domains.indexOf(domains[s]);
+    this.travelling = together(sequences, domains, tokensAtOnce).map((group) => {
+      const begin = () => model.begin(stepBatch(group.sequences, { vocabularySize, backend, collect }));
+      const domain = this.domains.indexOf(group.domain);
       return keepTravelling({ ...scope(() => noGrad(begin)), domain });
     });
   }
@@ -57,9 +61,11 @@ export class CalibrationWalk {
     const path = `blocks.${index}`;
     const ofBlock = names.filter((name) => collectors[name].of === 'block');
     const ofExperts = names.filter((name) => collectors[name].of === 'experts');
-    const mixtures = ofExperts.length > 0 ? mixturesOf(this.model) : [];
-    const own = mixtures.filter((mixture) => mixture.path.startsWith(`${path}.`));
-    return this.observe(path, names, (item, stats) => {
+    const mixtures = this.mixtures.filter((mixture) => mixture.path.startsWith(`${path}.`));
+    const own = ofExperts.length > 0 ? mixtures : [];
+    // Where nobody looks at what the block puts out, its last product need not be computed.
+    const isWhole = ofBlock.length > 0 || mixtures.length > 0;
+    return this.observe(path, names, { isWhole }, (item, stats) => {
       const output = this.model.blocks[index].forward(item.hidden, item.context);
       const { collected } = item.context;
       for (const mixture of own) {
@@ -77,7 +83,7 @@ export class CalibrationWalk {
   observeHead(names: readonly StatName[]): StatsByPath {
     const { head } = this.model;
     const wanted = names.filter((name) => collectors[name].of === 'linear');
-    return this.observe('head', names, ({ hidden, context }, stats) => {
+    return this.observe('head', names, { isWhole: true }, ({ hidden, context }, stats) => {
       const output = this.model.finish(hidden, context);
       // What it makes of the vocabulary is not asked for, and costs more than all else.
       if (isLinearLike(head))
@@ -115,7 +121,7 @@ export class CalibrationWalk {
   }
 
   /**
-   * What the model says of each sequence after all blocks, starting before block `index`, where the walk must be. The
+   * What the model says of each sequence (that passes by itself) after all blocks, starting before block `index`, where the walk must be. The
    * activations stay, so that changes of that block, or of later ones, can be tried one after the other.
    */
   outputs(index: number, read: (output: Output, sequence: number) => Tensor): Tensor[] {
@@ -141,20 +147,62 @@ export class CalibrationWalk {
     }
   }
 
+  /** Unless a pass is to be `isWhole`, it ends where the last of the layers has got its input. */
   private observe(
     prefix: string,
     names: readonly StatName[],
+    { isWhole }: { readonly isWhole: boolean },
     run: (item: Travelling, stats: StatsByPath) => void,
   ): StatsByPath {
     const stats = new StatsByPath();
-    const watcher = observeInputs(linearBelow(this.model, prefix), names, stats);
+    let [inputs, ofPass] = [0, Number.POSITIVE_INFINITY];
+    const watcher = observeInputs(linearBelow(this.model, prefix), names, stats, () => {
+      if (++inputs === ofPass && !isWhole) throw endOfPass;
+    });
     try {
-      for (const item of this.travelling) scope(() => noGrad(() => run(item, stats)));
+      for (const item of this.travelling) {
+        inputs = 0;
+        untilEnd(() => scope(() => noGrad(() => run(item, stats))));
+        ofPass = inputs;
+      }
     } finally {
       watcher[Symbol.dispose]();
     }
     return stats.finish();
   }
+}
+
+const endOfPass = Symbol('the rest of the pass is not needed');
+
+function untilEnd(pass: () => void): void {
+  try {
+    pass();
+  } catch (thrown) {
+    if (thrown !== endOfPass) throw thrown;
+  }
+}
+
+interface Group {
+  readonly sequences: ArrayLike<number>[];
+  readonly domain: string;
+  tokens: number;
+}
+
+/** Neighbouring sequences of one domain, as many as have at most so many tokens; at least one. */
+function together(
+  sequences: readonly ArrayLike<number>[],
+  domains: readonly string[],
+  tokens: number,
+): readonly Group[] {
+  const groups: Group[] = [];
+  for (const [s, sequence] of sequences.entries()) {
+    const last = groups.at(-1);
+    if (last?.domain === domains[s] && last.tokens + sequence.length <= tokens) {
+      last.sequences.push(sequence);
+      last.tokens += sequence.length;
+    } else groups.push({ sequences: [sequence], domain: domains[s], tokens: sequence.length });
+  }
+  return groups;
 }
 
 /** Layers with experts, and the path of their coupling. */

@@ -67,7 +67,9 @@ async function factorOf(
   const inverse = scope(() =>
     noGrad(() => {
       const shape = [size, size];
-      const lower = run('cholesky', [tensor(reversed, { shape, backend })], {});
+      const matrix = tensor(reversed, { shape, backend });
+      const lower = run('cholesky', [matrix], {});
+      matrix.dispose(); // these matrices are large
       return run('triangularSolve', [lower, tensor(eye, { shape, backend })], { transpose: false });
     }),
   );

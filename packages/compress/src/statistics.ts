@@ -1,5 +1,5 @@
 import { keep, noGrad, scope, Tensor, tensor } from '@frugal/tensor-core';
-import { type LinearLike, onForward } from '@frugal/tensor-core/nn';
+import { beforeForward, type LinearLike } from '@frugal/tensor-core/nn';
 import { GramSum } from './gram-sum.js';
 
 /**
@@ -208,17 +208,19 @@ function grown(name: StatName, values: unknown, before: unknown): unknown {
   return before ? (before as Growing<unknown>).add(values as Tensor) : collector.begin(values as Tensor);
 }
 
-/** Watches the inputs of linear layers until it is disposed. */
+/** Watches the inputs of linear layers until it is disposed; `onInput` is called after each that was added. */
 export function observeInputs(
   layers: Iterable<readonly [path: string, layer: LinearLike]>,
   names: readonly StatName[],
   stats: StatsByPath,
+  onInput: () => void,
 ): Disposable {
   const wanted = names.filter((name) => collectors[name].of === 'linear');
   const hooks = [...layers].map(([path, layer]) =>
-    onForward(layer, ([x]) => {
+    beforeForward(layer, ([x]) => {
       if (x.shape[0] === 0) return; // an expert that no token chose
       stats.add(path, wanted, x, () => x.detach().cast('f32').reshape(-1, layer.inFeatures));
+      onInput();
     }),
   );
   return {

@@ -42,18 +42,20 @@ export async function gptq(
   if (order) fitColumns(weight, shape, grid, parameters);
   const codes = new Uint8Array(weight.length);
   const last = 2 ** grid.bits - 1;
+  const { scales, zeros, groups } = parameters;
+  const columnAt = order ?? Int32Array.from({ length: columns }, (_, i) => i);
+  const groupAt = columnAt.map((column) => Math.floor(column / grid.groupSize));
   const error = await spreadError(values, shape, prepared.factor, {
     backend: gram.backend,
     begin: (start, end) => {
       if (!order) fitColumns(values, shape, grid, parameters, [start, end]);
     },
     choose: (row, start, block, i) => {
-      const column = order ? order[start + i] : start + i;
-      const group = row * parameters.groups + Math.floor(column / grid.groupSize);
-      const scale = parameters.scales[group];
-      const zero = parameters.zeros[group];
+      const group = row * groups + groupAt[start + i];
+      const scale = scales[group];
+      const zero = zeros[group];
       const code = codeOf(block[i], scale, zero, last);
-      codes[row * columns + column] = code;
+      codes[row * columns + columnAt[start + i]] = code;
       return (code - zero) * scale;
     },
   });

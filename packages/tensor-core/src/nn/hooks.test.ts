@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { Random, type Tensor, tensor } from '../index.js';
-import { onForward } from './hooks.js';
+import { beforeForward, onForward } from './hooks.js';
 import { Linear } from './linear.js';
 
 it('sees inputs and outputs until it is disposed, and leaves no trace', async () => {
@@ -21,5 +21,22 @@ it('sees inputs and outputs until it is disposed, and leaves no trace', async ()
   first[Symbol.dispose]();
   layer.forward(x);
   expect(seen.length).toBe(3);
+  expect(Object.hasOwn(layer, 'forward')).toBe(false);
+});
+
+it('a hook before sees the inputs, and can keep the pass from coming about', () => {
+  const layer = Linear.init(2, 3, { random: new Random(1) });
+  const x = tensor([[1, 2]]);
+  const seen: string[] = [];
+  const after = onForward(layer, () => void seen.push('after'));
+  const before = beforeForward(layer, ([input]) => {
+    seen.push(input === x ? 'before' : 'another');
+    if (seen.length > 2) throw new Error('enough');
+  });
+  expect(layer.forward(x).shape).toEqual([1, 3]);
+  expect(() => layer.forward(x)).toThrow('enough');
+  expect(seen).toEqual(['before', 'after', 'before']);
+  before[Symbol.dispose]();
+  after[Symbol.dispose]();
   expect(Object.hasOwn(layer, 'forward')).toBe(false);
 });

@@ -15,7 +15,7 @@ export { Dropout } from './dropout.js';
 export { Embedding, type EmbeddingLike, PackedEmbedding } from './embedding.js';
 export type { Encoder, EncoderOutput, Pooling } from './encoder.js';
 export { GatedMLP } from './gated-mlp.js';
-export { isWatched, onForward } from './hooks.js';
+export { beforeForward, isWatched, onForward } from './hooks.js';
 export {
   type ActivationFormat,
   type Epilogue,
