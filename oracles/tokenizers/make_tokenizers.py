@@ -321,6 +321,13 @@ CHAT_TEMPLATES = {
     "{% set thoughts = text.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}"
     "{% set text = text.split('</think>')[-1].lstrip('\\n') %}{% endif %}[{{ thoughts.strip('\\n') }}]({{ text }})<{{ text | trim }}>{{ text | trim('\\n') }}"
     "{{ 'xyaxy'.strip('yx') }}{{ text.lstrip(' \\n').rstrip() }}{% endfor %}",
+    # What is no text, printed: as Python writes it.
+    "printed": "{{ none }}|{{ true }} {{ false }}|{{ missing }}|{{ [1, 2.0, 'a', none, true, [], {}] }}|{{ (1, 2) }}"
+    "|{{ {'k': 'v', 'é': 0.1} }}|{{ 123456789.25 }} {{ 10 / 2 }} {{ 0.00001 }} {{ 2.5 * 10000000000000000 }} {{ -0.5 }}"
+    "|{{ 'a' ~ none ~ true ~ 1.5 ~ missing ~ [1] }}|{{ ['a', none, true, 2.0] | join(', ') }}{{ 'abc' | join('-') }}{{ [1, 2] | join }}"
+    "|{{ true | string }}{{ none | string }}{{ 2.0 | string | length }}|{% for m in messages %}{{ m }}{{ m.reply }}{% endfor %}|{{ tools }}"
+    "|{% set x %}{{ none }}{% endset %}{{ x }}|{% macro f(a) %}<{{ a }}>{% endmacro %}{{ f(none) }}{{ f(true) ~ 'x' }}"
+    "|{{ messages | length > 1 }} {{ none if true else 'x' }} {{ [none, 'x'] | first }} {{ missing is defined }} {{ mode or none }}",
     "line-ends": "{% for message in messages %}\r\n{{ message.role }}:\r\n  {%- if message.content %}\r\n x\r{% endif %}\r\n{% endfor %}\r\n",
 }
 CONVERSATIONS = [
@@ -331,6 +338,11 @@ CONVERSATIONS = [
         "messages": [{"role": "user", "content": "Weather?"}],
         "tools": [{"type": "function", "function": {"name": "weather", "description": "é <x>", "parameters": {"type": "object", "n": 1.5}}}],
         "variables": {"mode": "tools"},
+    },
+    {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes", "reasoning": "so", "tool_calls": None}]},
+    {
+        "messages": [{"role": "user", "content": "Hm.", "reply": None, "quotes": "it's \"so\"", "marks": "'\\\t\x07\u200b\u3000🙂\ue000"}],
+        "variables": {"mode": {"nested": [None, False, {"n": 1.25, "i": 3}]}},
     },
     {
         "messages": [

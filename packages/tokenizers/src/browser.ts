@@ -2,11 +2,11 @@
 
 export {
   type ApplyOptions,
-  type ChatMessage,
   type ChatTemplate,
   type ChatTemplateOptions,
   chatTemplate,
 } from './chat/chat-template.js';
+export type { ChatMessage } from './chat/messages.js';
 export { createTokenizer } from './create-tokenizer.js';
 export type { AddedToken } from './definition.js';
 export {

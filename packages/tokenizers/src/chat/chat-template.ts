@@ -2,14 +2,9 @@ import { Template } from '@huggingface/jinja';
 import { ChatTemplateError } from '../errors.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { defaultTemplate } from './default-templates.js';
+import { type ChatMessage, preparedMessages } from './messages.js';
+import { printAsPython, printFunctions } from './python-print.js';
 import { stripAsPython, stripFunctions } from './python-strip.js';
-
-/** A message in OpenAI's form. Templates may read more fields, such as `tool_calls`. */
-export interface ChatMessage {
-  readonly role: string;
-  readonly content?: string | readonly object[] | null;
-  readonly [field: string]: unknown;
-}
 
 export interface ApplyOptions {
   /** End with the beginning of an answer. Default false. */
@@ -58,7 +53,7 @@ export function chatTemplate(tokenizer: Tokenizer, options: ChatTemplateOptions 
     const name = applyOptions.tools && Object.hasOwn(own, 'tool_use') ? 'tool_use' : 'default';
     const text = render(name, templateOf(name), {
       ...tokenizer.namedTokens,
-      messages,
+      messages: preparedMessages(messages),
       // Defined, and none: templates ask for both.
       tools: applyOptions.tools ?? null,
       documents: applyOptions.documents ?? null,
@@ -96,6 +91,7 @@ function compile(name: string, source: string): Template {
     // As Python's jinja2 reads templates: one kind of line end, whatever the file has.
     const template = new Template(source.replace(/\r\n?/g, '\n'));
     stripAsPython(template);
+    printAsPython(template);
     return template;
   } catch (cause) {
     throw new ChatTemplateError({
@@ -110,7 +106,7 @@ function compile(name: string, source: string): Template {
 
 function render(name: string, template: Template, variables: Record<string, unknown>): string {
   try {
-    return template.render({ ...variables, ...stripFunctions });
+    return template.render({ ...variables, ...stripFunctions, ...printFunctions });
   } catch (cause) {
     throw new ChatTemplateError({
       where: `chat template ${name}`,
