@@ -175,7 +175,7 @@ export async function residentWeightBytes(path: string, expertMemory?: number): 
 }
 
 /** Bytes of a file, or of the safetensors files in a folder. */
-async function weightFileBytes(path: string): Promise<number> {
+export async function weightFileBytes(path: string): Promise<number> {
   const entry = await stat(path);
   if (!entry.isDirectory()) return entry.size;
   const files = (await readdir(path)).filter((name) => name.endsWith('.safetensors'));

@@ -32,12 +32,12 @@ export const MODEL_ARGUMENT = [
   'a Hugging Face directory, a .gguf file, or hf:org/name[@revision][:file]',
 ] as const;
 
-/** A whole number of at least `least`, for `option()`. */
-export function integer(least = 0): (text: string) => number {
+/** A whole number from `least` to `most`, for `option()`. */
+export function integer(least = 0, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
-    const range = value > Number.MAX_SAFE_INTEGER ? `at most ${Number.MAX_SAFE_INTEGER}` : `${least} or more`;
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    const range = value > most ? `at most ${most}` : `${least} or more`;
     throw new InvalidArgumentError(`Expected an integer, ${range}.`);
   };
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadTokenizer } from '@frugal/tokenizers';
 import { describe, expect, it } from 'vitest';
@@ -290,6 +290,15 @@ describe('quantize and compress', () => {
     expect(existsSync(at('int8'))).toBe(false);
     const { out } = await succeed(['quantize', at('teacher'), '--out', at('int8')]);
     expect(out).toMatch(/int8: [\d.]+ kB → [\d.]+ kB \(−\d/);
+    // What it tells are sizes of the files, also of one whose weights take twice as much memory as room on the disk.
+    await succeed(['convert', at('teacher'), at('halves'), '--to', 'bf16']);
+    const { weights } = JSON.parse(
+      (await succeed(['quantize', at('halves'), '--out', at('eighths'), '--json'])).out,
+    );
+    const sizes = ['halves', 'eighths'].map(
+      async (name) => (await stat(at(`${name}/model.safetensors`))).size,
+    );
+    expect([weights.before, weights.after]).toEqual(await Promise.all(sizes));
     const score = async (model: string) => {
       const args = ['perplexity', at(model), '--text', at('split/held-out.jsonl'), '--json'];
       return JSON.parse((await succeed(args)).out).nll;

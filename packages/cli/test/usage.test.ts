@@ -45,6 +45,7 @@ describe('wrong usage exits with 2 and helps', () => {
       ['generate', folder, '--prompt', 'x', '--seed', '9007199254740992'],
       /Expected an integer, at most 9007199254740991/,
     ],
+    [['serve', folder, '--port', '99999'], /Expected an integer, at most 65535/],
     [['generate', folder], /required option '--prompt <TEXT>' not specified/],
     [
       ['generate', folder, '--prompt', 'x', '--backend', 'gpu'],

@@ -8,7 +8,7 @@ import { storedDType, withCheckpoint } from '../checkpoint.js';
 import { compressTo, type Inputs, planCompression, readRecipe } from '../compression.js';
 import { type Context, printJson } from '../context.js';
 import { refuseExisting } from '../files.js';
-import { modelPath, openAnyModel } from '../model.js';
+import { modelPath, openAnyModel, weightFileBytes } from '../model.js';
 import { addTrainingOptions } from '../training/options.js';
 import { type RecipeTrainingFlags, recipeTraining } from '../training/recipe-training.js';
 import {
@@ -136,6 +136,8 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
   const found = target && (await search(path, target, options, context));
   const inputs = found?.inputs ?? (await inputsOf(path, options));
   const training = found ? {} : await trainingInputs(path, options, context);
+  // Of the files: in memory a model is larger, which is computed in f32 whatever it is stored in. Now, as OUT may replace it.
+  const before = await weightFileBytes(path);
   const model = await openAnyModel(path, context);
   const recipe = found?.result.recipe ?? (await readRecipe(options.recipe as string, model));
   const manifest = () => ({ sources: [{ role: 'base', name: source }] });
@@ -156,8 +158,9 @@ async function runRecipe(source: string, options: Options, context: Context): Pr
     context,
   );
   await found?.forget();
-  if (json) printJson(context, { out, ...report, ...(found && { search: found.result }) });
-  else printReport(out, report, context);
+  const weights = { before, after: await weightFileBytes(out) };
+  if (json) printJson(context, { out, ...report, weights, ...(found && { search: found.result }) });
+  else printReport(out, report, weights, context);
 }
 
 /** What stages that train need. */
@@ -204,7 +207,8 @@ export async function showPlan(
 
 function printReport(
   out: string,
-  { bytesBefore, bytesAfter, stages, scoreBefore }: CompressReport,
+  { stages, scoreBefore }: CompressReport,
+  weights: { readonly before: number; readonly after: number },
   { terminal }: Context,
 ): void {
   const columns = [
@@ -220,8 +224,8 @@ function printReport(
     seconds,
   ]);
   terminal.out(`${renderTable(columns, rows)}\n\n`);
-  const change = `${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`;
-  terminal.out(`${out}: ${change}\n`);
+  const sizes = `${formatBytes(weights.before)} → ${formatBytes(weights.after)}`;
+  terminal.out(`${out}: ${sizes} (${formatChange(weights.before, weights.after)})\n`);
   const scoreAfter = stages.at(-1)?.score;
   if (scoreBefore === undefined || scoreAfter === undefined) return;
   const [before, after] = [scoreBefore, scoreAfter].map((score) => formatNumber(score, { decimals: 3 }));

@@ -60,7 +60,7 @@ export const serveVerb: Verb = (program, context) => {
       'a name under which a saved ModelRouter chooses a model for each request',
     )
     .option('--host <ADDRESS>', 'where to listen; 0.0.0.0: everywhere (default: 127.0.0.1)')
-    .option('--port <N>', '0: any free one (default: 8080)', integer())
+    .option('--port <N>', '0: any free one (default: 8080)', integer(0, 65_535))
     .addOption(new Option('--api-key <KEY>', 'a key that clients must send').env('FRUGAL_API_KEY'))
     .option('--api-keys <FILE>', 'keys of several clients, made by frugal api-key')
     .option('--origin <ORIGINS...>', 'web pages that may use the API from a browser; *: all')
