@@ -73,12 +73,14 @@ static void pack_a_along_depth(Operand<typename Reader::Element> a, int64_t rows
   const int64_t dwords = (depth + STEP - 1) / STEP;
   for (int64_t k = 0; k < dwords; k++) {
     const auto* source = a.data + k * STEP * a.k_stride;
-    for (int64_t tile = 0; tile < rows; tile += TILE_ROWS) {
-      const int64_t height = rows - tile < TILE_ROWS ? rows - tile : TILE_ROWS;
+    const auto pack = [&](int64_t tile, int64_t height) __attribute__((always_inline)) {
       float* place = to + tile * dwords + k * height;
       for (int64_t i = 0; i < height; i += LANES)
         store_first(place + i, Reader::along_i(source + tile + i, a.k_stride, depth - k * STEP, height - i), height - i < LANES ? height - i : LANES);
-    }
+    };
+    const int64_t whole = rows / TILE_ROWS * TILE_ROWS;
+    for (int64_t tile = 0; tile < whole; tile += TILE_ROWS) pack(tile, TILE_ROWS);
+    if (whole < rows) pack(whole, rows - whole);
   }
 }
 

@@ -4,6 +4,7 @@
 // element of C is one chain of multiply-adds in ascending depth, whatever the sizes and the blocking around it:
 // results do not depend on how many rows are computed together.
 #include "../simd/convert.hpp"
+#include "gemm-upcoming.hpp"
 
 namespace frugal::FRUGAL_ISA {
 
@@ -35,6 +36,8 @@ struct VectorDot {
   static constexpr bool WHOLE_PIECES = false;
   /** Whether codes of A are shifted to be unsigned, so that sums begin below zero: see `DotI8::start_row`. */
   static constexpr bool SHIFTED = false;
+  /** Whether sums are never denormal. */
+  static constexpr bool FLUSHES = false;
   static void begin() {}
   static void end() {}
 };
@@ -48,6 +51,7 @@ struct DotF32 : VectorDot {
 #if defined(__AVX512BF16__)
 struct DotBf16 : VectorDot {
   static constexpr int STEP = 2;
+  static constexpr bool FLUSHES = true;
   static inline __attribute__((always_inline)) F mac(F acc, F a, F b) { return (F)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b); }
 };
 #endif
@@ -101,24 +105,27 @@ struct Tile {
   int64_t columns;
   bool accumulate; // add to C instead of overwriting it
   const float* start = nullptr; // a row that all sums begin with, besides C
-  int64_t lda = 0; // rows of the tile, which for A read along the depth are also the dwords from k to k + 1
+  int64_t lda = 0; // rows of the tile; dwords from k to k + 1 of A that is read along the depth, which are more where it lies
   const char* next = nullptr; // memory that a later tile reads: fetched along the way, some lines per piece
   int64_t next_lines = 0;
+  Upcoming* ahead = nullptr; // what is read after all of this, fetched along the way too
+  bool narrow = false; // C is bf16, to which the sums are rounded: they are finished, and nothing is there to add to
 };
 
 /** Brings the part of `next` that belongs to one piece of depth towards the core. */
 FRUGAL_INLINE void prefetch_next(const Tile& t, int64_t piece) {
   const char* from = t.next + piece * t.next_lines * 64;
   for (int64_t i = 0; i < t.next_lines; i++) __builtin_prefetch(from + i * 64, 0, 2);
+  if (t.ahead) t.ahead->fetch();
 }
 
 /** The rows of C below this tile are the next to be touched. One row a piece: all at once would hold up the operands. */
 template <int ROWS>
 FRUGAL_INLINE void prefetch_below(const Tile& t, int64_t piece) {
   if (piece >= ROWS) return;
-  const float* c = t.c + (ROWS + piece) * t.ldc;
+  const char* c = reinterpret_cast<const char*>(t.c) + (ROWS + piece) * t.ldc * (t.narrow ? 2 : 4);
   __builtin_prefetch(c, 1);
-  __builtin_prefetch(c + 16, 1);
+  __builtin_prefetch(c + 64, 1);
 }
 
 template <int ROWS>
@@ -168,6 +175,46 @@ FRUGAL_INLINE void store_tile(const Tile& t, const F (&acc)[ROWS][2]) {
   }
 }
 
+/** Rows of `sums`, TILE_COLUMNS from one to the next, rounded to bf16. */
+[[maybe_unused]] static __attribute__((noinline)) void narrow_rows(const Tile& t, const float* sums, int64_t rows) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < t.columns; j += LANES)
+      store_f_first(reinterpret_cast<bf16*>(t.c) + i * t.ldc + j, load(sums + i * TILE_COLUMNS + j), t.columns - j < LANES ? t.columns - j : LANES);
+}
+
+/** The tile as bf16, straight from the registers. */
+template <class Dot, int ROWS>
+FRUGAL_INLINE void narrow_tile(const Tile& t, const F (&acc)[ROWS][2]) {
+#if defined(__AVX512BF16__)
+  // One instruction rounds two vectors to the same bits, unless there are denormals, which it would flush.
+  constexpr int DENORMAL = 0x20;
+  __mmask16 denormal = 0;
+  if constexpr (!Dot::FLUSHES) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++)
+      denormal |= _mm512_fpclass_ps_mask((__m512)acc[i][0], DENORMAL) | _mm512_fpclass_ps_mask((__m512)acc[i][1], DENORMAL);
+  }
+  if (t.columns >= TILE_COLUMNS && denormal == 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) store_as(reinterpret_cast<bf16*>(t.c) + i * t.ldc, (__m512i)_mm512_cvtne2ps_pbh((__m512)acc[i][1], (__m512)acc[i][0]));
+    return;
+  }
+#endif
+  alignas(64) float sums[ROWS * TILE_COLUMNS];
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++) {
+    store(sums + i * TILE_COLUMNS, acc[i][0]);
+    store(sums + i * TILE_COLUMNS + LANES, acc[i][1]);
+  }
+  narrow_rows(t, sums, ROWS);
+}
+
+template <class Dot, int ROWS>
+FRUGAL_INLINE void finish_tile(const Tile& t, const F (&acc)[ROWS][2]) {
+  if (t.narrow) narrow_tile<Dot, ROWS>(t, acc);
+  else store_tile<ROWS>(t, acc);
+}
+
 template <class Dot, int ROWS>
 void multiply_tile(const Tile& t) {
   F acc[ROWS][2];
@@ -191,7 +238,7 @@ void multiply_tile(const Tile& t) {
     }
     a += ROWS * PIECE;
   }
-  store_tile<ROWS>(t, acc);
+  finish_tile<Dot, ROWS>(t, acc);
 }
 
 /** The same with A read along the depth: element (i, k) at a[k · lda + i], packed or where it lies. */
@@ -215,7 +262,7 @@ void multiply_tile_transposed(const Tile& t) {
       acc[i][1] = Dot::mac(acc[i][1], x, b1);
     }
   }
-  store_tile<ROWS>(t, acc);
+  finish_tile<Dot, ROWS>(t, acc);
 }
 
 using TileKernel = void (*)(const Tile&);

@@ -23,6 +23,8 @@ constexpr int64_t LEAST_TILES = 4;
 constexpr int64_t COLUMNS_PER_PASS = 512;
 /** Bytes behind packed rows that a tile may read without using them. */
 constexpr size_t READ_BEHIND = 32 * 64;
+/** Operands up to this size are read where they lie: half of the L2 cache. */
+constexpr int64_t IN_PLACE_BYTES = 512 << 10;
 /** B is packed ahead in parts of at most this size. */
 constexpr int64_t PACKED_BYTES = 16 << 20;
 constexpr double FLOPS_PER_NANOSECOND = 12.0 * LANES / 2;
@@ -42,6 +44,7 @@ struct Gemm {
   Operand<typename ReaderB::Element> b; // i = column
   Output out;
   bool accumulate = false; // add to what the output holds (in-place outputs only)
+  Upcoming* ahead = nullptr; // what the next product of this thread reads
 
   int64_t dwords() const { return ceil_div(k, STEP); }
   int64_t padded_dwords() const { return ceil_div(dwords(), PIECE) * PIECE; }
@@ -50,6 +53,13 @@ struct Gemm {
   /** Dwords of a packed panel of B: its depth, and what its sums begin with. */
   int64_t panel_dwords() const { return (panel_depth() + Dot::SHIFTED) * TILE_COLUMNS; }
 
+  /** Has the operands of `next` fetched while this is computed, by whoever computes it. */
+  void fetch(Upcoming& memory, const Gemm& next) {
+    add(memory, next.b, next.n, next.k);
+    add(memory, next.a, next.m, next.k);
+    fetch(memory, m, n);
+  }
+
   void run(const Call& call) const {
     if (m == 0 || n == 0) return;
     if (m <= FEW_ROWS || (m <= FEW_ROWS_OF_WIDE && n >= WIDE_COLUMNS)) few_rows(call);
@@ -57,6 +67,20 @@ struct Gemm {
   }
 
  private:
+  /** While tiles of `rows` × `columns` are computed. */
+  void fetch(Upcoming& memory, int64_t rows, int64_t columns) {
+    memory.spread(ceil_div(rows, ROWS) * ceil_div(columns, TILE_COLUMNS) * ceil_div(dwords(), PIECE));
+    ahead = &memory;
+  }
+
+  /** `count` rows of A or columns of B, `depth` elements deep, if they are neighbours in either way. */
+  template <class T>
+  static void add(Upcoming& memory, const Operand<T>& x, int64_t count, int64_t depth) {
+    constexpr int64_t BYTES = sizeof(T);
+    if (x.k_stride == 1) memory.add(x.data, depth * BYTES, x.i_stride * BYTES, count);
+    else if (x.i_stride == 1) memory.add(x.data, count * BYTES, x.k_stride * BYTES, depth);
+  }
+
   bool along_depth() const { return packs_along_depth<Dot>(a); }
   /** Floats from tile to tile of a packed depth block, per row. */
   int64_t packed_depth(int64_t depth) const { return along_depth() ? depth : ceil_div(depth, PIECE) * PIECE; }
@@ -78,14 +102,35 @@ struct Gemm {
       pack_rows(row, rows, start, smaller(block, dwords() - start), to + rows * start);
   }
 
-  /** Rows of packed A (a tile every ROWS) times one packed panel; `next` is the panel that comes after it. */
-  void multiply_panel(const float* packed_a, int64_t rows, const float* panel, int64_t depth, float* c, int64_t ldc, int64_t columns, bool accumulate, const float* start, const float* next = nullptr) const {
+  /** Where the sums of a panel go, `ld` elements from row to row: as they are, or as bf16. */
+  struct Target {
+    char* data;
+    int64_t ld, columns;
+    bool accumulate; // to what is there
+    bool narrow = false;
+  };
+
+  /** Rows of A: packed, a tile every ROWS, or where they lie along the depth. */
+  struct Left {
+    const float* data;
+    bool in_place = false;
+  };
+  /** Panels of B, `panel` dwords from one to the next and `row` from one dword of depth to the next: packed, or where they lie. */
+  struct Right {
+    const float* data;
+    int64_t panel, row;
+  };
+
+  /** Rows of A times one panel; `next` is a packed panel that comes after it. */
+  void multiply_panel(const Left& left, int64_t rows, const float* panel, int64_t ldb, int64_t depth, const Target& c, const float* start, const float* next = nullptr) const {
     const int64_t pieces = larger(1, depth / PIECE), tiles = ceil_div(rows, ROWS);
     const int64_t lines = next ? ceil_div(depth * TILE_COLUMNS * 4 / 64, tiles * pieces) : 0;
     for (int64_t i = 0; i < rows; i += ROWS) {
       const int64_t count = smaller(ROWS, rows - i);
-      const char* ahead = reinterpret_cast<const char*>(next) + i / ROWS * lines * pieces * 64;
-      const Tile tile{depth, packed_a + i * packed_depth(depth), panel, TILE_COLUMNS, c + i * ldc, ldc, columns, accumulate, start, count, ahead, lines};
+      const char* panel_to_come = reinterpret_cast<const char*>(next) + i / ROWS * lines * pieces * 64;
+      float* const rows_of_c = reinterpret_cast<float*>(c.data + i * c.ld * (c.narrow ? 2 : 4));
+      const float* const rows_of_a = left.data + i * (left.in_place ? 1 : packed_depth(depth));
+      const Tile tile{depth, rows_of_a, panel, ldb, rows_of_c, c.ld, c.columns, c.accumulate, start, left.in_place ? a.k_stride : count, panel_to_come, lines, ahead, c.narrow};
       if constexpr (Dot::WHOLE_PIECES) tile_kernel<Dot>(count)(tile);
       else (along_depth() ? transposed_tile_kernel<Dot>(count) : tile_kernel<Dot>(count))(tile);
     }
@@ -136,7 +181,7 @@ struct Gemm {
       pack_b<ReaderB>({b.data + column * b.i_stride + start * STEP * b.k_stride, b.i_stride, b.k_stride}, columns,
                       smaller(depth * STEP, k - start * STEP), memory);
       finish_panel(memory, smaller(depth, dwords() - start), depth);
-      multiply_panel(packed_a + m * start, m, memory, depth, c, ldc, columns, accumulate || start > 0, start_of(memory, depth));
+      multiply_panel({packed_a + m * start}, m, memory, TILE_COLUMNS, depth, {reinterpret_cast<char*>(c), ldc, columns, accumulate || start > 0}, start_of(memory, depth));
     }
     if (!out.is_plain()) store_rows(out, 0, column, c, ldc, m, columns);
   }
@@ -163,21 +208,29 @@ struct Gemm {
     const int64_t block = larger(COLUMNS_PER_PASS, PACKED_BYTES / (larger(1, panel_dwords()) * 4) * TILE_COLUMNS / COLUMNS_PER_PASS * COLUMNS_PER_PASS);
     for (int64_t column = 0; column < n; column += block) {
       const int64_t columns = smaller(block, n - column);
-      float* packed_b = static_cast<float*>(scratch(Scratch::packed_b, static_cast<size_t>(ceil_div(columns, TILE_COLUMNS) * panel_dwords() * 4)));
-      pack_columns(call, column, columns, packed_b);
+      const Right panels = reads_b_in_place() ? Right{reinterpret_cast<const float*>(b.data), TILE_COLUMNS, b.k_stride} : pack_columns(call, column, columns);
       const Chunks chunks = cut(call, columns);
       const double cost = 2.0 * static_cast<double>(m * columns) * static_cast<double>(k) / (FLOPS_PER_NANOSECOND * STEP * static_cast<double>(chunks.down * chunks.across));
+      const auto first_row = [&](int64_t i) { return smaller(m, i * chunks.tiles / chunks.down * ROWS); };
       parallel(call, chunks.down * chunks.across, cost, [&](int64_t chunk) {
-        const int64_t i = chunk / chunks.across, j = chunk % chunks.across;
-        const int64_t row = i * chunks.tiles / chunks.down * ROWS, bottom = smaller(m, (i + 1) * chunks.tiles / chunks.down * ROWS);
+        const int64_t i = chunk / chunks.across, j = chunk % chunks.across, to_come = i + call.threads;
         const int64_t left = j * chunks.panels / chunks.across * TILE_COLUMNS, right = smaller(columns, (j + 1) * chunks.panels / chunks.across * TILE_COLUMNS);
-        many_rows_chunk(packed_b, column, row, bottom - row, left, right - left);
+        Gemm part = *this;
+        Upcoming memory;
+        if (!ahead && chunks.across == 1 && to_come < chunks.down) {
+          const int64_t rows = first_row(to_come + 1) - first_row(to_come);
+          add(memory, Operand<typename ReaderA::Element>{a.data + first_row(to_come) * a.i_stride, a.i_stride, a.k_stride}, rows, k);
+          part.fetch(memory, first_row(i + 1) - first_row(i), columns);
+        }
+        part.many_rows_chunk(panels, column, first_row(i), first_row(i + 1) - first_row(i), left, right - left);
       });
     }
   }
 
   /** Packs columns [column, column + columns) of B at full depth, panel after panel. */
-  void pack_columns(const Call& call, int64_t column, int64_t columns, float* packed_b) const {
+  Right pack_columns(const Call& call, int64_t column, int64_t columns) const {
+    float* packed_b = static_cast<float*>(scratch(Scratch::packed_b, static_cast<size_t>(ceil_div(columns, TILE_COLUMNS) * panel_dwords() * 4)));
+    const Right packed{packed_b, panel_dwords(), TILE_COLUMNS};
     const Operand<typename ReaderB::Element> part{b.data + column * b.i_stride, b.i_stride, b.k_stride};
     if (b.i_stride == 1) {
       parallel(call, ceil_div(dwords(), PACK_DEPTH), static_cast<double>(PACK_DEPTH * columns) * 0.2, [&](int64_t chunk) {
@@ -185,7 +238,7 @@ struct Gemm {
         const int64_t count = smaller(PACK_DEPTH, dwords() - start);
         pack_b_rows<ReaderB>(part, columns, k, start, count, panel_dwords(), packed_b);
       });
-      if (!Dot::SHIFTED && panel_depth() == dwords()) return;
+      if (!Dot::SHIFTED && panel_depth() == dwords()) return packed;
     }
     parallel(call, ceil_div(columns, TILE_COLUMNS), static_cast<double>(dwords() * TILE_COLUMNS) * 0.3, [&](int64_t panel) {
       const int64_t first = panel * TILE_COLUMNS;
@@ -193,6 +246,7 @@ struct Gemm {
       if (b.i_stride != 1) pack_b<ReaderB>({part.data + first * b.i_stride, b.i_stride, b.k_stride}, smaller(TILE_COLUMNS, columns - first), k, to);
       finish_panel(to, dwords(), panel_depth());
     });
+    return packed;
   }
 
   /** Zeros for the depth of a packed panel that B does not have, and what the sums of its columns begin with. */
@@ -220,27 +274,46 @@ struct Gemm {
     return c;
   }
 
-  void many_rows_chunk(const float* packed_b, int64_t column, int64_t row, int64_t rows, int64_t left, int64_t width) const {
-    float* packed_a = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(rows * padded_dwords() * 4) + READ_BEHIND));
-    pack_blocks(row, rows, Dot::DEPTH_BLOCK, packed_a);
+  /** Whether tiles read A along the depth where it lies: f32, all of which stays in the L2 cache. */
+  bool reads_a_in_place() const { return sizeof(*a.data) == 4 && along_depth() && k * m * 4 <= IN_PLACE_BYTES; }
+
+  /** Whether tiles read B where it lies: whole panels of f32, all of which stays in the L2 cache. */
+  bool reads_b_in_place() const {
+    return sizeof(*b.data) == 4 && b.i_stride == 1 && b.k_stride == n && n % TILE_COLUMNS == 0 && k * n * 4 <= IN_PLACE_BYTES;
+  }
+
+  Left pack_chunk(int64_t row, int64_t rows) const {
+    float* packed = static_cast<float*>(scratch(Scratch::chunk, static_cast<size_t>(rows * padded_dwords() * 4) + READ_BEHIND));
+    pack_blocks(row, rows, Dot::DEPTH_BLOCK, packed);
+    return {packed};
+  }
+
+  void many_rows_chunk(const Right& right, int64_t column, int64_t row, int64_t rows, int64_t left, int64_t width) const {
+    const Left rows_of_a = reads_a_in_place() ? Left{reinterpret_cast<const float*>(a.data + row), true} : pack_chunk(row, rows);
     Dot::begin();
     for (int64_t j = left; j < left + width; j += COLUMNS_PER_PASS)
-      many_rows_pass(packed_a, packed_b + j / TILE_COLUMNS * panel_dwords(), row, rows, column + j, smaller(COLUMNS_PER_PASS, left + width - j));
+      many_rows_pass(rows_of_a, {right.data + j / TILE_COLUMNS * right.panel, right.panel, right.row}, row, rows, column + j, smaller(COLUMNS_PER_PASS, left + width - j));
     Dot::end();
   }
 
+  /** Whether a tile leaves the registers as bf16: sums of one block of depth, with nothing added. */
+  bool goes_straight_to_bf16() const {
+    return !Dot::WHOLE_PIECES && out.dtype == DType::bf16 && !out.column_scale && !out.has_epilogue() && k > 0 && dwords() <= Dot::DEPTH_BLOCK;
+  }
+
   /** The sums of some columns at full depth; those that cannot wait in the output lie panel after panel. */
-  void many_rows_pass(const float* packed_a, const float* packed_b, int64_t row, int64_t rows, int64_t column, int64_t width) const {
-    const bool in_place = out.is_in_place();
-    float* c = in_place ? reinterpret_cast<float*>(out.data) + row * out.ld + column
-                        : static_cast<float*>(scratch(Scratch::chunk2, static_cast<size_t>(rows * COLUMNS_PER_PASS * 4)));
-    const int64_t ldc = in_place ? out.ld : TILE_COLUMNS, next_c = in_place ? 1 : rows;
+  void many_rows_pass(const Left& left, const Right& right, int64_t row, int64_t rows, int64_t column, int64_t width) const {
+    const bool narrow = goes_straight_to_bf16(), in_place = narrow || out.is_in_place();
+    const int64_t bytes = narrow ? 2 : 4;
+    char* c = in_place ? out.data + (row * out.ld + column) * bytes : static_cast<char*>(scratch(Scratch::chunk2, static_cast<size_t>(rows * COLUMNS_PER_PASS * 4)));
+    const int64_t ldc = in_place ? out.ld : TILE_COLUMNS, next_c = in_place ? bytes : rows * bytes;
+    const auto sums_of = [&](int64_t j) { return reinterpret_cast<float*>(c + j * next_c); };
     const auto store = [&](int64_t j, int64_t columns) {
-      if (!out.is_plain()) store_rows(out, row, column + j, c + j * next_c, ldc, rows, columns);
+      if (!narrow && !out.is_plain()) store_rows(out, row, column + j, sums_of(j), ldc, rows, columns);
     };
     if (k == 0) {
       for (int64_t j = 0; j < width; j += TILE_COLUMNS) {
-        if (!accumulate) clear(c + j * next_c, ldc, rows, smaller(TILE_COLUMNS, width - j));
+        if (!accumulate) clear(sums_of(j), ldc, rows, smaller(TILE_COLUMNS, width - j));
         store(j, smaller(TILE_COLUMNS, width - j));
       }
     }
@@ -248,9 +321,10 @@ struct Gemm {
       const int64_t depth = smaller(Dot::DEPTH_BLOCK, panel_depth() - start);
       for (int64_t j = 0; j < width; j += TILE_COLUMNS) {
         const int64_t columns = smaller(TILE_COLUMNS, width - j);
-        const float* panel = packed_b + j / TILE_COLUMNS * panel_dwords();
-        multiply_panel(packed_a + rows * start, rows, panel + start * TILE_COLUMNS, depth, c + j * next_c, ldc, columns, accumulate || start > 0,
-                       start == 0 ? start_of(panel, panel_depth()) : nullptr, panel + panel_dwords() + start * TILE_COLUMNS);
+        const float* panel = right.data + j / TILE_COLUMNS * right.panel;
+        const Left block{left.data + start * (left.in_place ? a.k_stride : rows), left.in_place};
+        multiply_panel(block, rows, panel + start * right.row, right.row, depth, {c + j * next_c, ldc, columns, accumulate || start > 0, narrow},
+                       start == 0 ? start_of(panel, panel_depth()) : nullptr, right.row == TILE_COLUMNS ? panel + right.panel + start * TILE_COLUMNS : nullptr);
         if (start + Dot::DEPTH_BLOCK >= dwords()) store(j, columns);
       }
     }

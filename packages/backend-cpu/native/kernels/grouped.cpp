@@ -11,14 +11,21 @@ namespace {
 
 constexpr int64_t GRADIENT_ROWS_PER_TASK = 256;
 
-Call on_one_thread(const Call& call) {
-  Call serial = call;
-  serial.threads = 1;
-  return serial;
-}
-
 double nanoseconds(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / FLOPS_PER_NANOSECOND + 200;
+}
+
+/** product(task) for each of `count` tasks, while the operands of the task that its thread is likely to take next are fetched. */
+template <class Product>
+void run_products(const Call& call, int64_t count, double cost, const Product& product) {
+  Call serial = call;
+  serial.threads = 1;
+  parallel(call, count, cost, [&](int64_t task) {
+    auto gemm = product(task);
+    Upcoming ahead;
+    if (task + call.threads < count) gemm.fetch(ahead, product(task + call.threads));
+    gemm.run(serial);
+  });
 }
 
 template <class Reader>
@@ -32,16 +39,14 @@ void multiply_groups(const Call& call) {
   const int64_t row_bytes = F * static_cast<int64_t>(sizeof(T));
   clear(out.data, smaller(first_row, N) * row_bytes);
   clear(out.data + end * row_bytes, (N - end) * row_bytes);
-  const Call serial = on_one_thread(call);
   const int64_t count = tasks.count();
-  parallel(call, count, count > 0 ? nanoseconds(end - first_row, F, C) / static_cast<double>(count) : 0, [&](int64_t task) {
+  run_products(call, count, count > 0 ? nanoseconds(end - first_row, F, C) / static_cast<double>(count) : 0, [&](int64_t task) {
     int64_t e, first;
     tasks.find(task, e, first);
     const int64_t row = tasks.offsets[e] + first;
     const T* matrix = data_of<T>(weight) + e * C * F;
     const Operand<T> right = transposed ? Operand<T>{matrix, C, 1} : Operand<T>{matrix, 1, F};
-    const Gemm<Reader, Reader> gemm{tasks.rows_of_task(e, first), F, C, {data_of<T>(x) + row * C, C, 1}, right, {out.data + row * row_bytes, out.dtype, F}};
-    gemm.run(serial);
+    return Gemm<Reader, Reader>{tasks.rows_of_task(e, first), F, C, {data_of<T>(x) + row * C, C, 1}, right, {out.data + row * row_bytes, out.dtype, F}};
   });
 }
 
@@ -52,15 +57,13 @@ void weight_gradients(const Call& call) {
   const int64_t C = x.dims[1], F = g.dims[1], E = out.dims[0];
   const GroupTasks groups{data_of<int32_t>(call.tensors[2]), E};
   const int64_t blocks = ceil_div(C, GRADIENT_ROWS_PER_TASK);
-  const Call serial = on_one_thread(call);
   const double cost = E > 0 ? nanoseconds(smaller(C, GRADIENT_ROWS_PER_TASK), F, x.dims[0]) / static_cast<double>(E) : 0;
-  parallel(call, E * blocks, cost, [&](int64_t task) {
+  run_products(call, E * blocks, cost, [&](int64_t task) {
     const int64_t e = task / blocks, first = task % blocks * GRADIENT_ROWS_PER_TASK;
     const T* left = data_of<T>(x) + groups.offsets[e] * C + first;
     const T* right = data_of<T>(g) + groups.offsets[e] * F;
     char* to = out.data + (e * C + first) * F * static_cast<int64_t>(sizeof(T));
-    const Gemm<Reader, Reader> gemm{smaller(GRADIENT_ROWS_PER_TASK, C - first), F, groups.rows(e), {left, 1, C}, {right, 1, F}, {to, out.dtype, F}};
-    gemm.run(serial);
+    return Gemm<Reader, Reader>{smaller(GRADIENT_ROWS_PER_TASK, C - first), F, groups.rows(e), {left, 1, C}, {right, 1, F}, {to, out.dtype, F}};
   });
 }
 

@@ -81,6 +81,7 @@ void test_grouped(Suite& suite) {
     experts(suite, dtype, list({0, 3, 4, 9}), 9, 5, 6);
     experts(suite, dtype, list({2, 2, 70, 71}), 75, 33, 40);
     experts(suite, dtype, list({0, 0, 0}), 0, 5, 6);
+    experts(suite, dtype, list({0, 70, 200, 201, 330}), 330, 96, 64);
     for (DType weights : float_types) {
       adapters(suite, dtype, weights, 1, 5, 2, 7);
       adapters(suite, dtype, weights, 70, 33, 6, 50);

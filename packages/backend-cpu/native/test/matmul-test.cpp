@@ -37,6 +37,19 @@ void one(Suite& suite, DType dtype, const Sizes& s, bool swap_a, bool swap_b) {
   suite.check(std::memcmp(alone.data(), c.bytes().data() + c.bytes().size() - bytes, bytes) == 0, name + ": a row alone has other bits");
 }
 
+/** Sums so small that they are denormal: a row has the same bits among many, whose tiles become bf16 in registers, and alone. */
+void tiny(Suite& suite, DType dtype) {
+  const int64_t m = 80, k = 6, n = 40;
+  Array a = suite.random(dtype, {m, k}, -0x1p-65, 0x1p-65), b = suite.random(dtype, {k, n}, -0x1p-65, 0x1p-65), c(dtype, {m, n}), alone(dtype, {1, n});
+  suite.run("matmul", {&a, &b}, {&c});
+  for (int64_t row : {int64_t{0}, m - 1}) {
+    Array one = a.viewed({1, k}, a.strides, row * k);
+    suite.run("matmul", {&one, &b}, {&alone});
+    const size_t bytes = alone.bytes().size();
+    suite.check(std::memcmp(alone.data(), c.bytes().data() + static_cast<size_t>(row) * bytes, bytes) == 0, "matmul of tiny numbers: a row alone has other bits");
+  }
+}
+
 /** Every second element of every second row: neither stride is 1. */
 void scattered(Suite& suite) {
   Array a = suite.random(DType::f32, {14, 22}).viewed({7, 11}, {44, 2});
@@ -94,7 +107,7 @@ void layers(Suite& suite, DType dtype, int64_t m, int64_t k, int64_t n) {
 void test_matmul(Suite& suite) {
   const Sizes sizes[] = {{1, 1, 1, 1},   {1, 1, 5, 33},  {1, 3, 17, 31},  {1, 10, 16, 32}, {1, 11, 15, 64},   {1, 65, 33, 70}, {1, 71, 300, 37},
                          {1, 130, 7, 90}, {2, 9, 20, 12}, {3, 66, 18, 34}, {1, 4, 0, 6},    {1, 0, 3, 5},      {1, 70, 3, 1},   {1, 100, 530, 600},
-                         {1, 66, 2100, 34}, {1, 65, 8200, 5}, {2, 8, 1050, 50}};
+                         {1, 66, 2100, 34}, {1, 65, 8200, 5}, {2, 8, 1050, 50}, {1, 75, 48, 64}};
   for (DType dtype : float_types) {
     for (const Sizes& s : sizes) {
       if (s.m * s.k * s.n > 3000000 && dtype != DType::f32) continue; // slow in plain loops
@@ -105,6 +118,7 @@ void test_matmul(Suite& suite) {
     for (int form = 0; form < 4; form++) integers(suite, s, form & 1, form & 2);
   scattered(suite);
   shared(suite);
+  for (DType dtype : float_types) tiny(suite, dtype);
   for (DType dtype : float_types) {
     layers(suite, dtype, 1, 33, 70);
     layers(suite, dtype, 70, 20, 65);
