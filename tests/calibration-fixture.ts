@@ -16,7 +16,10 @@ interface Json {
 export async function calibration() {
   const file = await openSafetensors(fileURLToPath(new URL('calibration.safetensors', folder)));
   const json: Json = JSON.parse(readFileSync(new URL('calibration.json', folder), 'utf8'));
-  const buffer = async (name: string) => (await file.read(name)).slice().buffer;
+  const names = [...file.entries.keys()];
+  const bytes = new Map(await Promise.all(names.map(async (name) => [name, await file.read(name)] as const)));
+  await file.close();
+  const buffer = async (name: string) => (bytes.get(name) as Uint8Array).slice().buffer as ArrayBuffer;
   const floats = async (name: string) => new Float32Array(await buffer(name));
   const shapeOf = (name: string) => file.entries.get(name)?.shape as readonly [number, number];
   return {

@@ -1,4 +1,4 @@
-import { compress, parseRecipe, squaredOutput } from '@frugal/compress';
+import { compress, findSites, parseRecipe, presetRecipe, squaredOutput } from '@frugal/compress';
 import { createModel } from '@frugal/models';
 import { clip, clipGroups, roundToNearest, roundTrip } from '@frugal/quant';
 import { type Linear, PackedLinear } from '@frugal/tensor-core/nn';
@@ -52,6 +52,17 @@ describe('clipping', () => {
       );
     expect(error).toBeLessThan(errorBefore);
     expect(await moved(clipped)).toBeLessThan(await moved(weight));
+  });
+
+  it('leaves queries and keys alone in the preset of AWQ', async () => {
+    const model = createModel(tinyLlama, { seed: 1 });
+    const { stages } = presetRecipe('int4-awq', model);
+    const clipping = stages.flatMap(({ modifiers }) => modifiers).filter(({ type }) => type === 'quant.clip');
+    const paths = clipping
+      .flatMap(({ targets }) => findSites(model, ['linear'], targets))
+      .map(({ path }) => path);
+    const layers = ['attention.value', 'attention.output', 'mlp.gate', 'mlp.up', 'mlp.down'];
+    expect(paths.sort()).toEqual([0, 1].flatMap((b) => layers.map((name) => `blocks.${b}.${name}`)).sort());
   });
 
   it('works in the stage that rounds, and refuses what is packed', async () => {

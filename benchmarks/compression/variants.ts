@@ -52,6 +52,9 @@ function packedSparse(sparsity: number | string): ModifierSpec[] {
   return [rounded(format), head];
 }
 
+/** As in the preset `int4-awq`. */
+const clippable = { ...blocks, exclude: ['blocks.**.query', 'blocks.**.key'] };
+
 const rotated: ModifierSpec = { type: 'quant.rotate', targets: everything, seed: 0 };
 
 const distil: ModifierSpec = { type: 'distill.logits', targets: { include: ['blocks.*'] } };
@@ -76,7 +79,7 @@ export function variants(): Variant[] {
         group: 'int4',
         stages: [
           [{ type: 'quant.awq', targets: blocks, bits: 4, groupSize: size }],
-          [{ type: 'quant.clip', targets: blocks, bits: 4, groupSize: size }, rounded(format), head],
+          [{ type: 'quant.clip', targets: clippable, bits: 4, groupSize: size }, rounded(format), head],
         ],
       },
     ];

@@ -5,6 +5,8 @@ import type { ModifierSpec, Recipe } from './recipe.js';
 const blocks = { include: ['blocks.**'] };
 const head = { include: ['head'] };
 const everything = { include: ['**'] };
+/** Not queries and keys: what is cut from them shifts every score of the softmax the same way (AWQ leaves them, too). */
+const clippable = { ...blocks, exclude: ['blocks.**.query', 'blocks.**.key'] };
 /** What reads the neurons of MLPs and experts. */
 const downs = { include: ['blocks.**.down', 'blocks.**.down.**'] };
 
@@ -100,7 +102,7 @@ export const presets: Readonly<Record<string, Preset>> = {
       ['scale', { type: 'quant.awq', targets: blocks, bits: 4, groupSize: groupSize(model) }],
       [
         'int4',
-        { type: 'quant.clip', targets: blocks, bits: 4, groupSize: groupSize(model) },
+        { type: 'quant.clip', targets: clippable, bits: 4, groupSize: groupSize(model) },
         { type: 'quant.rtn', targets: blocks, format: `int4-g${groupSize(model)}` },
         int8Head,
       ],
