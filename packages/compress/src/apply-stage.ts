@@ -3,9 +3,9 @@ import { type CausalLM, isLinearLike } from '@frugal/tensor-core/nn';
 import { CalibrationWalk } from './calibration.js';
 import { applyEdits, disposeUnused, type PendingStructure } from './edit.js';
 import type { Modifier } from './modifier.js';
-import { captureModules, disposeStates, holders, restoreModules } from './module-state.js';
+import { holders, restoreModules } from './module-state.js';
 import { keepWeight, type LayerChange } from './output-error.js';
-import type { RunStore, StoredPart } from './run-store.js';
+import { type RunStore, type StoredPart, saveModules } from './run-store.js';
 import { findSites, type Site } from './site.js';
 import { collectors, type StatName, type Stats, type StatsByPath } from './statistics.js';
 import { changedBy, releaseWeights, widenWeights } from './stored-weights.js';
@@ -162,12 +162,12 @@ export class StageRun {
       config: this.pending.config === before.config ? null : this.pending.config,
     };
     const isPart = (path: string) => belongs(path, prefix) || changed.some((other) => isBelow(path, other));
-    const modules = captureModules([...holders(this.model)].filter(([path]) => isPart(path)));
-    try {
-      await store.save(name, { modules, notes });
-    } finally {
-      disposeStates(modules);
-    }
+    await saveModules(
+      store,
+      name,
+      [...holders(this.model)].filter(([path]) => isPart(path)),
+      notes,
+    );
     const kept = await store.load(name, this.backend);
     if (kept) this.takeOver(kept);
   }

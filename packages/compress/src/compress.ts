@@ -8,12 +8,12 @@ import { FinishedMethod } from './finished-method.js';
 import { FormerPaths } from './former-paths.js';
 import { bytesByLayer, layerChanges } from './layer-bytes.js';
 import type { Modifier, ModifierFactory, StorageCheck } from './modifier.js';
-import { captureModules, disposeStates, holders, restoreModules } from './module-state.js';
+import { holders, restoreModules } from './module-state.js';
 import { plan } from './plan.js';
 import type { Recipe } from './recipe.js';
 import type { CompressReport, StageReport } from './report.js';
 import { type Rebuild, restructure } from './restructure.js';
-import type { RunStore } from './run-store.js';
+import { type RunStore, saveModules } from './run-store.js';
 import { findSites, type Site } from './site.js';
 import { releaseWeights, widenWeights } from './stored-weights.js';
 import { type TrainFunction, type TrainingData, type TrainingStage, trainStage } from './training.js';
@@ -225,13 +225,7 @@ async function trainOnce(model: CausalLM, stage: Stage, options: CompressOptions
     seed: stage.seed,
     train: train as TrainFunction,
   });
-  if (!store) return result;
-  const modules = captureModules(holders(model));
-  try {
-    await store.save(part, { modules, notes: result });
-  } finally {
-    disposeStates(modules);
-  }
+  if (store) await saveModules(store, part, holders(model), result);
   return result;
 }
 

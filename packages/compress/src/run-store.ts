@@ -23,7 +23,7 @@ import {
   tensorPieces,
 } from '@frugal/tensor-core';
 import { CompressError } from './errors.js';
-import type { ModuleState } from './module-state.js';
+import { captureModules, disposeStates, type ModuleState } from './module-state.js';
 
 /** What a finished part of a run left behind. */
 export interface StoredPart {
@@ -98,6 +98,21 @@ export async function openRunStore(
       await saveSafetensors(fileOf(part), tensors, metadata);
     },
   };
+}
+
+/** Saves what modules hold now as a part. */
+export async function saveModules(
+  store: RunStore,
+  part: string,
+  holders: Parameters<typeof captureModules>[0],
+  notes: unknown,
+): Promise<void> {
+  const modules = captureModules(holders);
+  try {
+    await store.save(part, { modules, notes });
+  } finally {
+    disposeStates(modules);
+  }
 }
 
 function stored(name: string, tensor: Tensor): TensorInput {
